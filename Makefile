@@ -1,0 +1,61 @@
+# The house in one place: every command that builds, checks or shows this project.
+# Needs only Python 3.11 or newer, git and make; the rest goes into .venv, see scripts/venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+BIN := .venv/bin
+PYTHON_DIRECTORIES := app assets benchmarks config tests
+
+# Processes that run tests side by side.
+JOBS ?= 2
+# More words for pytest: make test ARGS="-k invite -x"
+ARGS ?=
+# Left out of `make test`, for who has just run them: make test WITHOUT="tests/architecture tests/unit"
+WITHOUT ?=
+
+FAST := tests/architecture tests/unit
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: ## Make .venv, or bring it up to date with pyproject.toml
+	@scripts/venv
+
+.PHONY: demo
+demo: venv ## Hash a real directory on a fleet of real processes while some of them are killed
+	$(BIN)/taskmessenger demo --chaos
+
+.PHONY: test
+test: venv ## Run all tests
+	$(PYTEST) tests $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
+
+.PHONY: check
+check: static ## Check format, style, types and layers, and run the fast tests
+	$(PYTEST) $(FAST) $(ARGS)
+
+.PHONY: static
+static: venv ## Check format, style, types and layers only
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: venv ## Put the code into its one format, and mend what can be mended
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix-only --quiet .
+
+.PHONY: clean
+clean: ## Remove what was built or cached
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	find $(PYTHON_DIRECTORIES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## Remove .venv too
+	rm -rf .venv

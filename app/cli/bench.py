@@ -1,0 +1,160 @@
+"""`taskmessenger bench`: how fast this program is here, in numbers that anyone can reproduce."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from .. import __version__
+from ..core.errors import UsageError
+from . import output
+from .options import as_json
+
+IDLE_SECONDS: Final = 20.0
+TRANSPORTS: Final = ("tcp",)
+GOALS: Final = {
+    "trivial_1_worker_tasks_per_s": "",
+    "trivial_2_workers_tasks_per_s": ">= 15000",
+    "many_1_worker_tasks_per_s": "",
+    "many_2_workers_tasks_per_s": "",
+    "round_trip_p50_ms": "<= 2",
+    "round_trip_p99_ms": "<= 6",
+    "wait_10ms_100_slots_tasks_per_s": "",
+    "large_echo_mb_per_s": ">= 100",
+    "queued_bytes_per_task": "<= 1000",
+    "idle_cpu_percent": "<= 2",
+    "manager_ready_s": "<= 1",
+    "first_result_s": "",
+    "version_ms": "<= 150",
+    "empty_submit_p99_ms": "",
+    "deep_submit_p99_ms": "<= 3x empty",
+    "empty_lease_p99_ms": "",
+    "deep_lease_p99_ms": "<= 3x empty",
+    "deep_restart_s": "<= 15",
+}
+"""Every figure, in the order in which it is shown, and what it is to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured."""
+
+    tasks: int
+    many: int
+    workers: int
+    quick: bool
+    deep: int
+
+
+@click.command()
+@click.option("--tasks", type=click.IntRange(100, 1_000_000), default=20_000, show_default=True, metavar="N",
+              help="Trivial tasks of one measure.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True, metavar="W",
+              help="Workers of the largest fleet.")  # fmt: skip
+@click.option("--transport", type=click.Choice(TRANSPORTS), default="tcp", show_default=True,
+              help="Between manager and workers.")  # fmt: skip
+@click.option("--quick", is_flag=True, help="Fewer and shorter measures, for a first impression.")
+@click.option("--deep", type=click.IntRange(0, 10_000_000), default=0, metavar="N",
+              help="Also measure with N queued tasks.")  # fmt: skip
+@as_json
+def bench(*, tasks: int, workers: int, transport: str, quick: bool, deep: int, as_json: bool) -> None:
+    """Measure throughput, latency, memory and idle load on this machine.
+
+    Manager and workers are processes of their own, connected by TLS on loopback; every submission and outcome
+    is on disk before it is acknowledged. What else the machine does is measured too: see `load_before`.
+
+    \b
+    Examples:
+      taskmessenger bench --quick
+      taskmessenger bench --json > figures.json
+      taskmessenger bench --deep 1000000
+    """  # noqa: D301  \b keeps click from filling the examples
+    from .connect import run
+
+    if transport not in TRANSPORTS:
+        raise UsageError(f"transport {transport} cannot be measured here")
+    plan = Plan(
+        tasks=min(tasks, 5_000) if quick else tasks, many=100_000, workers=workers, quick=quick, deep=deep
+    )
+    figures = run(_measure, plan)
+    machine = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "transport": transport,
+        "tasks": plan.tasks,
+    }
+    if as_json:
+        output.block(machine | figures)
+        return
+    output.pairs([*machine.items(), ("load_before", f"{figures.pop('load_before'):.2f}")])
+    table = output.Table(["measure", "figure", "to reach"])
+    table.add([(name, f"{figures[name]:,.2f}", goal) for name, goal in GOALS.items() if name in figures])
+
+
+async def _measure(plan: Plan) -> dict[str, Any]:
+    """All measures of a plan, each on a fleet of its own."""
+    from . import bench_measures as measures
+
+    figures: dict[str, Any] = {"load_before": os.getloadavg()[0], "version_ms": measures.version_ms()}
+    figures |= await _in_fleet("first result", measures.first_result)
+    for workers in sorted({1, plan.workers}):
+        figures |= await _in_fleet(
+            f"throughput, {workers} workers", partial(_rates, plan=plan, workers=workers)
+        )
+    figures |= await _in_fleet("queue and idle", lambda f: _quiet(f, plan))
+    if plan.deep:
+        figures |= await _in_fleet("deep queue", lambda f: measures.deep_queue(f, plan.deep))
+    return figures
+
+
+async def _rates(fleet: Any, plan: Plan, workers: int) -> dict[str, float]:
+    from . import bench_measures as measures
+
+    name = f"{workers}_worker{'s' if workers > 1 else ''}"
+    found: dict[str, float] = {}
+    async with measures.fleet(fleet, workers) as (remote, results):
+        found[f"trivial_{name}_tasks_per_s"] = await measures.trivial(remote, results, plan.tasks)
+        if not plan.quick:
+            found[f"many_{name}_tasks_per_s"] = await measures.trivial(remote, results, plan.many)
+        if workers == plan.workers:
+            found |= await measures.round_trip(remote, results, 200 if plan.quick else 1_000)
+            found["large_echo_mb_per_s"] = await measures.large(remote, results, 64 if plan.quick else 400)
+    return found
+
+
+async def _quiet(fleet: Any, plan: Plan) -> dict[str, float]:
+    from . import bench_measures as measures
+
+    found: dict[str, float] = {}
+    async with measures.fleet(fleet, 1, capacity=100) as (remote, results):
+        count = 1_000 if plan.quick else 10_000
+        found["wait_10ms_100_slots_tasks_per_s"] = await measures.waits(remote, results, count)
+        found["idle_cpu_percent"] = await measures.idle(
+            fleet, ["manager", "w0"], 5 if plan.quick else IDLE_SECONDS
+        )
+        queue = 20_000 if plan.quick else 100_000
+        found["queued_bytes_per_task"] = await measures.queued_bytes(fleet, remote, queue)
+    return found
+
+
+async def _in_fleet(what: str, measure: Callable[[Any], Awaitable[dict[str, float]]]) -> dict[str, float]:
+    """A throw-away home for one measure."""
+    from .demo_fleet import Fleet, temporary
+
+    output.note(f"measuring: {what}")
+    home = Path(tempfile.mkdtemp(prefix="tm-bench-", dir=temporary()))
+    try:
+        with Fleet(home) as fleet:
+            return await measure(fleet)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,252 @@
+"""What `taskmessenger bench` measures, on a fleet of real processes with durable settings.
+
+Every measure warms up first, is bounded in count and time, and returns plain numbers; how they are shown is
+not its business. Rates count from the first submission to the last result in the submitter's hands.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+import psutil
+
+from ..core.errors import TimedOut
+from ..handle import Group, Outcome
+from ..remote import Remote, attach
+from ..runtimes.payload import pack
+from .connect import dialler
+from .demo_fleet import MANAGER, Fleet
+
+SUBMIT_SIZE: Final = 1_000
+"""Tasks handed in with one call."""
+MEASURE_SECONDS: Final = 300.0
+"""No single measure may take longer."""
+WARM_UP: Final = 2_000
+LARGE: Final = 1024 * 1024
+"""Bytes of a large payload."""
+LARGE_IN_FLIGHT: Final = 12
+BENCH_KIND: Final = "echo"
+CAPACITY: Final = 4
+"""Slots of each worker, unless a measure wants others."""
+
+
+class Results:
+    """Counts outcomes as they come, and lets a measure wait for a number of them."""
+
+    def __init__(self) -> None:
+        self.count = self.failed = 0
+        self.size = 0
+        self._wanted = 0
+        self._reached = anyio.Event()
+
+    def take(self, outcomes: list[Outcome]) -> None:
+        """Outcomes have arrived; `Remote.on_outcomes`."""
+        self.count += len(outcomes)
+        for one in outcomes:
+            self.failed += one.result is None
+            self.size += len(one.result or b"")
+        if self.count >= self._wanted:
+            self._reached.set()
+
+    async def until(self, count: int) -> None:
+        """Wait until so many have arrived in all.
+
+        Raises:
+            TimedOut: they do not come.
+        """
+        if self.count >= count:
+            return
+        self._wanted, self._reached = count, anyio.Event()
+        with anyio.move_on_after(MEASURE_SECONDS):
+            await self._reached.wait()
+            return
+        raise TimedOut(f"only {self.count} of {count} results came within {MEASURE_SECONDS:g} s")
+
+
+@asynccontextmanager
+async def fleet(
+    fleet: Fleet, workers: int, capacity: int = CAPACITY
+) -> AsyncIterator[tuple[Remote, Results]]:
+    """A manager with so many workers, a session with it, and its results."""
+    await fleet.start_manager()
+    async with attach(dialler(fleet.paths)) as remote:
+        if workers:
+            made = await remote.make_invite(workers, 600.0)
+            for number in range(workers):
+                words = ["--capacity", str(capacity)]
+                fleet.start_worker(f"w{number}", made.text, words)
+            await _connected(fleet, remote, workers)
+        results = Results()
+        remote.on_outcomes = results.take
+        yield remote, results
+
+
+async def _connected(fleet: Fleet, remote: Remote, workers: int) -> None:
+    with anyio.fail_after(60):
+        while (await remote.status()).workers < workers:
+            fleet.check()
+            await anyio.sleep(0.02)
+
+
+async def trivial(remote: Remote, results: Results, tasks: int) -> float:
+    """Tasks per second of a function that returns its integer argument."""
+    await _echo(remote, results, WARM_UP)
+    start = time.perf_counter()
+    await _echo(remote, results, tasks)
+    return tasks / (time.perf_counter() - start)
+
+
+async def _echo(remote: Remote, results: Results, tasks: int) -> None:
+    target = results.count + tasks
+    for first in range(0, tasks, SUBMIT_SIZE):
+        payloads = [pack(number) for number in range(first, min(first + SUBMIT_SIZE, tasks))]
+        await remote.submit([Group(BENCH_KIND, payloads)], watch=True)
+    await results.until(target)
+
+
+async def round_trip(remote: Remote, results: Results, count: int) -> dict[str, float]:
+    """Milliseconds from submit to result of one task at a time."""
+    payload = pack(1)
+    times: list[float] = []
+    for number in range(count + 50):
+        start = time.perf_counter()
+        target = results.count + 1
+        await remote.submit([Group(BENCH_KIND, [payload])], watch=True)
+        await results.until(target)
+        if number >= 50:  # noqa: PLR2004 - those before were the warm-up
+            times.append(time.perf_counter() - start)
+    return {
+        "round_trip_p50_ms": percentile(times, 50) * 1e3,
+        "round_trip_p99_ms": percentile(times, 99) * 1e3,
+    }
+
+
+async def waits(remote: Remote, results: Results, tasks: int) -> float:
+    """Tasks per second that each wait 10 ms."""
+    target = results.count + tasks
+    start = time.perf_counter()
+    await remote.submit([Group("wait", [pack(0.01)] * tasks)], watch=True)
+    await results.until(target)
+    return tasks / (time.perf_counter() - start)
+
+
+async def large(remote: Remote, results: Results, count: int) -> float:
+    """MB/s in each direction of 1 MiB payloads that come back as results."""
+    payloads = [pack(os.urandom(LARGE)) for _ in range(8)]
+    await _flow(remote, results, payloads, 16)
+    start = time.perf_counter()
+    await _flow(remote, results, payloads, count)
+    return count * LARGE / 1e6 / (time.perf_counter() - start)
+
+
+async def _flow(remote: Remote, results: Results, payloads: Sequence[bytes], count: int) -> None:
+    before = results.count
+    for number in range(count):
+        await results.until(before + number - LARGE_IN_FLIGHT + 1)
+        await remote.submit([Group(BENCH_KIND, [payloads[number % len(payloads)]])], watch=True)
+    await results.until(before + count)
+
+
+async def queued_bytes(fleet: Fleet, remote: Remote, tasks: int) -> float:
+    """Memory of the manager for one queued task, in bytes."""
+    await remote.command("pause", scope="all")
+    manager = psutil.Process(fleet.pid(MANAGER))
+    await _queue(remote, 1_000)
+    before = manager.memory_info().rss
+    await _queue(remote, tasks)
+    await anyio.sleep(1.0)
+    return float(manager.memory_info().rss - before) / tasks
+
+
+async def _queue(remote: Remote, tasks: int) -> None:
+    for first in range(0, tasks, SUBMIT_SIZE):
+        payloads = [pack(number) for number in range(first, first + min(SUBMIT_SIZE, tasks - first))]
+        await remote.submit([Group(BENCH_KIND, payloads)])
+
+
+async def idle(fleet: Fleet, names: Sequence[str], seconds: float) -> float:
+    """Share of one core that these processes use while nothing happens, in percent."""
+    processes = [psutil.Process(fleet.pid(name)) for name in names]
+    await anyio.sleep(2.0)
+    before = sum(sum(process.cpu_times()[:2]) for process in processes)
+    await anyio.sleep(seconds)
+    return 100 * (sum(sum(process.cpu_times()[:2]) for process in processes) - before) / seconds
+
+
+async def first_result(fleet: Fleet) -> dict[str, float]:
+    """Seconds from nothing to the first result, and to a manager that answers."""
+    start = time.perf_counter()
+    await fleet.start_manager()
+    ready = time.perf_counter() - start
+    async with attach(dialler(fleet.paths)) as remote:
+        results = Results()
+        remote.on_outcomes = results.take
+        made = await remote.make_invite(1, 600.0)
+        fleet.start_worker("w0", made.text)
+        await remote.submit([Group(BENCH_KIND, [pack(1)])], watch=True)
+        await results.until(1)
+    return {"manager_ready_s": ready, "first_result_s": time.perf_counter() - start}
+
+
+async def deep_queue(fleet: Fleet, tasks: int) -> dict[str, float]:
+    """A million queued tasks: what a submit and a lease cost then, and how long a restart takes.
+
+    Submit and lease latency are the round trips of single tasks of high priority, which overtake the queue.
+    """
+    figures: dict[str, float] = {}
+    async with with_pause(fleet) as (remote, results):
+        figures["empty_submit_p99_ms"], figures["empty_lease_p99_ms"] = await _urgent(remote, results, 300)
+        await remote.command("pause", scope="kind:" + BENCH_KIND)
+        await _queue(remote, tasks)
+        await anyio.sleep(1.0)
+        figures["deep_submit_p99_ms"], figures["deep_lease_p99_ms"] = await _urgent(remote, results, 300)
+    fleet.kill(MANAGER)
+    start = time.perf_counter()
+    await fleet.start_manager()
+    figures["deep_restart_s"] = time.perf_counter() - start
+    return figures
+
+
+@asynccontextmanager
+async def with_pause(one: Fleet) -> AsyncIterator[tuple[Remote, Results]]:
+    """A fleet of one worker."""
+    async with fleet(one, 1) as pair:
+        yield pair
+
+
+async def _urgent(remote: Remote, results: Results, count: int) -> tuple[float, float]:
+    """p99 of submitting one task, and of submit to result, in milliseconds; of a kind that is not paused."""
+    submits: list[float] = []
+    rounds: list[float] = []
+    payload = pack([1, 2])
+    for _ in range(count):
+        start = time.perf_counter()
+        target = results.count + 1
+        await remote.submit([Group("sum", [payload], priority=50)], watch=True)
+        submits.append(time.perf_counter() - start)
+        await results.until(target)
+        rounds.append(time.perf_counter() - start)
+    return percentile(submits, 99) * 1e3, percentile(rounds, 99) * 1e3
+
+
+def version_ms() -> float:
+    """Milliseconds of `taskmessenger --version`: the best of five, since others may be busy."""
+    times: list[float] = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "taskmessenger", "--version"], check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return min(times) * 1e3
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` percent of `values` lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]

@@ -1,0 +1,149 @@
+"""`taskmessenger config`: what is set, where it came from, whether it can be used, where files lie.
+
+It reads the same files as a manager or worker that starts, in the same way, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.errors import ConfigError, UsageError
+from ..core.text import printable
+from ..paths import ROLES, Role, find
+
+if TYPE_CHECKING:
+    from ..config import Loaded
+
+_ROLE = click.option("--role", type=click.Choice(ROLES), help="Only this role; without it, both.")
+_FILE = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Look at this file instead of the default one; needs --role.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group()
+def config() -> None:
+    """Show and check settings.
+
+    \b
+    Examples:
+      taskmessenger config show --origin
+      taskmessenger config check --role worker
+      taskmessenger config paths
+    """  # noqa: D301  \b keeps click from filling the examples
+
+
+@config.command()
+@_ROLE
+@_FILE
+@click.option("--origin", is_flag=True, help="Say for each setting where it came from.")
+@_JSON
+def show(role: Role | None, file: Path | None, *, origin: bool, as_json: bool) -> None:
+    """Print every setting as a manager or worker started now would have it."""
+    loaded = {name: _load(name, file) for name in _roles(role, file)}
+    if as_json:
+        click.echo(
+            json.dumps({name: _as_json(found, origin=origin) for name, found in loaded.items()}, indent=2)
+        )
+        return
+    for name, found in loaded.items():
+        lines = [f"{key} = {json.dumps(value)}" for key, value in _values(found).items()]
+        if origin:
+            width = max(map(len, lines))
+            origins = [found.origins[key] for key in _values(found)]
+            lines = [f"{line:{width}}  # {whence}" for line, whence in zip(lines, origins, strict=True)]
+        state = "" if found.found else " (there is no such file)"
+        click.echo("\n".join([f"# {name}: {printable(str(found.file), 4096)}{state}", *lines]))
+
+
+@config.command()
+@_ROLE
+@_FILE
+@_JSON
+def check(role: Role | None, file: Path | None, *, as_json: bool) -> None:
+    """Say whether a manager or worker could start with these settings; exit code 2 when not."""
+    from ..config import overlooked
+
+    problems: dict[str, str] = {}
+    said: list[str] = []
+    for name in _roles(role, file):
+        try:
+            found = _load(name, file)
+        except ConfigError as error:
+            problems[name] = str(error)
+            continue
+        place = printable(str(found.file), 4096)
+        said.append(
+            f"{name}: {place} can be used" if found.found else f"{name}: defaults; there is no {place}"
+        )
+    for note in overlooked(os.environ):
+        click.echo(note, err=True)
+    if as_json:
+        click.echo(json.dumps({"ok": not problems, "problems": problems}))
+    else:
+        click.echo("".join(f"{line}\n" for line in said), nl=False)
+    *others, last = problems.values() or [""]
+    for problem in others:
+        click.echo(problem, err=True)
+    if last:
+        raise ConfigError(last)
+
+
+@config.command()
+@_JSON
+def paths(*, as_json: bool) -> None:
+    """Print where this application keeps its files."""
+    places = {name: str(place) for name, place in find().named().items()}
+    if as_json:
+        click.echo(json.dumps({name.replace(" ", "_"): place for name, place in places.items()}, indent=2))
+        return
+    width = max(map(len, places))
+    for name, place in places.items():
+        click.echo(f"{name:{width}}  {printable(place, 4096)}")
+
+
+def _roles(role: Role | None, file: Path | None) -> Sequence[Role]:
+    if file is not None and role is None:
+        raise UsageError(
+            "--config names the file of one role; say which with --role manager or --role worker"
+        )
+    return (role,) if role else ROLES
+
+
+def _load(role: Role, file: Path | None) -> Loaded[Any]:
+    from ..config import load
+
+    return load(role, {}, os.environ, find(), file=file)
+
+
+def _values(found: Loaded[Any]) -> dict[str, Any]:
+    """Key path to value, in the order of the model."""
+    return {key: _at(_plain(found), key) for key in found.origins}
+
+
+def _plain(found: Loaded[Any]) -> dict[str, Any]:
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(found.config)
+    return plain
+
+
+def _at(value: Any, key: str) -> Any:
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _as_json(found: Loaded[Any], *, origin: bool) -> dict[str, Any]:
+    whole = {"file": str(found.file), "found": found.found, "settings": _plain(found)}
+    return whole | {"origins": found.origins} if origin else whole

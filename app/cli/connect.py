@@ -1,0 +1,73 @@
+"""How a command reaches the manager: by the local socket, or as a member from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+
+from ..core.errors import Unreachable
+from ..paths import Paths, find
+
+if TYPE_CHECKING:
+    from ..net.client import Connected
+    from ..remote import Remote
+
+MEMBERS: Final = ("operator", "client")
+"""Identities that a command may use where no manager runs, strongest first."""
+_T = TypeVar("_T")
+
+
+def dialler(paths: Paths) -> Callable[[], Awaitable[Connected]]:
+    """Dials the manager of this user on this machine; else the one whose fleet this user has joined.
+
+    Raises:
+        Unreachable: neither is there.
+    """
+    from ..net.client import connect_locally
+
+    async def dial() -> Connected:
+        if not paths.socket.exists():
+            for role in MEMBERS:
+                # Asked first like this: whoever reaches the local socket needs no cryptography to be loaded.
+                if paths.identity(role).is_dir():
+                    member = await _as_member(paths, role)
+                    if member is not None:
+                        return member
+        try:
+            return await connect_locally(paths.socket)
+        except Unreachable as error:
+            raise Unreachable(
+                "no manager of yours runs here: start one with `taskmessenger --role manager --no-ui`,"
+                " or join one elsewhere with `taskmessenger join`"
+            ) from error
+
+    return dial
+
+
+async def _as_member(paths: Paths, role: str) -> Connected | None:
+    """A session with the manager whose fleet this user has joined in this role, if it has."""
+    from ..net.address import Address
+    from ..net.client import connect
+    from ..net.security.identity import is_joined, load
+
+    if not is_joined(paths.identity(role)):
+        return None
+    identity = load(paths.identity(role), role)
+    return await connect(identity, [Address.parse(text) for text in identity.endpoints])
+
+
+@asynccontextmanager
+async def manager(patience: float = 0.0) -> AsyncIterator[Remote]:
+    """The manager, for as long as the block lasts."""
+    from ..remote import attach
+
+    async with attach(dialler(find()), patience=patience) as remote:
+        yield remote
+
+
+def run(main: Callable[..., Coroutine[Any, Any, _T]], *arguments: object) -> _T:
+    """Run one asynchronous command to its end."""
+    return anyio.run(main, *arguments)

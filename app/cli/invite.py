@@ -1,0 +1,167 @@
+"""`taskmessenger invite`: make, list and revoke invites. The secret is shown once, when it is made."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from .connect import manager, run
+from .options import DURATION, as_json
+from .output import Table, block, count, note, span, when
+
+if TYPE_CHECKING:
+    from ..handle import InviteRow
+    from ..net.messages import InviteMade
+
+ROLES: Final = ("worker", "client", "operator")
+TTL: Final = 15 * 60.0
+_JOIN: Final = {
+    "worker": "taskmessenger --role worker --no-ui --join -",
+    "client": "taskmessenger join -",
+    "operator": "taskmessenger join -",
+}
+_MAY: Final = {
+    "worker": "run tasks",
+    "client": "submit tasks, see, cancel and retry them",
+    "operator": "do everything that you may do here",
+}
+
+
+class CreateByDefault(click.Group):
+    """`invite --uses 3` means `invite create --uses 3`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the missing word in."""
+        if not args or (args[0].startswith("-") and args[0] not in {"-h", "--help"}):
+            args = ["create", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=CreateByDefault)
+def invite() -> None:
+    """Make, list and revoke invites. Without a further word: make one, with the options of `create`.
+
+    \b
+    Examples:
+      taskmessenger invite
+      taskmessenger invite --uses 50 --ttl 2h
+      taskmessenger invite --role operator --json
+      taskmessenger invite revoke 7F3KQ9ZD
+    """  # noqa: D301  \b keeps click from filling the examples
+
+
+@invite.command()
+@click.option(
+    "--uses", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Machines."
+)
+@click.option("--ttl", type=DURATION, default=TTL, show_default="15m", help="How long it is good for.")
+@click.option(
+    "--role", type=click.Choice(ROLES), default="worker", show_default=True, help="What they become."
+)
+@as_json
+def create(*, uses: int, ttl: float, role: str, as_json: bool) -> None:
+    """Make an invite: its text alone goes to standard output. Whoever has it may join."""
+
+    async def ask() -> InviteMade:
+        async with manager() as remote:
+            return await remote.make_invite(uses, ttl, role)
+
+    made = run(ask)
+    endpoints = _endpoints(made.text)
+    if as_json:
+        block({"invite": made.text, **_json(made.invite), "endpoints": endpoints})
+    else:
+        _explain(made.invite, endpoints)
+        click.echo(made.text)
+    if uses > 1:
+        note(f"warning: {uses:,} machines can join with it until it expires; revoke it when they have")
+    if endpoints and all(map(_is_loopback, endpoints)):
+        note(
+            f"warning: it leads to {', '.join(endpoints)}, which only this machine can reach; for others"
+            " start the manager with --listen tcp://0.0.0.0:7711 --advertise tcp://THIS-HOST:7711"
+        )
+
+
+def _explain(row: InviteRow, endpoints: list[str]) -> None:
+    left = span(max(0.0, row.expires_at - time.time()))
+    note("Join this fleet from any machine with")
+    note(f"    {_JOIN[row.role]}      (then paste)")
+    note(f"Invite {row.id}: {count(row.uses, 'use')}, until {when(row.expires_at)} ({left})")
+    note(f"Whoever joins with it may {_MAY[row.role]}. It leads to {', '.join(endpoints)}")
+
+
+def _endpoints(text: str) -> list[str]:
+    from ..net.security.invites import decode
+
+    return [str(endpoint) for endpoint in decode(text, 0.0).endpoints]
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = endpoint.partition("://")[2].rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@invite.command("ls")
+@as_json
+def ls(*, as_json: bool) -> None:
+    """All invites, newest first, without their secrets.
+
+    States: open, used (up), expired, revoked.
+    """
+
+    async def ask() -> list[InviteRow]:
+        async with manager() as remote:
+            return await remote.invites()
+
+    rows = run(ask)
+    if as_json:
+        block([_json(row) for row in rows])
+        return
+    Table(("ID", "ROLE", "STATE", "LEFT", "USES", "MADE", "EXPIRES")).add(
+        (row.id, row.role, _state(row), row.uses_left, row.uses, when(row.created_at), when(row.expires_at))
+        for row in rows
+    )
+    if not rows:
+        note("there are no invites: `taskmessenger invite` makes one")
+
+
+@invite.command()
+@click.argument("invite_id", metavar="ID")
+def revoke(invite_id: str) -> None:
+    """Let nobody use an invite any more. Who has joined with it stays: see `worker revoke`."""
+    invite_id = invite_id.upper()
+
+    async def ask() -> None:
+        async with manager() as remote:
+            await remote.revoke_invite(invite_id)
+
+    run(ask)
+    note(f"invite {invite_id} is revoked")
+
+
+def _state(row: InviteRow) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    if row.uses_left <= 0:
+        return "used"
+    return "expired" if time.time() >= row.expires_at else "open"
+
+
+def _json(row: InviteRow) -> dict[str, Any]:
+    """An invite in the words of `--json`."""
+    return {
+        "id": row.id,
+        "role": row.role,
+        "state": _state(row),
+        "uses": row.uses,
+        "uses_left": row.uses_left,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "revoked_at": row.revoked_at,
+    }

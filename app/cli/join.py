@@ -1,0 +1,69 @@
+"""`taskmessenger join`: become a client or operator of a fleet whose manager runs elsewhere."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..core.errors import Conflict, UsageError
+from .output import note
+
+if TYPE_CHECKING:
+    from ..net.security.identity import Identity
+    from ..net.security.invites import Invite
+
+MAX_NAME: Final = 64
+
+
+@click.command()
+@click.argument("invite", required=False, metavar="[-]")
+@click.option(
+    "--invite-file", type=click.Path(path_type=Path), metavar="FILE", help="The invite is in a file."
+)
+@click.option("--name", metavar="NAME", help="What this machine is to be called; its host name if not given.")
+def join(invite: str | None, *, invite_file: Path | None, name: str | None) -> None:
+    """Join a fleet elsewhere with an invite for a client or operator.
+
+    The invite is asked for, or read from standard input. From then on commands typed here reach that
+    manager, unless one of your own runs on this machine.
+
+    \b
+    Examples:
+      taskmessenger join
+      ssh manager taskmessenger invite --role client | taskmessenger join -
+    """  # noqa: D301  \b keeps click from filling the examples
+    from ..net.security.invites import decode
+    from .connect import run
+    from .role import read_invite
+
+    if invite is not None and invite_file is not None:
+        raise UsageError("give the invite in a file or on standard input, not both")
+    text = read_invite(invite or "-" if invite_file is None else None, invite_file)
+    found = decode(text or "", time())
+    if found.role == "worker":
+        raise UsageError(
+            "this invite is for a worker: use it with `taskmessenger --role worker --no-ui --join -`,"
+            " or make one with `taskmessenger invite --role client` at the manager"
+        )
+    identity = run(_join, found, name)
+    note(f"joined {identity.manager_name} as {identity.peer_id} ({identity.role})")
+
+
+async def _join(invite: Invite, name: str | None) -> Identity:
+    from .. import __version__
+    from ..net import client
+    from ..net.security.identity import is_joined
+    from ..paths import find, private_directory
+
+    folder = find().identity(invite.role)
+    if is_joined(folder):
+        raise Conflict(f"you have joined a fleet as {invite.role}: move {folder} away to join another")
+    private_directory(folder.parent)
+    who = (name or platform.node() or "host")[:MAX_NAME]
+    return await client.join(
+        invite, who, folder, f"{platform.system()} {platform.machine()}, version {__version__}"
+    )

@@ -1,0 +1,143 @@
+"""The command `taskmessenger`: what can be typed, loaded only when it is typed.
+
+Every error that an operator can act on ends here, as one line on standard error and an exit code:
+0 done, 1 failed, 2 usage, 3 not found, 4 refused, 5 unreachable, 6 timeout, 7 conflict, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from .. import __version__
+from ..core.errors import TaskMessengerError, UsageError
+from ..core.text import printable, redact
+
+COMMANDS: Final = {
+    "bench": ("bench", "bench", "Measure how fast this program is here."),
+    "config": ("config", "config", "Show and check settings."),
+    "demo": ("demo", "demo", "Run the main job here: hash files on a fleet of three workers."),
+    "invite": ("invite", "invite", "Make, list and revoke invites."),
+    "join": ("join", "join", "Become a client or operator of a fleet elsewhere."),
+    "pool": ("pool", "pool", "Look at the whole fleet; pause and resume it."),
+    "submit": ("submit", "submit", "Hand in tasks."),
+    "task": ("task", "task", "List, show, cancel and retry tasks."),
+    "worker": ("worker", "worker", "List, pause, drain and revoke workers."),
+}
+"""Name to module, attribute and the line that `--help` shows."""
+WHAT_TO_TYPE: Final = """Start a manager:          taskmessenger --role manager --no-ui
+Make an invite:           taskmessenger invite
+Join from any machine:    taskmessenger --role worker --no-ui --join -      (then paste the invite)
+Hand in a task:           taskmessenger submit reverse hello --wait
+See it all run here:      taskmessenger demo
+More:                     taskmessenger --help"""
+MAX_ERROR: Final = 2_000
+
+
+class Lazy(click.Group):
+    """Imports a command when it is used: starting must not cost what is not needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = COMMANDS.get(cmd_name)
+        if found is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"..{found[0]}", __name__), found[1])
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in sorted(COMMANDS)])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """An unknown command names its nearest neighbour."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1) if args else []
+            raise UsageError(
+                f"there is no command `{printable(args[0], 64)}`"
+                + (f"; did you mean `{near[0]}`?" if near else "; see `taskmessenger --help`")
+            ) from error
+
+
+@click.group(cls=Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(
+    __version__, "-V", "--version", prog_name="taskmessenger", message="%(prog)s %(version)s"
+)
+@click.option("--role", type=click.Choice(["manager", "worker"]), help="Be a manager or a worker.")
+@click.option("--no-ui", is_flag=True, help="Without a console: logs on standard error.")
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the default file."
+)
+@click.option("--name", metavar="NAME", help="What to be called.")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="Manager: listen here, as tcp://HOST:PORT.")
+@click.option(
+    "--advertise", multiple=True, metavar="ADDRESS", help="Manager: what invites say instead of --listen."
+)
+@click.option("--join", metavar="INVITE", help="Worker: join with this invite; - reads or asks for it.")
+@click.option(
+    "--join-file", type=click.Path(path_type=Path), metavar="FILE", help="Worker: the invite is in a file."
+)
+@click.option("--capacity", type=int, metavar="N", help="Worker: tasks at a time.")
+@click.pass_context
+def cli(ctx: click.Context, /, role: str | None, **options: Any) -> None:
+    """Task Messenger: one fleet from machines anywhere, joined with one pasted string.
+
+    \b
+    Examples:
+      taskmessenger --role manager --no-ui --listen tcp://0.0.0.0:7711
+      taskmessenger --role worker --no-ui --join -
+      taskmessenger submit hash --payload-file photo.jpg --wait
+    """  # noqa: D301  \b keeps click from filling the examples
+    if ctx.invoked_subcommand is not None:
+        return
+    if role is None:
+        click.echo(WHAT_TO_TYPE)
+        return
+    from .role import start
+
+    start(role, **options)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        sys.exit(cli(standalone_mode=False))
+    except TaskMessengerError as error:
+        _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        _fail(error.format_message() + _help_for(error), 2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _help_for(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} --help`)" if context is not None else ""
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {printable(redact(message), MAX_ERROR)}", err=True)
+    sys.exit(code)

@@ -1,0 +1,67 @@
+"""What several commands take: durations, task ids, `--json`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import click
+
+MAX_ID: Final = 2**63 - 1
+MAX_DIGITS: Final = 19
+MAX_SECONDS: Final = 10 * 365 * 86_400.0
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_BARE: Final = re.compile(r"\d+(?:\.\d+)?")
+
+
+def seconds(text: str) -> float:
+    """`90`, `90s`, `15m`, `1h30m` or `1d` in seconds.
+
+    Raises:
+        ValueError: it is none of these, or longer than ten years.
+    """
+    text = text.strip().lower()
+    parts = _PART.findall(text)
+    if _BARE.fullmatch(text):
+        found = float(text)
+    elif parts and "".join(number + unit for number, unit in parts) == text:
+        found = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    else:
+        raise ValueError(f"`{text[:40]}` is not a duration: write seconds, or 30s, 15m, 2h, 1d, 1h30m")
+    if found > MAX_SECONDS:
+        raise ValueError(f"`{text[:40]}` is longer than ten years")
+    return found
+
+
+class Duration(click.ParamType[float]):
+    """A length of time."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        try:
+            return seconds(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class TaskId(click.ParamType[int]):
+    """The number of a task."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """A number that a task can have."""
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and 0 < int(text) <= MAX_ID):
+            self.fail(f"`{text[:40]}` is not the id of a task: ids are numbers from 1 on", param, ctx)
+        return int(text)
+
+
+DURATION: Final = Duration()
+ID: Final = TaskId()
+as_json: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

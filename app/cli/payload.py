@@ -1,0 +1,187 @@
+"""Payloads from what was typed, and results as they are shown.
+
+JSON cannot say all that msgpack can. What it cannot is shown as an object with a telling key:
+`{"base64": TEXT}` for bytes, `{"float": "nan"}` for what is not finite, `{"map": [[KEY, VALUE], ...]}` for a
+map with other keys than text, `{"ext": NUMBER, "base64": TEXT}` for an extension, `{"timestamp": SECONDS}`
+for a moment.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+import click
+
+from ..core.errors import UsageError
+from ..core.text import printable
+from ..runtimes.payload import MAX_BYTES, BadPayload, pack, unpack
+from .output import on_terminal
+
+MAX_TASKS: Final = 1_000_000
+"""Tasks that one command submits."""
+MAX_INPUT: Final = 256 * 1024 * 1024
+"""Bytes of payloads that one command reads: all are looked at before the first is submitted."""
+MAX_SHOWN: Final = 1_000_000
+"""Characters of a result on a terminal."""
+STDIN: Final = "-"
+
+
+def packed(value: Any, where: str = "the payload") -> bytes:
+    """The value as msgpack.
+
+    Raises:
+        UsageError: says what in it msgpack cannot hold, or that it is too large.
+    """
+    try:
+        return pack(value)
+    except BadPayload as error:
+        raise UsageError(f"{where} cannot be sent: {error}") from error
+
+
+def from_text(text: str) -> bytes:
+    """Plain text as a string."""
+    return packed(text)
+
+
+def from_json(text: str, where: str = "--json-payload") -> bytes:
+    """Any JSON value.
+
+    Raises:
+        UsageError: names line and column.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise UsageError(f"{where} is not valid JSON: {error.msg} at {place}") from error
+    except RecursionError as error:
+        raise UsageError(f"{where} is nested too deeply") from error
+    except ValueError as error:  # Python's own limit on the digits of an integer
+        raise UsageError(f"{where} holds a number with thousands of digits") from error
+    return packed(value, where)
+
+
+def from_file(name: str) -> bytes:
+    """The bytes of a file, or of standard input for `-`.
+
+    Raises:
+        UsageError: it cannot be read, or is too large.
+    """
+    with _opened(name) as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{_called(name)} is over the {MAX_BYTES:,} bytes that a payload may have: split it")
+    return packed(data, _called(name))
+
+
+def from_lines(name: str) -> list[bytes]:
+    """One JSON value from each line of a file, or of standard input for `-`; empty lines count for nothing.
+
+    Raises:
+        UsageError: names the line that is wrong; or there is too much of it.
+    """
+    payloads: list[bytes] = []
+    size = 0
+    with _opened(name) as file:
+        for number, text in _lines(file, name):
+            where = f"line {number} of {_called(name)}"
+            payloads.append(_line(text, where))
+            size += len(payloads[-1])
+            if len(payloads) > MAX_TASKS or size > MAX_INPUT:
+                limits = f"{MAX_TASKS:,} lines or {MAX_INPUT:,} bytes"
+                raise UsageError(f"{_called(name)} is over the {limits} that are taken at once: split it")
+    return payloads
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while text := file.readline(MAX_BYTES + 1):
+        number += 1
+        if len(text) > MAX_BYTES:
+            raise UsageError(f"line {number} of {_called(name)} is over the {MAX_BYTES:,} bytes of a payload")
+        if text.strip():
+            yield number, text
+
+
+def _line(text: bytes, where: str) -> bytes:
+    try:
+        value = json.loads(text.strip())
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{where} is not valid JSON: {error.msg} at column {error.colno}; nothing was submitted"
+        ) from error
+    except RecursionError as error:
+        raise UsageError(f"{where} is nested too deeply; nothing was submitted") from error
+    except ValueError as error:  # not UTF-8, or an integer of thousands of digits
+        raise UsageError(f"{where} is not valid JSON: {error}; nothing was submitted") from error
+    return packed(value, where)
+
+
+def _opened(name: str) -> IO[bytes]:
+    if name == STDIN:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise UsageError(f"{printable(name)} cannot be read: {error.strerror}") from error
+
+
+def _called(name: str) -> str:
+    return "standard input" if name == STDIN else printable(name)
+
+
+# ---- the way back ---------------------------------------------------------------------------------------
+
+
+def value_of(data: bytes) -> Any:
+    """The value in a stored payload or result; what cannot be read is shown as the bytes it is."""
+    try:
+        return unpack(data)
+    except BadPayload:
+        return data
+
+
+def jsonable(value: Any) -> Any:
+    """The value as JSON can say it."""
+    if isinstance(value, str | int | None):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, list):
+        return [jsonable(part) for part in value]
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            return {key: jsonable(part) for key, part in value.items()}
+        return {"map": [[jsonable(key), jsonable(part)] for key, part in value.items()]}
+    return _rare(value)
+
+
+def _rare(value: Any) -> Any:
+    import base64
+
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if hasattr(value, "to_unix"):
+        return {"timestamp": value.to_unix()}
+    return {"ext": value.code, "base64": base64.b64encode(value.data).decode()}
+
+
+def shown(data: bytes) -> str:
+    """A result as text: text as it is, any other value as JSON."""
+    value = value_of(data)
+    text = value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False)
+    return printable(text, MAX_SHOWN, keep="\n\t") if on_terminal() else text
+
+
+def print_result(data: bytes) -> None:
+    """A result for `task result`: bytes as they are, unless a person looks."""
+    value = value_of(data)
+    if isinstance(value, bytes) and not on_terminal():
+        click.echo(value, nl=False)
+    else:
+        click.echo(shown(data))

@@ -1,0 +1,108 @@
+"""`taskmessenger pool`: the fleet at a glance; pause and resume all of it, or one kind of task."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from .connect import manager, run
+from .options import as_json
+from .output import block, count, line, note, pairs, span, when
+
+if TYPE_CHECKING:
+    from ..handle import PoolStatus
+
+_KIND = click.option("--kind", metavar="K", help="Only tasks of this kind.")
+
+
+@click.group()
+def pool() -> None:
+    """Look at the whole fleet; pause and resume it.
+
+    \b
+    Examples:
+      taskmessenger pool status
+      taskmessenger pool pause --kind hash
+      taskmessenger pool resume
+    """  # noqa: D301  \b keeps click from filling the examples
+
+
+@pool.command()
+@as_json
+def status(*, as_json: bool) -> None:
+    """How many tasks are in which state, who works, and what is wrong."""
+
+    async def ask() -> PoolStatus:
+        async with manager() as remote:
+            return await remote.status()
+
+    found = run(ask)
+    if as_json:
+        from msgspec import to_builtins
+        from msgspec.structs import asdict
+
+        block(to_builtins(asdict(found)))
+        return
+    _print(found)
+
+
+def _print(found: PoolStatus) -> None:
+    running = span(max(0.0, time.time() - found.started_at))
+    pairs((
+        ("manager", f"{found.manager} of fleet {found.fleet}, version {found.version}"),
+        ("running", f"since {when(found.started_at)}, {running}"),
+        ("listening", ", ".join(found.listening)),
+        ("workers", f"{count(found.workers, 'worker')} connected, {count(found.slots, 'slot')}"),
+        ("rate", f"{found.rate:,.1f} tasks ended per second, over the last 10 s"),
+        ("paused", ", ".join(_scope(scope) for scope in found.paused)),
+    ))  # fmt: skip
+    line("tasks")
+    totals = found.totals
+    width = max(map(len, totals), default=0)
+    for word, number in totals.items():
+        line(f"  {word:{width}}  {number:,}")
+    if found.late or found.refused:
+        line(f"late results {found.late:,}, refused results {found.refused:,}")
+    for kind, reason in found.waiting.items():
+        line(f"{kind}: {reason}")
+    if found.degraded:
+        line(f"nothing is accepted: {found.degraded}")
+
+
+def _scope(scope: str) -> str:
+    what, _, name = scope.partition(":")
+    return f"{what} {name}" if name else "everything"
+
+
+@pool.command()
+@_KIND
+def pause(kind: str | None) -> None:
+    """Accept tasks but start none, until resumed, across restarts too; what runs goes on."""
+    run(_steer, "pause", kind)
+    note(f"{_what(kind)} paused; `taskmessenger pool resume{_option(kind)}` ends that")
+
+
+@pool.command()
+@_KIND
+def resume(kind: str | None) -> None:
+    """End a pause; those of other kinds and of single workers stay."""
+    found = run(_steer, "resume", kind)
+    note(f"{_what(kind)} not paused any more")
+    if found.paused:
+        note(f"still paused: {', '.join(_scope(scope) for scope in found.paused)}")
+
+
+async def _steer(verb: str, kind: str | None) -> PoolStatus:
+    async with manager() as remote:
+        await remote.command(verb, scope="all" if kind is None else f"kind:{kind}")
+        return await remote.status()
+
+
+def _what(kind: str | None) -> str:
+    return "the fleet is" if kind is None else f"tasks of kind `{kind}` are"
+
+
+def _option(kind: str | None) -> str:
+    return "" if kind is None else f" --kind {kind}"

@@ -1,0 +1,253 @@
+"""`taskmessenger task`: list, show, cancel and retry tasks; print their results."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ..core.errors import Conflict, NotFound, TaskMessengerError, UsageError
+from ..core.lifecycle import TaskState
+from .connect import manager, run
+from .options import ID, as_json
+from .output import note
+
+if TYPE_CHECKING:
+    from ..handle import TaskQuery, TaskRow
+    from ..remote import Remote
+
+PAGE: Final = 1_000
+"""Rows of one request."""
+MAX_ROWS: Final = 1_000_000
+MAX_IDS: Final = 10_000
+MAX_TOLD: Final = 20
+"""Tasks that get a line of their own when something could not be done with them."""
+_RETRYABLE: Final = {TaskState.FAILED, TaskState.TIMED_OUT}
+
+
+@click.group()
+def task() -> None:
+    """List, show, cancel and retry tasks.
+
+    \b
+    Examples:
+      taskmessenger task ls --state failed
+      taskmessenger task show 17
+      taskmessenger task result 17 > result.bin
+      taskmessenger task retry 17 18
+    """  # noqa: D301  \b keeps click from filling the examples
+
+
+@task.command("ls")
+@click.option("--state", "states", multiple=True, metavar="S", help="In this state; several with commas.")
+@click.option("--kind", "kinds", multiple=True, metavar="K", help="Of this kind.")
+@click.option("--worker", "workers", multiple=True, metavar="ID", help="Last on this worker.")
+@click.option("--batch", "batches", multiple=True, metavar="NAME", help="Of this batch.")
+@click.option("--text", default="", help="With this in kind, key, batch, worker or error.")
+@click.option("--before", type=ID, metavar="ID", help="Older than this one: the next page.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_ROWS),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="At most N.",
+)
+@as_json
+@click.option("--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object for each task, a line each.")
+def ls(
+    *, states: tuple[str, ...], text: str, limit: int, as_json: bool, as_jsonl: bool, **given: Any
+) -> None:
+    """Tasks, newest first. Options of different names must all hold; repeated ones, either.
+
+    \b
+    Examples:
+      taskmessenger task ls --state failed,timed_out --kind hash
+      taskmessenger task ls --text "No space left" --limit 1000 --json
+    """  # noqa: D301  \b keeps click from filling the examples
+    from ..handle import TaskQuery
+
+    if as_json and as_jsonl:
+        raise UsageError("--json prints an array, --jsonl a line for each task: give one of them")
+    wanted = [word for option in states for word in option.split(",")]
+    query = TaskQuery(states=tuple(sorted({TaskState.of(word).value for word in wanted})), text=text, **given)
+    last = run(_list, query, limit, "json" if as_json else "jsonl" if as_jsonl else "table")
+    if last is not None:
+        _say_more(*last, query, limit)
+
+
+async def _list(query: TaskQuery, limit: int, form: str) -> tuple[int, int] | None:
+    """Print page after page; says how many were shown up to which id, if there are more."""
+    from msgspec.structs import replace
+
+    from .rows import writer
+
+    shown = 0
+    async with manager() as remote:
+        with writer(form) as write:
+            while True:
+                page = await remote.page(replace(query, limit=min(PAGE, limit - shown)))
+                write(page.rows)
+                shown += len(page.rows)
+                if not page.more:
+                    return None
+                if not page.rows:
+                    return shown, query.before or 0
+                query = replace(query, before=page.rows[-1].id)
+                if shown >= limit:
+                    return shown, page.rows[-1].id
+
+
+def _say_more(shown: int, last: int, query: TaskQuery, limit: int) -> None:
+    """A list that was cut says so, and how to see the rest."""
+    words = ["taskmessenger", "task", "ls"]
+    words += [word for state in query.states for word in ("--state", TaskState(state).word)]
+    for name, values in (("kind", query.kinds), ("worker", query.workers), ("batch", query.batches)):
+        words += [word for value in values for word in (f"--{name}", value)]
+    words += ["--text", query.text] if query.text else []
+    words += ["--limit", str(limit), "--before", str(last)]
+    note(f"shown {shown:,}; there are more, the next with `{shlex.join(words)}`")
+
+
+@task.command()
+@click.argument("task_id", type=ID, metavar="ID")
+@as_json
+def show(task_id: int, *, as_json: bool) -> None:
+    """All that is known of one task: its payload, its attempts, its last error, why it waits."""
+    from .rows import PAYLOAD_SHOWN, print_detail
+
+    async def ask() -> None:
+        async with manager() as remote:
+            print_detail(await remote.detail(task_id, PAYLOAD_SHOWN), as_json=as_json)
+
+    run(ask)
+
+
+@task.command()
+@click.argument("task_id", type=ID, metavar="ID")
+@as_json
+def result(task_id: int, *, as_json: bool) -> None:
+    """Print the result of a task that succeeded; else say why there is none, with exit code 1.
+
+    Text is printed as it is and any other value as JSON. Bytes are written raw to a file or a pipe; on a
+    terminal, and with --json, they are shown in base64.
+    """
+    from .output import block
+    from .payload import print_result
+    from .results import failure, outcome_json
+
+    async def ask() -> Any:
+        async with manager() as remote:
+            found = await remote.outcomes([task_id])
+            return found[0] if found else await remote.detail(task_id, 0)
+
+    found = run(ask)
+    if hasattr(found, "row"):
+        state = TaskState(found.row.state).word
+        note(
+            f"task {task_id} has not ended: it is {state}"
+            + (f" ({found.waits_for})" if found.waits_for else "")
+        )
+        sys.exit(1)
+    if as_json:
+        block(outcome_json(found))
+    if found.state != TaskState.SUCCEEDED:
+        note(f"{failure(found)}; more with `taskmessenger task show {task_id}`")
+        sys.exit(1)
+    if not as_json:
+        print_result(found.result or b"")
+
+
+@task.command()
+@click.argument("ids", type=ID, nargs=-1, required=True, metavar="ID...")
+@as_json
+def cancel(ids: tuple[int, ...], *, as_json: bool) -> None:
+    """End tasks for good, also those that run just now. Prints the ids of those that this has ended."""
+    run(_change, "cancel", _few(ids), as_json)
+
+
+@task.command()
+@click.argument("ids", type=ID, nargs=-1, required=True, metavar="ID...")
+@as_json
+def retry(ids: tuple[int, ...], *, as_json: bool) -> None:
+    """Give tasks that failed or timed out for good another life, under the same id. Prints these ids."""
+    run(_change, "retry", _few(ids), as_json)
+
+
+def _few(ids: Sequence[int]) -> list[int]:
+    if len(ids) > MAX_IDS:
+        raise UsageError(
+            f"{len(ids):,} ids are more than the {MAX_IDS:,} of one command: give fewer at a time"
+        )
+    return list(dict.fromkeys(ids))
+
+
+async def _change(verb: str, ids: list[int], as_json: bool) -> None:
+    """Do it to those tasks with which it can be done, and say why not with the others.
+
+    Raises:
+        NotFound, Conflict: it could not be done with some.
+    """
+    from .output import block
+
+    async with manager() as remote:
+        rows = await _rows(remote, ids)
+        fit = [i for i, row in rows.items() if _fits(verb, row)]
+        done = await remote.command(verb, ids=fit) if fit else []
+        left = [i for i in fit if i not in set(done)]
+        if left:  # they ended, or were retried, while we looked
+            rows |= await _rows(remote, left)
+    if as_json:
+        block({"ids": done})
+    else:
+        for task_id in done:
+            click.echo(task_id)
+    _complain(verb, [i for i in ids if i not in set(done)], rows)
+
+
+async def _rows(remote: Remote, ids: list[int]) -> dict[int, TaskRow]:
+    """Those of them that exist, in the order given."""
+    from ..handle import TaskQuery
+
+    found: dict[int, TaskRow] = {}
+    for start in range(0, len(ids), PAGE):
+        some = tuple(ids[start : start + PAGE])
+        found |= {row.id: row for row in (await remote.page(TaskQuery(ids=some, limit=PAGE))).rows}
+    return {task_id: found[task_id] for task_id in ids if task_id in found}
+
+
+def _fits(verb: str, row: TaskRow) -> bool:
+    state = TaskState(row.state)
+    return state in _RETRYABLE if verb == "retry" else not state.final
+
+
+def _complain(verb: str, ids: list[int], rows: dict[int, TaskRow]) -> None:
+    """A line for each, the last as the error: an unknown id before a wrong state."""
+    errors: list[TaskMessengerError] = []
+    for task_id in ids:
+        row = rows.get(task_id)
+        if row is None:
+            errors.append(
+                NotFound(
+                    f"there is no task {task_id}: it was never submitted, or is older than the manager keeps"
+                )
+            )
+            continue
+        word = TaskState(row.state).word.replace("_", " ")
+        can = (
+            "only failed and timed out tasks can be retried"
+            if verb == "retry"
+            else "only open tasks can be cancelled"
+        )
+        errors.append(Conflict(f"task {task_id} is {word}: {can}"))
+    if not errors:
+        return
+    errors.sort(key=lambda error: error.exit_code, reverse=True)
+    for error in errors[:-1][:MAX_TOLD]:
+        note(str(error))
+    if len(errors) - 1 > MAX_TOLD:
+        note(f"... and {len(errors) - 1 - MAX_TOLD:,} more")
+    raise errors[-1]

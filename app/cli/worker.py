@@ -1,0 +1,157 @@
+"""`taskmessenger worker`: list workers, pause and resume them, let them leave, end their membership."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..core.errors import Conflict, NotFound, UsageError
+from .connect import manager, run
+from .options import DURATION, as_json
+from .output import Table, block, note, span
+
+if TYPE_CHECKING:
+    from ..handle import WorkerRow
+    from ..remote import Remote
+
+DRAIN_SECONDS: Final = 30.0
+_HEAD: Final = (
+    "ID",
+    "STATE",
+    "RUNNING",
+    "CAPACITY",
+    "HELD",
+    "DONE",
+    "FAILED",
+    "RTT",
+    "HEARD",
+    "VERSION",
+    "ADDRESS",
+)
+_HERE: Final = {"connected", "paused", "draining"}
+_ID = click.argument("worker_id", metavar="ID")
+
+
+@click.group()
+def worker() -> None:
+    """List, pause, drain and revoke workers.
+
+    \b
+    Examples:
+      taskmessenger worker ls
+      taskmessenger worker drain w-fern-7f3k --deadline 5m
+      taskmessenger worker revoke w-fern-7f3k --yes
+    """  # noqa: D301  \b keeps click from filling the examples
+
+
+@worker.command("ls")
+@as_json
+def ls(*, as_json: bool) -> None:
+    """Every worker that is or was a member, and how it is.
+
+    States: connected, paused, draining, away (it may come back to its tasks), offline, revoked.
+    """
+
+    async def ask() -> list[WorkerRow]:
+        async with manager() as remote:
+            return await remote.workers()
+
+    rows = run(ask)
+    if as_json:
+        from .rows import worker_json
+
+        block([worker_json(row) for row in rows])
+        return
+    Table(_HEAD).add(map(_cells, rows))
+    if not rows:
+        note("no worker has joined yet: `taskmessenger invite` says how")
+
+
+def _cells(row: WorkerRow) -> tuple[object, ...]:
+    heard = None if row.last_heard is None else f"{span(row.last_heard)} ago"
+    rtt = None if row.rtt is None else f"{row.rtt * 1000:.1f} ms"
+    here = row.state in _HERE
+    numbers = (row.running, row.capacity, row.held, row.done, row.failed) if here else (None,) * 5
+    return (row.id, row.state, *numbers, rtt, heard, row.version, row.address)
+
+
+@worker.command()
+@_ID
+def pause(worker_id: str) -> None:
+    """Start nothing new on a worker, not even what it was given already; what runs goes on."""
+    run(_steer, "pause", worker_id)
+    note(f"{worker_id} is paused; `taskmessenger worker resume {worker_id}` ends that")
+
+
+@worker.command()
+@_ID
+def resume(worker_id: str) -> None:
+    """End the pause of a worker."""
+    row = run(_steer, "resume", worker_id)
+    note(f"{worker_id} may run tasks again" + ("" if row.state != "paused" else f", unless {_STILL}"))
+
+
+_STILL: Final = "the fleet is paused too: see `taskmessenger pool status`"
+
+
+@worker.command()
+@_ID
+@click.option("--deadline", type=DURATION, default=DRAIN_SECONDS, show_default="30s", help="0 is now.")
+def drain(worker_id: str, *, deadline: float) -> None:
+    """Let a worker end what it runs and leave; what has not ended by the deadline goes to others."""
+
+    async def ask() -> None:
+        async with manager() as remote:
+            row = await _known(remote, worker_id)
+            if row.state not in _HERE:
+                raise Conflict(f"worker {worker_id} is {row.state}: only a connected one can be drained")
+            await remote.command("drain", scope=worker_id, deadline=deadline)
+
+    run(ask)
+    note(f"{worker_id} ends what it runs and leaves, in {span(deadline)} at most")
+
+
+@worker.command()
+@_ID
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def revoke(worker_id: str, *, yes: bool) -> None:
+    """End the trust in a worker, client or operator: its connection is closed, it cannot come back."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"revoking {worker_id} cannot be undone: say --yes to mean it")
+        if not click.confirm(f"Revoke {worker_id}? It must be invited anew to come back", err=True):
+            raise click.Abort
+
+    async def ask() -> None:
+        async with manager() as remote:
+            await remote.command("revoke", scope=worker_id)
+
+    run(ask)
+    note(f"{worker_id} is revoked; tasks that it held go to others")
+
+
+async def _steer(verb: str, worker_id: str) -> WorkerRow:
+    async with manager() as remote:
+        row = await _known(remote, worker_id)
+        if row.state == "revoked":
+            raise Conflict(f"worker {worker_id} is revoked: there is nothing to {verb}")
+        await remote.command(verb, scope=f"worker:{worker_id}")
+        return await _known(remote, worker_id)
+
+
+async def _known(remote: Remote, worker_id: str) -> WorkerRow:
+    """The worker with exactly this id.
+
+    Raises:
+        NotFound: there is none; names the nearest.
+    """
+    rows = {row.id: row for row in await remote.workers()}
+    if worker_id in rows:
+        return rows[worker_id]
+    from difflib import get_close_matches
+
+    near = get_close_matches(worker_id, rows, n=1)
+    cure = f"did you mean {near[0]}?" if near else "see `taskmessenger worker ls`"
+    raise NotFound(f"there is no worker {worker_id}: {cure}")

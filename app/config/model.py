@@ -1,0 +1,289 @@
+"""The settings of a manager and of a worker: names, units, bounds, defaults.
+
+Every key has a default that works; the samples in `config/` show them all. This module knows nothing of
+files. There are no secrets among the settings, so any of them may be printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ..core.text import printable
+
+MIB: Final = 1024 * 1024
+MAX_PAYLOAD: Final = 64 * MIB
+"""Bytes of one payload or result; the wire format allows no more."""
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+]*://\S+")
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+Seconds = Annotated[float, Meta(gt=0, le=10 * 365 * 86400)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[int, Meta(ge=1, le=2**53)]
+Natural = Annotated[int, Meta(ge=0, le=2**53)]
+Name = Annotated[str, Meta(pattern=rf"\A{_NAME}\Z")]
+NameOrNone = Annotated[str, Meta(pattern=rf"\A(?:{_NAME})?\Z")]
+Level = Literal["debug", "info", "warning", "error"]
+RuntimeName = Literal["async", "thread", "process"]
+
+
+def _addresses(key: str, addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        if not _ADDRESS.fullmatch(address):
+            raise ValueError(
+                f"{key} wants addresses such as `tcp://127.0.0.1:7711`, not `{printable(address)}`"
+            )
+
+
+class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings that belong together."""
+
+
+class Transport(Group, frozen=True):
+    """Where the manager is reached."""
+
+    listen: tuple[str, ...] = ("tcp://127.0.0.1:7711",)
+    """Addresses to listen on."""
+    advertise: tuple[str, ...] = ()
+    """Addresses that invites carry; none means those listened on."""
+
+    def __post_init__(self) -> None:
+        _addresses("listen", self.listen)
+        _addresses("advertise", self.advertise)
+
+
+class Leases(Group, frozen=True):
+    """How long a worker may hold a task unheard of."""
+
+    ttl: Seconds = 30.0
+    """Seconds until an attempt of a silent worker is given to another one."""
+    heartbeat: Seconds = 5.0
+    """Seconds between signs of life, in both directions."""
+    dead_after: Seconds = 15.0
+    """Seconds of silence after which a connection is given up."""
+
+    def __post_init__(self) -> None:
+        least = 2 * self.heartbeat
+        if self.ttl < least:
+            raise ValueError(f"ttl must be at least two heartbeats ({least:g} s), not {self.ttl:g}")
+        if self.dead_after < least:
+            raise ValueError(
+                f"dead_after must be at least two heartbeats ({least:g} s), not {self.dead_after:g}"
+            )
+        if self.dead_after > self.ttl:
+            raise ValueError(f"dead_after ({self.dead_after:g} s) must not exceed ttl ({self.ttl:g} s)")
+
+
+class Backoff(Group, frozen=True):
+    """The growing wait before another attempt."""
+
+    first: Seconds = 1.0
+    """Seconds before the second attempt."""
+    factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
+    """By which the wait grows each time."""
+    ceiling: Seconds = 300.0
+    """Seconds it never exceeds."""
+    jitter: Share = 0.25
+    """Part of the wait that is left to chance, so that retries do not come all at once."""
+
+    def __post_init__(self) -> None:
+        if self.ceiling < self.first:
+            raise ValueError(f"ceiling ({self.ceiling:g} s) must not be below first ({self.first:g} s)")
+
+
+class Tasks(Group, frozen=True):
+    """What the manager takes on, and how often it tries."""
+
+    max_payload: Annotated[int, Meta(ge=1, le=MAX_PAYLOAD)] = MAX_PAYLOAD
+    """Bytes of one payload."""
+    max_pending: Positive = 10_000_000
+    """Open tasks; beyond them submissions are refused."""
+    max_attempts: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    """Attempts of a task that does not say."""
+    max_crashes: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    """Processes that one task may take down before it is set aside."""
+    backoff: Backoff = Backoff()
+    aging: Seconds = 600.0
+    """Seconds after which a waiting task of low priority gets its turn in spite of higher ones."""
+
+
+class Retention(Group, frozen=True):
+    """How long tasks that have ended are kept."""
+
+    days: Annotated[float, Meta(gt=0, le=36_500)] = 7.0
+    every: Seconds = 60.0
+    """Seconds between two looks for tasks to forget."""
+
+
+class Store(Group, frozen=True):
+    """Care for the disk under the database."""
+
+    ballast: Natural = 64 * MIB
+    """Bytes held in reserve, given up when the disk is full; 0 for none."""
+    low_water_mb: Natural = 512
+    """MiB of free space below which submissions are refused; results are still taken. 0 turns it off."""
+
+
+class ManagerLimits(Group, frozen=True):
+    """What the manager lets others take of it."""
+
+    sessions: Positive = 1200
+    """Authenticated sessions at a time."""
+    unauthenticated: Positive = 1024
+    """Connections that have not proved who they are, in all."""
+    unauthenticated_per_address: Positive = 64
+    """The same, from one address."""
+    handshake_seconds: Seconds = 10.0
+    """Seconds to prove it."""
+    outbox: Annotated[int, Meta(ge=64 * 1024, le=2**40)] = 4 * MIB
+    """Bytes waiting to be sent to one peer; a slower one is cut off and may come back."""
+
+
+class Security(Group, frozen=True):
+    """Certificates and invites."""
+
+    certificate_days: Annotated[float, Meta(gt=0, le=3_650)] = 30.0
+    """Days that a member's certificate is valid; it is renewed before."""
+    invite_ttl: Annotated[float, Meta(gt=0, le=30 * 86400)] = 900.0
+    """Seconds that an invite is valid when nothing else is said."""
+    invite_uses: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    """How many may join with it when nothing else is said."""
+
+
+class Drain(Group, frozen=True):
+    """Leaving in good order."""
+
+    deadline: Annotated[float, Meta(ge=0, le=7 * 86400)] = 30.0
+    """Seconds that running tasks get to end."""
+
+
+class Logging(Group, frozen=True):
+    """What is logged, and how much of it is kept. Together the files never exceed `max_mb` times `keep`."""
+
+    level: Level = "info"
+    file: bool = True
+    """Whether to log into the state directory too, besides standard error."""
+    max_mb: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """MiB of one file."""
+    keep: Annotated[int, Meta(ge=2, le=100)] = 3
+    """Files, the current one included."""
+    format: Literal["auto", "json", "text"] = "auto"
+    """On standard error; `auto`: text for a terminal, JSON lines otherwise. The file has JSON lines."""
+
+
+class ManagerConfig(Group, frozen=True):
+    """Everything that can be set for a manager."""
+
+    name: NameOrNone = ""
+    """Who it says it is; empty for the name of the host, which is then in this field."""
+    transport: Transport = Transport()
+    leases: Leases = Leases()
+    tasks: Tasks = Tasks()
+    retention: Retention = Retention()
+    store: Store = Store()
+    limits: ManagerLimits = ManagerLimits()
+    security: Security = Security()
+    drain: Drain = Drain()
+    logging: Logging = Logging()
+
+    def __post_init__(self) -> None:
+        _default_name(self)
+
+
+class Kinds(Group, frozen=True):
+    """Which kinds of task a worker runs, and how."""
+
+    allow: tuple[str, ...] = ("*",)
+    """Names, shell-style patterns, and `python:package.module` in full; what matches none is never run."""
+    paths: tuple[str, ...] = ()
+    """Directories with kinds of your own, besides the default one."""
+    runtimes: dict[str, RuntimeName] = {}
+    """Kind to runtime, where the kind's own wish is not to be followed."""
+    free_stuck_slots: bool = False
+    """Whether a thread that does not end gives its slot back: more than `capacity` may then run."""
+
+
+class JobLimits(Group, frozen=True):
+    """What one task in a process of its own may use; null for no limit."""
+
+    memory_mb: Positive | None = None
+    """MiB of address space."""
+    cpu_seconds: Positive | None = None
+    files: Annotated[int, Meta(ge=16, le=2**20)] | None = 1024
+    """Open files."""
+    file_size_mb: Positive | None = None
+    """MiB of any file it writes."""
+    processes: Positive | None = None
+    """Processes of this user, which is how the system counts them."""
+
+
+class Reconnect(Group, frozen=True):
+    """The growing wait before a lost manager is called again."""
+
+    first: Seconds = 0.5
+    """Seconds before the first try."""
+    ceiling: Seconds = 30.0
+    """Seconds it never exceeds."""
+    jitter: Share = 0.5
+    """Part of the wait that is left to chance, so that a fleet does not come back all at once."""
+
+    def __post_init__(self) -> None:
+        if self.ceiling < self.first:
+            raise ValueError(f"ceiling ({self.ceiling:g} s) must not be below first ({self.first:g} s)")
+
+
+class Spool(Group, frozen=True):
+    """Results kept on the worker's disk until the manager has acknowledged them."""
+
+    max_mb: Positive = 1024
+    """MiB; when they are reached the worker takes no new tasks."""
+
+
+class WorkerConfig(Group, frozen=True):
+    """Everything that can be set for a worker."""
+
+    name: NameOrNone = ""
+    """Who it says it is; empty for the name of the host, which is then in this field."""
+    capacity: Annotated[int, Meta(ge=0, le=4096)] = 0
+    """Tasks at a time; 0 for one to each processor. See `slots`."""
+    prefetch: Annotated[int, Meta(ge=0, le=65_536)] = 1024
+    """Leases held beyond those that run, at most."""
+    kinds: Kinds = Kinds()
+    limits: JobLimits = JobLimits()
+    reconnect: Reconnect = Reconnect()
+    spool: Spool = Spool()
+    drain: Drain = Drain()
+    logging: Logging = Logging()
+    labels: dict[Name, Annotated[str, Meta(max_length=256)]] = {}
+    """Facts about the machine for people to see."""
+
+    def __post_init__(self) -> None:
+        _default_name(self)
+
+    @property
+    def slots(self) -> int:
+        """Tasks at a time, with 0 resolved to the processors that this process may use."""
+        return self.capacity or processors()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def host_name() -> str:
+    """The name of this host, as far as it makes a name for a manager or worker."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-")[:64]
+    return name or "host"
+
+
+def _default_name(config: ManagerConfig | WorkerConfig) -> None:
+    if not config.name:
+        msgspec.structs.force_setattr(config, "name", host_name())

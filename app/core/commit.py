@@ -1,0 +1,91 @@
+"""What one batch of decisions makes durable, as rows that a database can bind as they are.
+
+The pool fills a `Commit` while it decides; the store writes it in one transaction; only then may anything
+leave. Rows are plain tuples on purpose: on the hot path an object for each would cost more than the write.
+Times are wall-clock seconds since the epoch, for people; nothing is decided by them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+SubmittedRow = tuple[
+    int, str, int, int, float | None, str | None, str | None, bytes | None, int, float, float | None,
+    str | None,
+    bytes,
+]  # fmt: skip
+"""id, kind, priority, max_attempts, timeout (s), batch, key, digest, state, submitted_at, due_at, target,
+payload. `target` is the one worker that may run it, or None."""
+
+SettledRow = tuple[int, int, int, str | None, float, float | None, bytes | None, bytes | None, int]
+"""state, attempt, spent, worker, finished_at, run_seconds, result, error, id. The last place is the key."""
+
+ReopenedRow = tuple[int, int, int, int, float | None, int]
+"""state (scheduled or queued), attempt, spent, crashes, due_at, id: an attempt ended, the task goes on."""
+
+AttemptRow = tuple[int, int, str | None, float | None, float, str, bytes | None]
+"""task id, attempt, worker, started_at, ended_at, how, error: an attempt worth remembering besides the
+outcome. `how` is one of failed, timed_out, crashed, lost, released, late, cancelled."""
+
+GrantRow = tuple[int, str, bytes]
+"""sequence number, worker, leases (see `pack_leases`): all leases that one worker got in one batch."""
+
+
+@dataclass(slots=True)
+class Commit:
+    """All that one transaction writes, in the order of the fields.
+
+    A task may be reopened (several times) and then settled in one batch, never the other way round.
+    """
+
+    submitted: list[SubmittedRow] = field(default_factory=list)
+    reopened: list[ReopenedRow] = field(default_factory=list)
+    settled: list[SettledRow] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    granted: list[GrantRow] = field(default_factory=list)
+    grants_ended: list[int] = field(default_factory=list)
+    """Sequence numbers of grants none of whose leases is open any more."""
+    settings: dict[str, str | None] = field(default_factory=dict)
+    """Named facts that outlive a restart (pauses, totals); None removes one."""
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.submitted or self.settled or self.reopened or self.attempts
+            or self.granted or self.grants_ended or self.settings
+        )  # fmt: skip
+
+
+def pack_leases(ids: Iterable[int], attempts: Iterable[int]) -> bytes:
+    """Leases as little memory as they need: all ids (8 bytes each), then all attempts (4 bytes each)."""
+    return array("Q", ids).tobytes() + array("I", attempts).tobytes()
+
+
+def unpack_leases(packed: bytes) -> Iterator[tuple[int, int]]:
+    """The (task id, attempt) pairs in `packed`."""
+    ids, attempts = array("Q"), array("I")
+    cut = len(packed) // 12 * 8
+    ids.frombytes(packed[:cut])
+    attempts.frombytes(packed[cut:])
+    return zip(ids, attempts, strict=True)
+
+
+OpenRow = tuple[
+    int, str, int, int, float | None, str | None, str | None, bytes | None, int, float, float | None,
+    str | None,
+    bytes | None, int, int, int,
+]  # fmt: skip
+"""A `SubmittedRow` (payload None where it is too large to keep in memory), then attempt, spent, crashes."""
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a store held when it was opened."""
+
+    tasks: list[OpenRow]
+    """Every open task, by id. State is `scheduled` or `queued`: leases are in `grants`."""
+    grants: list[GrantRow]
+    settings: dict[str, str]
+    next_task_id: int = 1
+    next_grant: int = 1

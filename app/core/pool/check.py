@@ -1,0 +1,74 @@
+"""The invariants I1 to I10 that can be seen in a pool. Tests ask after every step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ..lifecycle import TaskState
+
+if TYPE_CHECKING:
+    from .machine import Pool
+
+
+def check(pool: Pool) -> None:
+    """Raise `AssertionError` naming the broken invariant. Takes time in proportion to the pool."""
+    _totals(pool)
+    _leases(pool)
+    _queues(pool)
+    for key, (task_id, _) in pool.keys.items():
+        task = pool.tasks.get(task_id)
+        assert task is not None, f"I10: key {key} leads to no open task"
+        assert task.key == key, f"I10: key {key} leads to another task's"
+
+
+def _totals(pool: Pool) -> None:
+    assert sum(pool.totals.values()) == pool.accepted, "I1: states do not add up to what was accepted"
+    live = Counter(task.state for task in pool.tasks.values())
+    for state in TaskState:
+        assert pool.totals[state] >= 0, f"I1: negative count of {state.word}"
+        if not state.final:
+            assert pool.totals[state] == live[state], f"I1: count of {state.word} is wrong"
+    assert not any(state.final for state in live), "I4: a settled task is still open"
+
+
+def _leases(pool: Pool) -> None:
+    holders: Counter[int] = Counter()
+    for worker in pool.workers.values():
+        for task_id, attempt in worker.held.items():
+            task = pool.tasks.get(task_id)
+            if task is not None:
+                holders[task_id] += 1
+                assert task.attempt == attempt, f"I3: worker holds attempt {attempt} of task {task_id}"
+                assert task.worker == worker.id, f"I6: task {task_id} does not know its worker"
+        assert worker.running <= worker.held.keys(), "I6: something runs without a lease"
+        assert worker.credit >= 0, "I8: negative credit"
+        assert worker.alone is None or list(worker.held) == [worker.alone], "a suspect does not run alone"
+        if worker.session is not None:
+            assert pool.by_session[worker.session] is worker, "I6: a session leads elsewhere"
+    for task in pool.tasks.values():
+        leased = task.state in {TaskState.LEASED, TaskState.RUNNING}
+        assert holders[task.id] == leased, (
+            f"I2: task {task.id} is {task.state.word}, {holders[task.id]} leases"
+        )
+        assert (task.worker is not None) == leased, (
+            f"I6: task {task.id} is {task.state.word} by {task.worker}"
+        )
+        assert (task.grant is not None) == leased, f"I2: task {task.id} has no row in the lease log"
+        assert task.attempt >= task.spent, f"I3: task {task.id} spent more attempts than it had"
+
+
+def _queues(pool: Pool) -> None:
+    """Every queued task can be found, once; every scheduled one has its moment."""
+    found: Counter[int] = Counter(pool.suspects)
+    for lane in pool.lanes.values():
+        entries = [i for level in lane.levels.values() for i in level.heap]
+        live = [i for i in entries if i in pool.tasks and pool.tasks[i].state is TaskState.QUEUED]
+        assert lane.size == len(live), "I1: a lane miscounts"
+        found.update(live)
+    moments = {task_id for _, task_id in pool.due}
+    for task in pool.tasks.values():
+        if task.state is TaskState.QUEUED:
+            assert found[task.id] == 1, f"I1: queued task {task.id} is in {found[task.id]} queues"
+        if task.state is TaskState.SCHEDULED:
+            assert task.id in moments, f"I1: scheduled task {task.id} waits for no moment"

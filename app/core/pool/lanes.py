@@ -1,0 +1,113 @@
+"""Queues: one lane for each kind (and target worker), by priority, then by age.
+
+They know what waits; which of them is served next is the business of `assign`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from ..lifecycle import TaskState
+from .state import Task
+
+LaneKey = tuple[str, str | None]
+"""Kind, and the one worker that may run it or None."""
+
+
+@dataclass(slots=True)
+class Level:
+    """Tasks of one priority, by id: retries go back to where their submission put them."""
+
+    heap: list[int] = field(default_factory=list)
+    served: float = 0.0
+    """When its turn last came, or it was empty."""
+    starved: bool = False
+    """It has waited too long, and gets a share of the leases until it is empty."""
+
+
+class Lane:
+    """Queued tasks that the same workers may run.
+
+    A task that leaves the queue by another way (cancelled) stays in its heap until it comes to the top.
+    """
+
+    __slots__ = ("_order", "levels", "size")
+
+    def __init__(self) -> None:
+        self.levels: dict[int, Level] = {}
+        self._order: list[int] = []
+        self.size = 0
+        """Tasks that are really queued."""
+
+    def push(self, task_id: int, priority: int, now: float) -> None:
+        """Queue a task."""
+        level = self.levels.get(priority)
+        if level is None:
+            level = self.levels[priority] = Level(served=now)
+            self._order = sorted(self.levels, reverse=True)
+        elif not level.heap:
+            level.served = now
+        heappush(level.heap, task_id)
+        self.size += 1
+
+    def gone(self) -> None:
+        """A queued task was cancelled; its entry is skipped when it comes to the top."""
+        self.size -= 1
+
+    def head(self, tasks: dict[int, Task]) -> tuple[int, int] | None:
+        """Sort key of the next task in turn, (minus priority, id), or None when nothing is queued."""
+        for priority in self._order:
+            level = self.levels[priority]
+            if _live(level, tasks):
+                return (-priority, level.heap[0])
+        return None
+
+    def starving(self, tasks: dict[int, Task], before: float) -> tuple[float, int] | None:
+        """The level that has waited longest of those last served before a moment: (moment, priority)."""
+        found = [
+            (level.served, priority)
+            for priority, level in self.levels.items()
+            if (level.starved or level.served < before) and _live(level, tasks)
+        ]
+        return min(found, default=None)
+
+    def pop(self, tasks: dict[int, Task], priority: int, served: float | None) -> Task:
+        """Take the next task of a level that has one. `served`: the time, or None when out of turn."""
+        level = self.levels[priority]
+        self.size -= 1
+        task = tasks[heappop(level.heap)]
+        if served is None:
+            level.starved = True
+        elif not level.starved:
+            level.served = served
+        if not level.heap:
+            level.starved = False
+            if len(self._order) > 1:
+                del self.levels[priority]
+                self._order.remove(priority)
+        return task
+
+    def take(self, tasks: dict[int, Task], most: int, now: float) -> list[Task]:
+        """The next tasks of a lane that has one priority only; there nothing has to be weighed."""
+        (level,) = self.levels.values()
+        heap, taken = level.heap, list[Task]()
+        while heap and len(taken) < most:
+            task = tasks.get(heappop(heap))
+            if task is not None and task.state is TaskState.QUEUED:
+                taken.append(task)
+        self.size -= len(taken)
+        level.served = now
+        level.starved = level.starved and bool(heap)
+        return taken
+
+
+def _live(level: Level, tasks: dict[int, Task]) -> bool:
+    """Whether the level has a queued task; throws away what is no longer queued on the way."""
+    heap = level.heap
+    while heap:
+        task = tasks.get(heap[0])
+        if task is not None and task.state is TaskState.QUEUED:
+            return True
+        heappop(heap)
+    return False

@@ -1,0 +1,96 @@
+"""Takes over what a store held when the manager starts."""
+
+from __future__ import annotations
+
+import json
+from heapq import heapify
+from typing import TYPE_CHECKING
+
+from ..commit import OpenRow, Recovered, unpack_leases
+from ..lifecycle import TaskState
+from ..stimuli import Options
+from .operate import PAUSE
+from .state import Grant, Task, Worker
+from .submit import TOTALS, enqueue
+
+if TYPE_CHECKING:
+    from .machine import Pool
+
+
+def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
+    """Tasks go back to their queues, or to the workers that have them."""
+    assert not pool.tasks, "a pool recovers before anything else happens"
+    pool.next_id, pool.next_grant = found.next_task_id, found.next_grant
+    pool.paused = {name.removeprefix(PAUSE) for name in found.settings if name.startswith(PAUSE)}
+    _load_tasks(pool, found.tasks, now, wall)
+    _load_grants(pool, found, now)
+    for task in pool.tasks.values():
+        pool.totals[task.state] += 1
+        if task.state is TaskState.QUEUED:
+            enqueue(pool, task, now)
+    saved = json.loads(found.settings.get(TOTALS, "{}"))
+    for state, count in saved.get("final", {}).items():
+        pool.totals[int(state)] += count
+    pool.accepted = sum(pool.totals.values())
+    pool.last_now = now
+
+
+def _load_tasks(pool: Pool, rows: list[OpenRow], now: float, wall: float) -> None:
+    """As they were stored. Options are shared again between tasks that have the same."""
+    shared: dict[tuple[object, ...], Options] = {}
+    tasks, keys = pool.tasks, pool.keys
+    for row in rows:
+        (
+            task_id, kind, priority, max_attempts, timeout, batch, key, digest, state, submitted, due, target,
+            payload, attempt, spent, crashes,
+        ) = row  # fmt: skip
+        same = (kind, priority, max_attempts, timeout, batch, target)
+        options = shared.get(same)
+        if options is None:
+            options = shared[same] = Options(
+                kind=kind, priority=priority, max_attempts=max_attempts, timeout=timeout, batch=batch,
+                target=target,
+            )  # fmt: skip
+        task = tasks[task_id] = Task(task_id, options, payload, submitted)
+        task.attempt, task.spent, task.crashes = attempt, spent, crashes
+        if key is not None and digest is not None:
+            task.key = key
+            keys[key] = (task_id, digest)
+        if state == TaskState.SCHEDULED:
+            task.state = TaskState.SCHEDULED
+            # The wall clock may have jumped while we were away: a wait never grows by it.
+            longest = pool.backoff.longest if attempt else (due or submitted) - submitted
+            wait = max(0.0, min((due or wall) - wall, longest))
+            task.due, task.due_wall = now + wait, due
+            pool.due.append((task.due, task_id))
+    heapify(pool.due)
+
+
+def _load_grants(pool: Pool, found: Recovered, now: float) -> None:
+    """Leases whose end was not stored hold for one full period from now."""
+    grants: list[Grant] = []
+    for seq, worker_id, packed in found.grants:
+        grant = Grant(seq, 0)
+        for task_id, attempt in unpack_leases(packed):
+            task = pool.tasks.get(task_id)
+            if task is None or task.attempt >= attempt:
+                continue
+            worker = pool.workers.get(worker_id)
+            if worker is None:
+                worker = pool.workers[worker_id] = Worker(worker_id)
+                worker.lease_until = now + pool.lease_ttl
+            _forget_older(pool, task)
+            task.state, task.attempt = TaskState.LEASED, attempt
+            task.worker, task.grant = worker_id, grant
+            worker.held[task_id] = attempt
+            grant.open += 1
+        grants.append(grant)
+    pool.commit.grants_ended += [grant.seq for grant in grants if grant.open == 0]
+
+
+def _forget_older(pool: Pool, task: Task) -> None:
+    """Of two grants of one task the later one holds."""
+    if task.worker is not None:
+        pool.workers[task.worker].held.pop(task.id, None)
+        if task.grant is not None:
+            task.grant.open -= 1

@@ -1,0 +1,247 @@
+"""Attempts end: recorded when they are current, counted when they come too late, refused when forged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappush
+from typing import TYPE_CHECKING, Final
+
+from ..blob import error_blob
+from ..lifecycle import TaskState, check
+from ..stimuli import Broke, Finished, How, Started
+from .links import cut
+from .state import Task, Worker
+from .submit import enqueue
+
+if TYPE_CHECKING:
+    from .machine import Pool
+
+_WORDS = {
+    How.FAILED: "failed",
+    How.TIMED_OUT: "timed_out",
+    How.CRASHED: "crashed",
+    How.CANCELLED: "cancelled",
+    How.STUCK: "timed_out",
+    How.RELEASED: "released",
+    How.REFUSED: "failed",
+}
+_GOOD = TaskState.SUCCEEDED.value
+FREE_RELEASES: Final = 5
+"""How often a task may be given back and be handed out again at once; after that it waits, longer each time,
+so that a worker that gives everything back keeps nobody busy."""
+
+
+def on_started(pool: Pool, got: Started, wall: float) -> None:
+    """Leases run now."""
+    worker = pool.by_session.get(got.session)
+    if worker is None:
+        return
+    if len(got.tasks) != len(got.attempts):
+        _crime(pool, worker, "columns of unequal length")
+        return
+    begun: list[int] = []
+    for task_id, attempt in zip(got.tasks, got.attempts, strict=True):
+        task = pool.tasks.get(task_id)
+        if task is None or worker.held.get(task_id) != attempt or task.state is not TaskState.LEASED:
+            continue
+        task.state = TaskState.RUNNING
+        task.started = wall
+        worker.running.add(task_id)
+        begun.append(task_id)
+    pool.totals[TaskState.LEASED] -= len(begun)
+    pool.totals[TaskState.RUNNING] += len(begun)
+    if begun:
+        pool.events.append(("started", worker.id, begun, ""))
+
+
+def on_finished(pool: Pool, got: Finished, wall: float) -> None:
+    """Attempts succeeded. The hot path: no call for a task that is as it should be."""
+    worker = pool.by_session.get(got.session)
+    if worker is None:
+        return
+    if not len(got.tasks) == len(got.attempts) == len(got.results) == len(got.seconds):
+        _crime(pool, worker, "columns of unequal length")
+        return
+    tasks, held, totals = pool.tasks, worker.held, pool.totals
+    settled, running, tells = pool.commit.settled, worker.running, pool.tells
+    done: list[int] = []
+    worker_id = worker.id
+    for task_id, attempt, result, seconds in zip(
+        got.tasks, got.attempts, got.results, got.seconds, strict=True
+    ):
+        task = tasks.get(task_id)
+        if task is None or held.get(task_id) != attempt:
+            if not _account_late(pool, worker, task_id, attempt, wall):
+                break
+            continue
+        del held[task_id], tasks[task_id]
+        running.discard(task_id)
+        totals[task.state] -= 1
+        settled.append((_GOOD, attempt, task.spent, worker_id, wall, seconds, result, None, task_id))
+        _close_grant(pool, task)
+        if task.key is not None:
+            pool.ended_keys[task.key] = pool.keys.pop(task.key)
+        if task.watch is not None:
+            tells.setdefault(task.watch, []).append(
+                (task_id, _GOOD, attempt, worker_id, result, None, seconds)
+            )
+        done.append(task_id)
+    else:
+        ids, attempts = pool.acks.setdefault(got.session, ([], []))
+        ids += got.tasks
+        attempts += got.attempts
+    worker.done += len(done)
+    totals[_GOOD] += len(done)
+    if worker.alone is not None and worker.alone not in held:
+        worker.alone = None
+    if done:
+        pool.changed_totals = True
+        pool.events.append(("succeeded", worker_id, done, ""))
+
+
+def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
+    """Attempts ended in another way than success."""
+    worker = pool.by_session.get(got.session)
+    if worker is None:
+        return
+    ids, attempts = pool.acks.setdefault(got.session, ([], []))
+    for task_id, attempt, how, seconds, error in got.ends:
+        task = pool.tasks.get(task_id)
+        if task is None or worker.held.get(task_id) != attempt:
+            if not _account_late(pool, worker, task_id, attempt, wall):
+                return
+        elif how is How.SUCCEEDED:
+            _crime(pool, worker, f"a success of task {task_id} among the failures")
+            return
+        else:
+            worker.failed += how not in {How.RELEASED, How.CANCELLED}
+            _drop(worker, task_id)
+            if how is not How.RELEASED:
+                task.suspect = False  # it ended without taking the worker with it
+            end_attempt(pool, task, how, At(now, wall), error=error, seconds=seconds)
+        ids.append(task_id)
+        attempts.append(attempt)
+
+
+def _account_late(pool: Pool, worker: Worker, task_id: int, attempt: int, wall: float) -> bool:
+    """An outcome that changes nothing: cancelled meanwhile, fenced, sent twice. False when it is forged."""
+    if worker.held.get(task_id) == attempt:  # the task was cancelled while it ran
+        _drop(worker, task_id)
+        return True
+    task = pool.tasks.get(task_id)
+    foreign = task is not None and task.attempt == attempt and task.worker not in {None, worker.id}
+    future = task is not None and task.attempt < attempt
+    if task_id >= pool.next_id or task_id < 1 or attempt < 1 or foreign or future:
+        _crime(pool, worker, f"an outcome of task {task_id}, attempt {attempt}, which it was never leased")
+        return False
+    pool.late += 1
+    if task is not None:
+        pool.commit.attempts.append((task_id, attempt, worker.id, None, wall, "late", None))
+    return True
+
+
+def _crime(pool: Pool, worker: Worker, what: str) -> None:
+    """A worker sent what it had no right to send: nothing changes, and it is cut off."""
+    pool.refused += 1
+    worker.crimes += 1
+    cut(pool, worker, "peer_error", f"worker {worker.id} sent {what}")
+
+
+def _drop(worker: Worker, task_id: int) -> None:
+    """The worker no longer has this lease."""
+    worker.held.pop(task_id, None)
+    worker.running.discard(task_id)
+    if worker.alone == task_id:
+        worker.alone = None
+
+
+def _close_grant(pool: Pool, task: Task) -> None:
+    grant = task.grant
+    if grant is not None:
+        task.grant = None
+        grant.open -= 1
+        if grant.open == 0:
+            pool.commit.grants_ended.append(grant.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """One moment on both clocks."""
+
+    now: float
+    wall: float
+
+
+def end_attempt(
+    pool: Pool,
+    task: Task,
+    how: How,
+    at: At,
+    *,
+    error: bytes | None = None,
+    seconds: float | None = None,
+    word: str | None = None,
+) -> None:
+    """The current attempt of an open task ended without success: try again, or settle it.
+
+    The lease must already be off the worker's books.
+    """
+    word = word or _WORDS[how]
+    pool.commit.attempts.append((task.id, task.attempt, task.worker, task.started, at.wall, word, error))
+    _close_grant(pool, task)
+    if how in {How.RELEASED, How.CANCELLED}:
+        unspent = task.attempt - task.spent - FREE_RELEASES
+        reopen(pool, task, at, delay=pool.backoff.delay(unspent, pool.rng) if unspent > 0 else 0.0)
+        return
+    task.spent += 1
+    task.crashes += how is How.CRASHED
+    if how is How.REFUSED or task.spent >= task.options.max_attempts or task.crashes >= pool.max_crashes:
+        state = TaskState.TIMED_OUT if how in {How.TIMED_OUT, How.STUCK} else TaskState.FAILED
+        error = error or error_blob(word, "the worker gave no reason")
+        finish(pool, task, state, at.wall, error=error, seconds=seconds)
+        return
+    reopen(pool, task, at, delay=pool.backoff.delay(task.spent, pool.rng))
+
+
+def finish(
+    pool: Pool,
+    task: Task,
+    state: TaskState,
+    wall: float,
+    *,
+    error: bytes | None,
+    seconds: float | None = None,
+) -> None:
+    """The task has its one outcome, and it is not success."""
+    pool.totals[task.state] -= 1
+    task.state = check(task.state, state)
+    pool.totals[state] += 1
+    pool.changed_totals = True
+    row = (state.value, task.attempt, task.spent, task.worker, wall, seconds, None, error, task.id)
+    pool.commit.settled.append(row)
+    _close_grant(pool, task)
+    del pool.tasks[task.id]
+    if task.key is not None:
+        pool.ended_keys[task.key] = pool.keys.pop(task.key)
+    if task.watch is not None:
+        told = (task.id, state.value, task.attempt, task.worker, None, error, seconds)
+        pool.tells.setdefault(task.watch, []).append(told)
+    pool.events.append((state.word, task.worker or "", [task.id], ""))
+
+
+def reopen(pool: Pool, task: Task, at: At, *, delay: float) -> None:
+    """The task goes back to wait for a worker: at once, or after `delay` seconds."""
+    state = TaskState.SCHEDULED if delay > 0 else TaskState.QUEUED
+    pool.totals[task.state] -= 1
+    task.state = check(task.state, state)
+    pool.totals[state] += 1
+    task.worker = None
+    task.started = None
+    task.due = task.due_wall = None
+    if delay > 0:
+        task.due, task.due_wall = at.now + delay, at.wall + delay
+        heappush(pool.due, (task.due, task.id))
+    else:
+        enqueue(pool, task, at.now)
+    pool.commit.reopened.append((state.value, task.attempt, task.spent, task.crashes, task.due_wall, task.id))
+    pool.events.append(("requeued", task.options.kind, [task.id], f"{delay:.1f}" if delay else ""))

@@ -1,0 +1,98 @@
+"""The pool's own mutable objects. One writer owns them; slots keep a queued task small."""
+
+from __future__ import annotations
+
+from ..lifecycle import TaskState
+from ..stimuli import Options
+
+
+class Grant:
+    """One row of the lease log: all leases that one worker got in one batch. Gone when none is open."""
+
+    __slots__ = ("open", "seq")
+
+    def __init__(self, seq: int, leases: int) -> None:
+        self.seq, self.open = seq, leases
+
+
+class Task:
+    """One open task."""
+
+    __slots__ = (
+        "attempt", "crashes", "due", "due_wall", "grant", "id", "key", "options", "payload", "spent",
+        "started", "state", "submitted", "suspect", "watch", "worker",
+    )  # fmt: skip
+
+    def __init__(self, task_id: int, options: Options, payload: bytes | None, submitted: float) -> None:
+        self.id = task_id
+        self.options = options
+        self.payload = payload
+        """None: too large to keep here, or not loaded; the store has it."""
+        self.submitted = submitted
+        """Wall clock."""
+        self.state = TaskState.QUEUED
+        self.attempt = 0
+        """Leases ever granted; the fencing token of the current one."""
+        self.spent = 0
+        """Attempts that may have run and did not succeed. Those given back on purpose do not count."""
+        self.crashes = 0
+        self.suspect = False
+        """Ran on a worker that died with others beside it: runs alone until it is cleared."""
+        self.due: float | None = None
+        self.due_wall: float | None = None
+        self.worker: str | None = None
+        self.grant: Grant | None = None
+        self.started: float | None = None
+        """Wall clock."""
+        self.key: str | None = None
+        self.watch: int | tuple[int, ...] | None = None
+        """Who is told how it ends; nearly always one or nobody."""
+
+
+class Worker:
+    """One worker that is here, or whose leases still hold."""
+
+    __slots__ = (
+        "address", "alone", "capacity", "crimes", "done", "drain_seconds", "draining", "failed", "held", "id",
+        "instance", "isolated", "joined", "kinds", "lease_until", "limit", "paused", "picks", "restarted",
+        "running", "session", "synced",
+    )  # fmt: skip
+
+    def __init__(self, worker_id: str) -> None:
+        self.id = worker_id
+        self.session: int | None = None
+        self.instance: bytes | None = None
+        self.address = ""
+        self.kinds: frozenset[str] = frozenset()
+        self.isolated: frozenset[str] = frozenset()
+        self.capacity = 0
+        self.limit = 0
+        self.held: dict[int, int] = {}
+        """Leases it has not given an account of, oldest first: task id to attempt. Cancelled ones stay."""
+        self.running: set[int] = set()
+        self.lease_until = 0.0
+        """Monotonic: all its leases end then, unless it gives a sign of life."""
+        self.joined = 0.0
+        self.synced = False
+        """It has said what it holds; before that nothing is leased to it."""
+        self.restarted = False
+        """Its process is not the one that got the leases in `held`."""
+        self.paused = False
+        """By its own operator; the manager's pauses are scopes of the pool."""
+        self.draining = False
+        self.drain_seconds = 0.0
+        """How long its tasks may still run, when it drains."""
+        self.alone: int | None = None
+        """The suspect that it runs, with nothing beside it."""
+        self.picks = 0
+        """Leases chosen for it among several priorities; see `STARVED_SHARE`."""
+        self.done = 0
+        self.failed = 0
+        self.crimes = 0
+
+    @property
+    def credit(self) -> int:
+        """How many more leases it will take now."""
+        if self.session is None or not self.synced or self.paused or self.draining or self.alone is not None:
+            return 0
+        return max(0, self.limit - len(self.held))

@@ -1,0 +1,198 @@
+"""Workers come, give signs of life, fall silent, come back and leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from ..blob import error_blob
+from ..effects import Disconnect, EndLeases, Steer
+from ..stimuli import Beat, Holding, How, LinkLost, Offered, WorkerJoined, WorkerLeft, WorkerRevoked
+from .links import cut, unlink
+from .settle import At, end_attempt
+from .state import Worker
+
+if TYPE_CHECKING:
+    from .machine import Pool
+
+LOST_RESTARTED = error_blob("lost", "the worker's process ended and was started again")
+LOST_SILENT = error_blob("lost", "the worker gave no sign of life while its lease lasted")
+MAX_LEASES: Final = 100_000
+"""Leases that one worker may hold, whatever it says it can take."""
+
+
+def on_joined(pool: Pool, got: WorkerJoined, now: float) -> None:
+    """A worker is connected: for the first time, again, or a second time at once."""
+    worker = pool.workers.get(got.worker)
+    if worker is None:
+        worker = pool.workers[got.worker] = Worker(got.worker)
+    if worker.session is not None:
+        text = f"another connection of worker {worker.id} took its place"
+        pool.effects.append(Disconnect(worker.session, "replaced", text))
+        pool.by_session.pop(worker.session, None)
+    if worker.instance != got.instance:
+        # Once set it stays until the books are compared: a link that breaks before that hides no death.
+        worker.restarted = got.fresh or worker.instance is not None
+        worker.draining = False
+    worker.instance = got.instance
+    worker.session = got.session
+    worker.address = got.address
+    worker.synced = False
+    worker.joined = now
+    worker.lease_until = now + pool.lease_ttl
+    pool.by_session[got.session] = worker
+    pool.events.append(("joined", worker.id, (), got.address))
+
+
+def on_offered(pool: Pool, got: Offered) -> None:
+    """What a worker can do has changed."""
+    worker = pool.by_session.get(got.session)
+    if worker is None:
+        return
+    worker.kinds, worker.isolated = got.kinds, got.isolated
+    worker.capacity = max(0, got.capacity)
+    worker.limit = min(max(0, got.limit), MAX_LEASES) if worker.capacity else 0
+    if worker.paused != got.paused:
+        pool.events.append(
+            ("paused" if got.paused else "resumed", f"worker:{worker.id}", (), "by the worker")
+        )
+    worker.paused = got.paused
+
+
+def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
+    """Compare the worker's books with ours; after that it gets work."""
+    worker = pool.by_session.get(got.session)
+    if worker is None:
+        return
+    has = {(task_id, attempt) for task_id, attempt in got.leases}  # a fenced attempt may run beside its heir
+    missing = [task_id for task_id, attempt in worker.held.items() if (task_id, attempt) not in has]
+    fenced = [(task_id, attempt) for task_id, attempt in has if worker.held.get(task_id) != attempt]
+    # A new process lost what its predecessor ran; an old one simply never got what we sent into a dead link.
+    lose(pool, worker, missing, now, wall, died=worker.restarted)
+    worker.restarted = False
+    cancelled = [(task_id, attempt) for task_id, attempt in worker.held.items() if task_id not in pool.tasks]
+    if fenced or cancelled:
+        pool.effects.append(EndLeases(got.session, fenced + cancelled))
+    worker.synced = True
+    if worker.draining:  # the same process on a new link: it may not have heard of it
+        pool.effects.append(Steer(got.session, "drain", deadline=worker.drain_seconds))
+    pool.effects += [Steer(got.session, "pause", scope) for scope in pool.paused if concerns(scope, worker)]
+
+
+def lose(pool: Pool, worker: Worker, ids: Iterable[int], now: float, wall: float, *, died: bool) -> None:
+    """These leases are void: their tasks go back, or fail when that was their last attempt.
+
+    `died`: the process is known to be gone, so whatever may have run in it is under suspicion.
+    """
+    gone = list(ids)
+    ran = may_have_run(worker, gone) if died else set[int]()
+    _strike(worker, gone)
+    # A cancelled task was company too: its neighbour did not run alone.
+    accused = {i for i in ran if (t := pool.tasks.get(i)) is None or t.options.kind not in worker.isolated}
+    at = At(now, wall)
+    for task_id in gone:
+        task = pool.tasks.get(task_id)
+        if task is None:
+            continue  # cancelled meanwhile; the slot is free now, and that is all
+        if task_id not in ran:
+            end_attempt(pool, task, How.RELEASED, at)
+            continue
+        task.suspect = task.suspect or task_id in accused
+        guilty = accused == {task_id}
+        how, word = (How.CRASHED, "crashed") if guilty else (How.FAILED, "lost")
+        end_attempt(pool, task, how, at, error=LOST_RESTARTED, word=word)
+
+
+def may_have_run(worker: Worker, ids: list[int]) -> set[int]:
+    """Of these leases, oldest first, those that were begun, or may have been without our knowing.
+
+    A worker begins leases in the order it got them, and never more than it has slots; word of a beginning may
+    have been on its way. Where the slots are not known, any lease may have been begun.
+    """
+    begun = worker.running.intersection(ids)
+    free = worker.capacity - len(begun) if worker.capacity else len(ids)
+    return begun.union(islice((i for i in ids if i not in begun), max(0, free)))
+
+
+def _strike(worker: Worker, ids: list[int]) -> None:
+    """Off the worker's books."""
+    for task_id in ids:
+        del worker.held[task_id]
+        worker.running.discard(task_id)
+        if worker.alone == task_id:
+            worker.alone = None
+
+
+def expire(pool: Pool, worker: Worker, now: float, wall: float) -> None:
+    """The leases of a silent worker end. Silence accuses nobody of a crash."""
+    held = list(worker.held)
+    ran = may_have_run(worker, held)
+    _strike(worker, held)
+    for task_id in held:
+        task = pool.tasks.get(task_id)
+        if task is None:
+            continue
+        if task_id in ran:
+            end_attempt(pool, task, How.FAILED, At(now, wall), error=LOST_SILENT, word="lost")
+        else:
+            end_attempt(pool, task, How.RELEASED, At(now, wall))
+    if held:
+        pool.events.append(("lost", worker.id, held, "lease expired"))
+    if worker.session is None:
+        del pool.workers[worker.id]
+    else:  # connected and mute: it has to come back before it gets anything
+        cut(pool, worker, "silent", f"worker {worker.id} gave no sign of life while its lease lasted")
+
+
+def on_beat(pool: Pool, got: Beat, now: float) -> None:
+    """A sign of life renews every lease of the worker."""
+    worker = pool.by_session.get(got.session)
+    if worker is not None:
+        worker.lease_until = now + pool.lease_ttl
+
+
+def on_link_lost(pool: Pool, got: LinkLost) -> None:
+    """The connection is gone. The leases hold until they expire, or the worker is back."""
+    worker = pool.by_session.get(got.session)
+    if worker is not None:
+        unlink(pool, worker, got.reason)
+
+
+def on_left(pool: Pool, got: WorkerLeft, now: float, wall: float) -> None:
+    """A goodbye: what it still holds is given back, and accuses nobody."""
+    worker = pool.by_session.pop(got.session, None)
+    if worker is None:
+        return
+    lose(pool, worker, list(worker.held), now, wall, died=False)
+    del pool.workers[worker.id]
+    pool.events.append(("left", worker.id, (), ""))
+
+
+def on_revoked(pool: Pool, got: WorkerRevoked, now: float, wall: float) -> None:
+    """Trust ended: leases void, connection closed. What it ran is not suspect; it may have been well."""
+    worker = pool.workers.pop(got.worker, None)
+    if worker is None:
+        return
+    if worker.session is not None:
+        pool.by_session.pop(worker.session, None)
+        pool.effects.append(Disconnect(worker.session, "refused", f"worker {worker.id} was revoked"))
+    lose(pool, worker, list(worker.held), now, wall, died=False)
+    pool.events.append(("revoked", worker.id, (), ""))
+
+
+def concerns(scope: str, worker: Worker) -> bool:
+    """Whether a pause of `scope` keeps this worker from starting something."""
+    return scope in {"all", f"worker:{worker.id}"} or scope.removeprefix("kind:") in worker.kinds
+
+
+def waiting_reason(pool: Pool, kind: str) -> str:
+    """Why queued tasks of `kind` do not run, in a few words; empty when they only wait their turn."""
+    if "all" in pool.paused:
+        return "the fleet is paused"
+    if f"kind:{kind}" in pool.paused:
+        return f"kind `{kind}` is paused"
+    here = [w for w in pool.workers.values() if w.session is not None]
+    if not any(kind in w.kinds for w in here):
+        return f"no worker offers `{kind}`"
+    return ""

@@ -1,0 +1,275 @@
+"""The one interface that front ends may use, and the values that cross it.
+
+Console, command line, HTTP and the Python client hold a `NodeHandle`; whether it is in this process or at the
+other end of a session is nothing they can see. The values are immutable, so they may cross threads and wires.
+Payloads and results are msgpack bytes: nobody on the way needs to open them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A value that is sent by name, so that fields can be added."""
+
+
+class Group(msgspec.Struct, frozen=True, array_like=True):
+    """Tasks to submit that differ only in payload and key."""
+
+    kind: str
+    payloads: list[bytes]
+    """One task each: a msgpack value."""
+    keys: list[str] | None = None
+    """Idempotency keys, one for each payload, or none at all."""
+    priority: int = 0
+    """-100 to 100, higher first."""
+    timeout: float | None = None
+    """Seconds that one attempt may run; None for the kind's own limit."""
+    max_attempts: int = 5
+    delay: float = 0.0
+    """Seconds to wait before the first attempt."""
+    batch: str | None = None
+    worker: str | None = None
+    """Only this worker may run them."""
+
+
+class TaskQuery(Struct, frozen=True):
+    """Which tasks, and which page of them. Conditions are joined by *and*, values in one by *or*."""
+
+    states: tuple[int, ...] = ()
+    kinds: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
+    text: str = ""
+    """Found in kind, key, batch, worker or error, in any case."""
+    before: int | None = None
+    """Keyset cursor: only ids below this one (newest first)."""
+    after: int | None = None
+    """Keyset cursor: only ids above this one (oldest first). Not together with `before`."""
+    limit: int = 100
+
+
+class TaskRow(Struct, frozen=True):
+    """One task, as a table shows it. Times are wall-clock seconds since the epoch."""
+
+    id: int
+    kind: str
+    state: int
+    priority: int
+    attempt: int
+    max_attempts: int
+    spent: int
+    submitted_at: float
+    due_at: float | None = None
+    finished_at: float | None = None
+    run_seconds: float | None = None
+    worker: str | None = None
+    key: str | None = None
+    batch: str | None = None
+    timeout: float | None = None
+    target: str | None = None
+    """The one worker that may run it."""
+    error: str | None = None
+    """First line of the last error."""
+
+
+class ErrorInfo(Struct, frozen=True):
+    """How an attempt went wrong. Text comes from the worker: escape it before it is shown."""
+
+    code: str
+    """failed, timed_out, crashed, lost, cancelled, unknown_kind, bad_payload, stuck ..."""
+    message: str
+    stack: str = ""
+    evidence: dict[str, str | int | float] = {}
+    """What is known of a crash: exit signal, last output, largest memory."""
+
+
+class AttemptInfo(Struct, frozen=True):
+    """One attempt that did not simply succeed."""
+
+    attempt: int
+    worker: str | None
+    started_at: float | None
+    ended_at: float
+    how: str
+    error: ErrorInfo | None = None
+
+
+class TaskDetail(Struct, frozen=True):
+    """All that is known of one task."""
+
+    row: TaskRow
+    payload_size: int
+    result_size: int | None
+    payload: bytes | None = None
+    """None when larger than the caller wanted to see."""
+    error: ErrorInfo | None = None
+    attempts: tuple[AttemptInfo, ...] = ()
+    waits_for: str = ""
+    """Why an open task does not run, in a sentence; empty when it runs or has ended."""
+    progress: float | None = None
+    """0 to 1, of a running task that tells."""
+    note: str = ""
+    """What it last said of its progress."""
+    output: bytes = b""
+    """The newest of what it wrote, while it runs."""
+
+
+class TaskPage(Struct, frozen=True):
+    """One page of tasks and how to get the next one."""
+
+    rows: tuple[TaskRow, ...]
+    more: bool
+    """Whether rows lie beyond the last one: ask again with its id as the cursor."""
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """How a task ended."""
+
+    id: int
+    state: int
+    attempt: int
+    worker: str | None
+    result: bytes | None = None
+    error: ErrorInfo | None = None
+    run_seconds: float | None = None
+
+
+class WorkerRow(Struct, frozen=True):
+    """One worker, as a table shows it. Counters are since the manager started."""
+
+    id: str
+    state: str
+    """connected, paused, draining, away (its leases still hold), offline, revoked"""
+    address: str = ""
+    transport: str = ""
+    kinds: tuple[str, ...] = ()
+    capacity: int = 0
+    limit: int = 0
+    """Most leases it will hold: slots and prefetch."""
+    held: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    rtt: float | None = None
+    """Seconds, round trip of the newest heartbeat."""
+    last_heard: float | None = None
+    """Seconds since its last sign of life."""
+    load: dict[str, float] = {}
+    labels: dict[str, str] = {}
+    version: str = ""
+    enrolled_at: float | None = None
+    expires_at: float | None = None
+
+
+class PoolStatus(Struct, frozen=True):
+    """The fleet at a glance."""
+
+    manager: str
+    fleet: str
+    version: str
+    listening: tuple[str, ...]
+    started_at: float
+    totals: dict[str, int]
+    """Tasks by state, ever."""
+    accepted: int
+    paused: tuple[str, ...]
+    """Scopes: `all`, `kind:NAME`, `worker:ID`."""
+    workers: int
+    """Connected ones."""
+    slots: int
+    rate: float
+    """Outcomes per second, over the last ten seconds."""
+    late: int
+    refused: int
+    waiting: dict[str, str] = {}
+    """Why tasks wait, by kind: "12 tasks wait: no worker offers `foo`"."""
+    degraded: str = ""
+    """What keeps the manager from accepting tasks; empty when all is well."""
+
+
+class TaskReader(Protocol):
+    """Reads tasks; what a store offers besides keeping them."""
+
+    async def page(self, query: TaskQuery) -> TaskPage:
+        """Rows that match, in the order of the cursor (newest first without one)."""
+        ...
+
+    async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
+        """One task, or None; its payload only up to `payload_limit` bytes."""
+        ...
+
+    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
+        """Of these tasks, those that have ended, with results."""
+        ...
+
+    async def totals(self) -> dict[int, int]:
+        """How many tasks are kept, by state; counted from the rows, not from memory."""
+        ...
+
+
+class PeerRow(Struct, frozen=True):
+    """Someone who was let in by an invite."""
+
+    id: str
+    role: str
+    """worker, client or operator"""
+    serial: str
+    """Of its newest certificate, lower-case hex."""
+    invite: str | None
+    enrolled_at: float
+    expires_at: float
+    revoked_at: float | None = None
+    inventory: str = ""
+    """What the machine said of itself when it joined."""
+
+
+class InviteRow(Struct, frozen=True):
+    """An invite, without its secret."""
+
+    id: str
+    role: str
+    secret_hash: bytes
+    uses: int
+    uses_left: int
+    created_at: float
+    expires_at: float
+    revoked_at: float | None = None
+
+
+class Roster(Protocol):
+    """Who may join and who has joined, kept in the manager's database."""
+
+    async def add_invite(self, invite: InviteRow) -> None: ...
+
+    async def invites(self) -> list[InviteRow]:
+        """Newest first."""
+        ...
+
+    async def invite(self, invite_id: str) -> InviteRow | None: ...
+
+    async def revoke_invite(self, invite_id: str, now: float) -> bool:
+        """Whether there was such an invite that was not yet revoked."""
+        ...
+
+    async def redeem(self, invite_id: str, peer: PeerRow, now: float) -> bool:
+        """In one transaction: count one use down and add the peer.
+
+        False, and nothing changed, when no use is left, it is revoked, or `now` is past its expiry.
+        """
+        ...
+
+    async def peers(self) -> list[PeerRow]: ...
+
+    async def peer(self, peer_id: str) -> PeerRow | None: ...
+
+    async def renew_peer(self, peer_id: str, serial: str, expires_at: float) -> None: ...
+
+    async def revoke_peer(self, peer_id: str, now: float) -> bool:
+        """Whether there was such a peer that was not yet revoked."""
+        ...

@@ -1,0 +1,1 @@
+"""Carries: knows bytes, sessions and who may speak; knows nothing of what a task is for."""

@@ -1,0 +1,1 @@
+"""Identity of the fleet: its authority, invites, and who is trusted with what."""

@@ -1,0 +1,162 @@
+"""Composition root: from a configuration to a running role. The one place where everything meets."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import platform
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from time import time
+from typing import IO, Any, Final
+
+import anyio
+
+from . import __version__
+from .config.model import ManagerConfig, WorkerConfig
+from .core.errors import Conflict
+from .paths import Paths, private_directory
+
+log = logging.getLogger(__name__)
+
+MIB: Final = 1024 * 1024
+SWITCH_SECONDS: Final = 0.0005
+
+
+def run(main: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+    """Run a role to its end, on uvloop where there is one."""
+    # The store's thread gives up the interpreter at every statement; waiting 5 ms to get it back each time
+    # would make a commit beside a busy event loop ten times slower.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    options: dict[str, Any] = {}
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        options["use_uvloop"] = True
+    anyio.run(main, *arguments, backend_options=options)
+
+
+async def manager(config: ManagerConfig, paths: Paths) -> None:
+    """A headless manager, until a signal ends it."""
+    from .roles.manager import Manager
+    from .roles.signals import stop_on_signals
+    from .store.sqlite import SqliteStore
+
+    private_directory(paths.database.parent)
+    private_directory(paths.socket.parent)
+    store = SqliteStore(
+        paths.database, ballast=config.store.ballast, low_water=config.store.low_water_mb * MIB
+    )
+    role = Manager(config, paths, store)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop_on_signals, role.stop)
+        async with anyio.create_task_group() as serving:
+            listening = await serving.start(role.run)
+            log.info(
+                "manager %s of fleet %s is ready at %s; version %s",
+                config.name, role.authority.fleet_id, ", ".join(listening), __version__,
+            )  # fmt: skip
+        tasks.cancel_scope.cancel()
+
+
+async def worker(config: WorkerConfig, paths: Paths, invite: str | None) -> None:
+    """A headless worker, until a signal, or its manager, ends it. With an invite it joins first."""
+    from .net.security.identity import load
+    from .roles.signals import stop_on_signals
+    from .roles.spool import Spool
+    from .roles.worker import Worker
+    from .runtimes.leftovers import kill_leftovers
+    from .runtimes.registry import Registry
+    from .runtimes.runner import CHILDREN, Runtimes
+
+    home = private_directory(paths.identity("worker").parent)
+    with _lock(home / "worker.lock"):
+        dropped_in = [paths.kinds] if paths.kinds.is_dir() else []
+        kinds = Registry.load(
+            config.kinds.allow, [*dropped_in, *map(Path, config.kinds.paths)], config.kinds.runtimes
+        )
+        run_dir = private_directory(paths.runtime / "tm-worker")
+        killed = kill_leftovers(run_dir / CHILDREN)
+        if killed:
+            log.warning("%d processes left over from an earlier run were ended", killed)
+        if invite is not None:
+            await _join(invite, config, paths)
+        role: list[Worker] = []
+
+        def report(task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
+            role[0].report(task, attempt, fraction, note, output)
+
+        runtimes = Runtimes(kinds, config.slots, report, _limits(config), run_dir)
+        spool = Spool(paths.spool, config.spool.max_mb * MIB)
+        role.append(
+            Worker(config, load(paths.identity("worker"), "worker"), kinds.announce(), runtimes, spool)
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_on_signals, role[0].stop)
+            await role[0].run()
+            tasks.cancel_scope.cancel()
+        spool.close()
+
+
+async def _join(text: str, config: WorkerConfig, paths: Paths) -> None:
+    """Become a member, unless this machine is one of that fleet already."""
+    from .net.client import join
+    from .net.security.invites import decode
+
+    invite = decode(text, time())
+    inventory = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, version {__version__}"
+    )
+    identity = await join(invite, config.name, paths.identity(invite.role), inventory)
+    log.info("joined %s as %s", identity.manager_name, identity.peer_id)
+
+
+def _limits(config: WorkerConfig) -> Any:
+    from dataclasses import replace
+
+    from .runtimes.limits import Limits
+
+    given = config.limits
+    limits = replace(Limits(), cpu_seconds=given.cpu_seconds, open_files=given.files)
+    if given.memory_mb is not None:
+        limits = replace(limits, memory=given.memory_mb * MIB)
+    if given.file_size_mb is not None:
+        limits = replace(limits, file_bytes=given.file_size_mb * MIB)
+    if given.processes is not None:
+        limits = replace(limits, processes=given.processes)
+    return limits
+
+
+class _lock:  # noqa: N801 - used like a function
+    """One process at a time has this file.
+
+    Raises:
+        Conflict: another one has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise Conflict(
+                f"another worker (process {holder}) runs from {self._path.parent}: stop it, or set "
+                "TASKMESSENGER_HOME to a place of its own for this one"
+            ) from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,217 @@
+"""Carries the effects of a decision to the sessions they are for. Decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import anyio
+import msgspec
+
+from ..core import effects as e
+from ..core.effects import LeaseRow, OutcomeRow
+from ..core.errors import StoreError
+from ..handle import ErrorInfo, Outcome
+from ..net import messages as m
+from ..net.framing import FRAGMENT
+
+log = logging.getLogger(__name__)
+
+OUTCOME_BYTES: Final = 64
+"""What is said about a result, besides the result; about."""
+Reply = Callable[[e.Accepted | e.Rejected | e.Done], None]
+_errors: Final = msgspec.msgpack.Decoder(ErrorInfo)
+
+
+class Link(Protocol):
+    """The manager's end of a session, as far as delivery needs it."""
+
+    def send(self, message: m.Message, *, urgent: bool = False) -> None: ...
+
+    def close(self, code: str, message: str = "") -> None:
+        """Say goodbye once everything else is said."""
+        ...
+
+    def cut(self, code: str, message: str = "") -> None:
+        """Say goodbye at once: the other side is not wanted any more."""
+        ...
+
+    @property
+    def pending(self) -> int: ...
+
+    async def room(self, most: int) -> bool:
+        """Wait until at most `most` bytes wait to be sent; False when the session ended instead."""
+        ...
+
+
+class Delivery:
+    """Knows who is at which session, and who waits for which answer."""
+
+    def __init__(
+        self,
+        fetch: Callable[[Sequence[int]], Coroutine[Any, Any, dict[int, bytes]]],
+        start: Callable[[Callable[..., Coroutine[Any, Any, None]], e.Assign], None],
+        outbox: int,
+    ) -> None:
+        """`fetch` reads payloads from the store; `start` runs a coroutine function beside everything else.
+
+        `outbox`: bytes that may wait for a slow reader before it is sent no more results.
+        """
+        self.links: dict[int, Link] = {}
+        self.unconfirmed: dict[int, int] = {}
+        """Orders to workers that are not known to be in force: sequence number to session."""
+        self._replies: dict[int, Reply] = {}
+        self.outbox = outbox
+        self._fetch, self._start = fetch, start
+        self._next_reply = 0
+        self._next_steer = 0
+        self._confirmed = anyio.Event()
+
+    def expect(self, reply: Reply) -> int:
+        """A number for a stimulus whose answer goes to `reply`, once."""
+        self._next_reply += 1
+        self._replies[self._next_reply] = reply
+        return self._next_reply
+
+    def act(self, effects: list[e.Effect]) -> None:
+        """Carry out what was decided and stored."""
+        for effect in effects:
+            if isinstance(effect, (e.Accepted, e.Rejected, e.Done)):
+                reply = self._replies.pop(effect.reply, None)
+                if reply is not None:
+                    reply(effect)
+                continue
+            link = self.links.get(effect.watch if isinstance(effect, e.Tell) else effect.session)
+            if link is not None:
+                self._to_link(link, effect)
+
+    def _to_link(
+        self, link: Link, effect: e.Assign | e.Ack | e.EndLeases | e.Tell | e.Steer | e.Disconnect
+    ) -> None:
+        match effect:
+            case e.Assign():
+                if any(row[3] is None for row in effect.leases):
+                    self._start(self._fetch_and_assign, effect)
+                else:
+                    send_leases(link, effect.leases)
+            case e.Ack():
+                link.send(m.Ack(effect.tasks, effect.attempts))
+            case e.Tell():
+                self._tell(link, effect.outcomes)
+            case e.EndLeases():
+                link.send(m.EndLeases([i for i, _ in effect.leases], [a for _, a in effect.leases]))
+            case e.Steer():
+                self._next_steer += 1
+                self.unconfirmed[self._next_steer] = effect.session
+                link.send(m.Steer(self._next_steer, effect.verb, effect.scope, effect.deadline))
+            case e.Disconnect():
+                log.warning("session %d is closed: %s", effect.session, effect.message)
+                link.cut(effect.code, effect.message)
+
+    def forget(self, session: int) -> None:
+        """The session has ended."""
+        self.links.pop(session, None)
+        for sequence in [number for number, of in self.unconfirmed.items() if of == session]:
+            del self.unconfirmed[sequence]
+        self._wake()
+
+    def confirm(self, session: int, sequence: int) -> None:
+        """A worker says that an order is in force."""
+        if self.unconfirmed.get(sequence) == session:
+            del self.unconfirmed[sequence]
+            self._wake()
+
+    async def confirmed(self) -> None:
+        """Until every order given so far is in force, or its worker gone. The caller bounds the wait."""
+        waiting = set(self.unconfirmed)
+        while waiting & self.unconfirmed.keys():
+            await self._confirmed.wait()
+
+    def _wake(self) -> None:
+        self._confirmed.set()
+        self._confirmed = anyio.Event()
+
+    async def _fetch_and_assign(self, effect: e.Assign) -> None:
+        """Payloads too large to be kept in memory come from the store, one at a time, as the link takes them.
+
+        A lease whose payload cannot be had is not sent: it ends when the worker next says what it holds.
+        """
+        link = self.links.get(effect.session)
+        if link is None:
+            return
+        send_leases(link, [row for row in effect.leases if row[3] is not None])
+        for row in effect.leases:
+            if row[3] is not None:
+                continue
+            if not await link.room(self.outbox):
+                return
+            try:
+                payload = (await self._fetch([row[0]])).get(row[0])
+            except StoreError as error:
+                log.warning("the payload of task %d cannot be read: %s", row[0], error)
+                link.cut("store", "the manager cannot read the payloads of some tasks: come back later")
+                return
+            if payload is not None:
+                send_leases(link, [(*row[:3], payload)])
+
+    def _tell(self, link: Link, rows: list[OutcomeRow]) -> None:
+        """Outcomes with their results; without, for a reader that is behind."""
+        if link.pending > self.outbox:
+            link.send(m.Outcomes(0, [], [row[0] for row in rows]))
+            return
+        for part in in_parts([outcome(row) for row in rows]):
+            link.send(m.Outcomes(0, part))
+
+
+def in_parts(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
+    """Small ones together, about a frame each; a large one alone, so that they can take turns on the wire."""
+    small: list[Outcome] = []
+    size = 0
+    for one in outcomes:
+        length = OUTCOME_BYTES + len(one.result or b"")
+        if length > FRAGMENT // 2:
+            yield [one]
+            continue
+        if size + length > FRAGMENT:
+            yield small
+            small, size = [], 0
+        small.append(one)
+        size += length
+    if small:
+        yield small
+
+
+def send_leases(link: Link, rows: Sequence[LeaseRow]) -> None:
+    """Small ones together, by kind; a large one alone."""
+    kinds: dict[str, list[m.Lease]] = {}
+    size = 0
+    for task_id, attempt, options, payload in rows:
+        assert payload is not None
+        lease = (task_id, attempt, options.timeout, payload)
+        if len(payload) > FRAGMENT // 2:
+            link.send(m.Assign([(options.kind, [lease])]))
+            continue
+        kinds.setdefault(options.kind, []).append(lease)
+        size += len(payload) + 16
+        if size > FRAGMENT // 2:
+            link.send(m.Assign(list(kinds.items())))
+            kinds, size = {}, 0
+    if kinds:
+        link.send(m.Assign(list(kinds.items())))
+
+
+def outcome(row: OutcomeRow) -> Outcome:
+    """As it is sent; an error that cannot be read is still an error."""
+    task_id, state, attempt, worker, result, error, seconds = row
+    return Outcome(task_id, state, attempt, worker, result, read_error(error), seconds)
+
+
+def read_error(error: bytes | None) -> ErrorInfo | None:
+    """The error in a stored blob."""
+    if error is None:
+        return None
+    try:
+        return _errors.decode(error)
+    except msgspec.DecodeError:
+        return ErrorInfo("unknown", "the error could not be read")

@@ -1,0 +1,232 @@
+"""Answers questions about tasks, workers and the fleet: what the store knows, the live state laid over it.
+
+Leased and running are states that only the pool knows; on disk such a task is still queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from .. import __version__
+from ..core.lifecycle import TaskState
+from ..core.pool import Pool, Worker
+from ..core.pool.workers import waiting_reason
+from ..core.text import printable
+from ..handle import (
+    PeerRow,
+    PoolStatus,
+    Roster,
+    TaskDetail,
+    TaskPage,
+    TaskQuery,
+    TaskReader,
+    TaskRow,
+    WorkerRow,
+)
+from .deliver import Delivery
+from .worker_link import WorkerLink
+from .writer import Writer
+
+MAX_LIMIT: Final = 1_000
+"""Rows of one page."""
+MAX_PAGES: Final = 50
+"""Pages read from the store for one page of answer, when the live state rules out most of what it has."""
+_LIVE: Final = {TaskState.LEASED.value, TaskState.RUNNING.value}
+
+
+class Desk:
+    """Reads; changes nothing."""
+
+    def __init__(
+        self, writer: Writer, reader: TaskReader, roster: Roster, delivery: Delivery, *, name: str, fleet: str
+    ) -> None:
+        self.listening: tuple[str, ...] = ()
+        self.started_at = 0.0
+        self._writer, self._reader, self._roster, self._delivery = writer, reader, roster, delivery
+        self._name, self._fleet = name, fleet
+
+    @property
+    def _pool(self) -> Pool:
+        return self._writer.pool
+
+    async def page(self, query: TaskQuery) -> TaskPage:
+        """A page of tasks, in the order of the cursor."""
+        query = replace(query, limit=max(1, min(query.limit, MAX_LIMIT)))
+        wanted = set(query.states)
+        if wanted and wanted <= _LIVE:
+            return await self._live_page(query)
+        if query.workers and (not wanted or wanted & _LIVE):
+            # Who runs an open task is known to the pool alone, who ran an ended one to the store alone.
+            live = await self._live_page(replace(query, states=tuple(wanted & _LIVE or _LIVE)))
+            return _merged(live, await self._reader.page(query), query)
+        if not wanted & {TaskState.QUEUED, TaskState.SCHEDULED, *_LIVE}:
+            page = await self._reader.page(query)
+            return TaskPage(tuple(map(self._overlay, page.rows)), page.more)
+        return await self._open_page(query)
+
+    async def _open_page(self, query: TaskQuery) -> TaskPage:
+        """Some open states: read on until enough rows are left after their live state was looked at."""
+        wanted, limit = query.states, query.limit
+        rows: list[TaskRow] = []
+        more = True
+        for _ in range(MAX_PAGES):
+            page = await self._reader.page(query)
+            rows += [row for row in map(self._overlay, page.rows) if row.state in wanted]
+            more = page.more
+            if not more or len(rows) > limit:
+                break
+            last = page.rows[-1].id
+            query = replace(query, after=last) if query.after is not None else replace(query, before=last)
+        return TaskPage(tuple(rows[:limit]), more or len(rows) > limit)
+
+    async def _live_page(self, query: TaskQuery) -> TaskPage:
+        """Leased and running tasks are few: at most what all workers hold."""
+        tasks = self._pool.tasks
+        held = (task_id for worker in self._pool.workers.values() for task_id in worker.held)
+        ids = [i for i in held if i in tasks and tasks[i].state in query.states]
+        if query.ids:
+            ids = [i for i in ids if i in set(query.ids)]
+        if query.after is not None:
+            ids = sorted(i for i in ids if i > (query.after or 0))
+        else:
+            ids = sorted((i for i in ids if query.before is None or i < query.before), reverse=True)
+        rows: list[TaskRow] = []
+        workers, query = query.workers, replace(query, states=(), workers=(), before=None, after=None)
+        for start in range(0, len(ids), MAX_LIMIT):
+            chunk = tuple(ids[start : start + MAX_LIMIT])
+            page = await self._reader.page(replace(query, ids=chunk, limit=MAX_LIMIT))
+            by_id = {row.id: self._overlay(row) for row in page.rows}
+            found = [by_id[i] for i in chunk if i in by_id]
+            rows += [row for row in found if not workers or row.worker in workers]
+            if len(rows) > query.limit:
+                break
+        return TaskPage(tuple(rows[: query.limit]), len(rows) > query.limit)
+
+    async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
+        """One task with its history, and why it waits."""
+        found = await self._reader.detail(task_id, payload_limit)
+        if found is None:
+            return None
+        task = self._pool.tasks.get(task_id)
+        found = replace(found, row=self._overlay(found.row))
+        if task is None:
+            return found
+        if task.state in _LIVE:
+            link = self._link_of(task.worker)
+            _, fraction, note, output = (link.progress.get(task_id) if link else None) or (0, None, "", b"")
+            return replace(found, progress=fraction, note=note, output=output)
+        if task.state is TaskState.SCHEDULED:
+            return replace(found, waits_for="its next attempt is due later")
+        return replace(found, waits_for=self._why(task.options.kind, task.options.target, task.suspect))
+
+    def _why(self, kind: str, target: str | None, suspect: bool) -> str:
+        if target is not None and not self._is_here(target):
+            return f"worker {target}, which alone may run it, is not connected"
+        reason = waiting_reason(self._pool, kind)
+        if not reason and suspect:
+            return "it ran on a worker that died, and waits for one that is idle to run it alone"
+        return reason or "its turn"
+
+    def _is_here(self, worker_id: str) -> bool:
+        worker = self._pool.workers.get(worker_id)
+        return worker is not None and worker.session is not None
+
+    def _overlay(self, row: TaskRow) -> TaskRow:
+        task = self._pool.tasks.get(row.id)
+        if task is None or task.state.value == row.state:
+            return row
+        return replace(row, state=task.state.value, attempt=task.attempt, worker=task.worker)
+
+    def _link_of(self, worker_id: str | None) -> WorkerLink | None:
+        worker = self._pool.workers.get(worker_id) if worker_id else None
+        link = self._delivery.links.get(worker.session) if worker and worker.session is not None else None
+        return link if isinstance(link, WorkerLink) else None
+
+    async def workers(self) -> list[WorkerRow]:
+        """Everyone who may run tasks, whether here or not."""
+        rows = {peer.id: _absent(peer) for peer in await self._roster.peers() if peer.role == "worker"}
+        for worker in self._pool.workers.values():
+            link = self._link_of(worker.id)
+            rows[worker.id] = self._present(worker, link, rows.get(worker.id))
+        return sorted(rows.values(), key=lambda row: row.id)
+
+    def _present(self, worker: Worker, link: WorkerLink | None, known: WorkerRow | None) -> WorkerRow:
+        wire = link.session.wire if link is not None else None
+        return WorkerRow(
+            id=worker.id,
+            state=self._state(worker),
+            address=worker.address,
+            transport=worker.address.partition("://")[0],
+            kinds=tuple(sorted(worker.kinds)),
+            capacity=worker.capacity,
+            limit=worker.limit,
+            held=len(worker.held),
+            running=len(worker.running),
+            done=worker.done,
+            failed=worker.failed,
+            rtt=wire.rtt if wire else None,
+            last_heard=self._writer.now() - wire.last_heard if wire else None,
+            load={printable(k, 32): v for k, v in (wire.peer_load if wire else {}).items()},
+            labels=link.labels if link else {},
+            version=link.version if link else "",
+            enrolled_at=known.enrolled_at if known else None,
+            expires_at=known.expires_at if known else None,
+        )
+
+    def _state(self, worker: Worker) -> str:
+        if worker.session is None:
+            return "away"
+        if worker.draining:
+            return "draining"
+        paused = worker.paused or {"all", f"worker:{worker.id}"} & self._pool.paused
+        return "paused" if paused else "connected"
+
+    def status(self) -> PoolStatus:
+        """The fleet at a glance."""
+        pool = self._pool
+        here = [worker for worker in pool.workers.values() if worker.session is not None]
+        return PoolStatus(
+            manager=self._name,
+            fleet=self._fleet,
+            version=__version__,
+            listening=self.listening,
+            started_at=self.started_at,
+            totals={state.word: pool.totals[state] for state in TaskState},
+            accepted=pool.accepted,
+            paused=tuple(sorted(pool.paused)),
+            workers=len(here),
+            slots=sum(worker.capacity for worker in here),
+            rate=self._writer.rate(),
+            late=pool.late,
+            refused=pool.refused,
+            waiting=dict(self._waiting()),
+            degraded=self._writer.degraded,
+        )
+
+    def _waiting(self) -> Iterable[tuple[str, str]]:
+        counts: dict[str, int] = {}
+        for (kind, _), lane in self._pool.lanes.items():
+            counts[kind] = counts.get(kind, 0) + lane.size
+        for kind, count in counts.items():
+            reason = waiting_reason(self._pool, kind)
+            if reason and count > 0:
+                yield kind, f"{count} {'task waits' if count == 1 else 'tasks wait'}: {reason}"
+
+
+def _absent(peer: PeerRow) -> WorkerRow:
+    return WorkerRow(
+        id=peer.id,
+        state="revoked" if peer.revoked_at is not None else "offline",
+        enrolled_at=peer.enrolled_at,
+        expires_at=peer.expires_at,
+    )
+
+
+def _merged(one: TaskPage, other: TaskPage, query: TaskQuery) -> TaskPage:
+    """Two pages for one cursor as one page."""
+    by_id = {row.id: row for row in (*other.rows, *one.rows)}
+    rows = sorted(by_id.values(), key=lambda row: row.id, reverse=query.after is None)
+    return TaskPage(tuple(rows[: query.limit]), one.more or other.more or len(rows) > query.limit)

@@ -1,0 +1,257 @@
+"""Where peers come in: bounded, authenticated, and told why when they may not.
+
+Knows who someone is and lets them speak; what they say is the business of the links. Nobody waits here for
+somebody else's bytes: the slow ones are few for each address, and cut off in time.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from time import time
+from typing import Final
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+
+from .. import __version__
+from ..config.model import Leases, ManagerLimits
+from ..core.errors import Overloaded, PeerError, Refused, TaskMessengerError, Unreachable
+from ..core.text import printable
+from ..net import messages as m
+from ..net.protocol import PeerSilent, Wire
+from ..net.security.enrol import EnrolRequest, Registrar
+from ..net.security.local import admit_local, peer_uid
+from ..net.security.tls import ssl_object, wrap_server
+from ..net.security.trust import Credentials, admit, peer_of
+from ..net.session import Ended, Session
+from .pace import Pace, Paced
+
+log = logging.getLogger(__name__)
+
+LOG_SECONDS: Final = 1.0
+"""At most one line about refused strangers in this time; the others are counted."""
+REFUSE_SECONDS: Final = 1.0
+"""For a refusal to arrive."""
+LOCAL: Final = "local"
+"""The peer at the local socket: this user, as operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Someone who was let in."""
+
+    role: str
+    peer: str
+    address: str
+    hello: m.Hello
+    credentials: Credentials | None
+    """None at the local socket."""
+
+
+Converse = Callable[[Guest, Session], Awaitable[None]]
+
+
+class Door:
+    """Greets connections and hands on those that may stay."""
+
+    def __init__(
+        self,
+        *,
+        limits: ManagerLimits,
+        leases: Leases,
+        max_payload: int,
+        registrar: Registrar,
+        tls: ssl.SSLContext,
+        converse: Converse,
+    ) -> None:
+        self._limits, self._leases, self._max_payload = limits, leases, max_payload
+        self._registrar, self._tls, self._converse = registrar, tls, converse
+        self._pace = Pace()
+        self._strangers: Counter[str] = Counter()
+        self._guests = 0
+        self._logged = float("-inf")
+        self._unlogged = 0
+
+    async def come_in(self, stream: ByteStream) -> None:
+        """A connection on a network listener."""
+        remote = stream.extra(SocketAttribute.remote_address)  # noqa: S610 - not Django's
+        host, port = (str(remote[0]), remote[1]) if isinstance(remote, tuple) else (remote, 0)
+        address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+        await self._receive(stream, address, host, local=False)
+
+    async def come_in_locally(self, stream: ByteStream) -> None:
+        """A connection on the local socket."""
+        await self._receive(stream, "unix://", "", local=True)
+
+    async def _receive(self, stream: ByteStream, address: str, host: str, *, local: bool) -> None:
+        """From the first byte to the last: nothing that happens here may reach another session."""
+        session: Session | None = None
+        try:
+            with self._stranger(host), _in_time(self._limits.handshake_seconds):
+                if not local:
+                    stream = await self._secure(stream, address)
+                session = Session(stream, Wire("stranger", anyio.current_time()))
+                guest = await self._greet(session, stream, address, local=local)
+            if guest is not None:
+                await self._host(guest, session)
+        except (Ended, Unreachable):
+            pass
+        except TaskMessengerError as error:
+            self._complain(address, error)
+            if session is not None and not isinstance(error, PeerSilent):
+                await self._refuse(session, error)
+        except Exception as error:  # the border of a connection: a bug in greeting one peer ends that peer's
+            log.exception("greeting %s failed: %s", address, type(error).__name__)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await (session.aclose() if session is not None else anyio.aclose_forcefully(stream))
+
+    async def _secure(self, stream: ByteStream, address: str) -> ByteStream:
+        """TLS over it."""
+        paced = Paced(stream, self._pace)
+        secure = await wrap_server(paced, self._tls, address)
+        paced.release()
+        return secure
+
+    @contextmanager
+    def _stranger(self, host: str) -> Iterator[None]:
+        """Count connections that have not proved who they are."""
+        limits = self._limits
+        if self._strangers.total() >= limits.unauthenticated:
+            raise Overloaded("too many connections are in their handshake; try again in a moment")
+        if self._strangers[host] >= limits.unauthenticated_per_address:
+            raise Overloaded(
+                f"too many connections from {host} are in their handshake; try again in a moment"
+            )
+        self._strangers[host] += 1
+        try:
+            yield
+        finally:
+            self._strangers[host] -= 1
+            if not self._strangers[host]:
+                del self._strangers[host]
+
+    async def _greet(
+        self, session: Session, stream: ByteStream, address: str, *, local: bool
+    ) -> Guest | None:
+        """Who is it? None when they only came to join."""
+        credentials = None
+        if local:
+            admit_local(peer_uid(stream.extra(SocketAttribute.raw_socket)))  # noqa: S610
+        else:
+            credentials = peer_of(ssl_object(stream))  # type: ignore[arg-type]
+        first = await session.hear()
+        if isinstance(first, m.WantAuthority):
+            _common_version(first.oldest, first.newest)
+            await self._enrol(session, address)
+            return None
+        if not isinstance(first, m.Hello):
+            raise PeerError(f"a conversation does not begin with `{type(first).__name__}`")
+        protocol = _common_version(first.oldest, first.newest)
+        role, peer = ("operator", LOCAL) if local else await self._admit(credentials, first)
+        if self._guests >= self._limits.sessions:
+            raise Overloaded(f"this manager has its {self._limits.sessions} sessions; raise limits.sessions")
+        await session.say(self._welcome(protocol, peer))
+        leases = self._leases
+        session.wire.establish(
+            role, heartbeat=leases.heartbeat, dead_after=leases.dead_after, now=anyio.current_time()
+        )
+        return Guest(role, peer, address, first, credentials)
+
+    async def _admit(self, credentials: Credentials | None, hello: m.Hello) -> tuple[str, str]:
+        if credentials is None:
+            raise Refused("no certificate was shown: join the fleet with an invite first")
+        row = await admit(credentials, self._registrar.roster, self._registrar.authority.fleet_id, time())
+        if hello.role != row.role:
+            raise Refused(f"{row.id} joined as {row.role} and cannot speak as {printable(hello.role, 32)}")
+        return row.role, row.id
+
+    def _welcome(self, protocol: int, peer: str) -> m.Welcome:
+        authority, leases = self._registrar.authority, self._leases
+        return m.Welcome(
+            protocol,
+            authority.fleet_name,
+            authority.fleet_id,
+            peer,
+            leases.heartbeat,
+            leases.dead_after,
+            leases.ttl,
+            self._max_payload,
+            __version__,
+        )
+
+    async def _enrol(self, session: Session, address: str) -> None:
+        """Show who we are; then the peer may show its secret."""
+        authority = self._registrar.authority
+        await session.say(m.AuthorityIs(authority.ca_der, authority.fleet_name))
+        join = await session.hear()
+        if not isinstance(join, m.Join):
+            raise PeerError(f"expected a `Join`, not `{type(join).__name__}`")
+        request = EnrolRequest(
+            invite_id=join.invite,
+            secret=join.secret,
+            csr=join.request,
+            name=join.name,
+            inventory=join.inventory,
+        )
+        host = address.removeprefix("tcp://").rpartition(":")[0]
+        granted = await self._registrar.enrol(request, host, time())
+        log.info(
+            "%s joined as %s from %s with invite %s", granted.peer_id, granted.role, address, join.invite
+        )
+        await session.say(
+            m.Joined(
+                granted.certificate,
+                granted.ca,
+                granted.fleet_id,
+                granted.peer_id,
+                granted.role,
+                granted.manager_name,
+            )
+        )
+
+    async def _host(self, guest: Guest, session: Session) -> None:
+        self._guests += 1
+        try:
+            await self._converse(guest, session)
+        finally:
+            self._guests -= 1
+
+    async def _refuse(self, session: Session, error: TaskMessengerError) -> None:
+        """Say why, if there is still somebody to hear it."""
+        with anyio.move_on_after(REFUSE_SECONDS), suppress(TaskMessengerError):
+            await session.say(m.Refusal(error.code, str(error)))
+            await session.linger()
+
+    def _complain(self, address: str, error: TaskMessengerError) -> None:
+        now = anyio.current_time()
+        if now - self._logged < LOG_SECONDS:
+            self._unlogged += 1
+            return
+        more = f" (and {self._unlogged} more like it)" if self._unlogged else ""
+        self._logged, self._unlogged = now, 0
+        log.warning("%s was refused: %s%s", address, printable(str(error)), more)
+
+
+@contextmanager
+def _in_time(seconds: float) -> Iterator[None]:
+    """For everything from the first byte to the end of the handshake, however it is spread."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as error:
+        raise PeerSilent(f"no handshake within {seconds:g} s") from error
+
+
+def _common_version(oldest: int, newest: int) -> int:
+    if oldest > m.PROTOCOL or newest < m.OLDEST or oldest > newest:
+        raise Refused(
+            f"the peer speaks protocol {oldest} to {newest}, this manager {m.OLDEST} to {m.PROTOCOL}:"
+            " use versions of this program that are closer to each other"
+        )
+    return min(newest, m.PROTOCOL)

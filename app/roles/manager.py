@@ -1,0 +1,252 @@
+"""The manager: takes tasks, keeps them safe, hands them to workers. Joins the core to store and network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from random import Random
+from time import time
+from typing import Final, Protocol
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from ..config.model import ManagerConfig
+from ..core import stimuli as s
+from ..core.commit import OpenRow
+from ..core.errors import NotFound, Overloaded, StoreFull, TaskMessengerError, TimedOut
+from ..core.pool import Pool
+from ..core.ports import TaskStore
+from ..core.retry import Backoff
+from ..handle import InviteRow, Outcome, Roster, TaskReader, WorkerRow
+from ..net import messages as m
+from ..net.address import Address
+from ..net.security.authority import Authority
+from ..net.security.enrol import Registrar, create_invite
+from ..net.security.invites import encode
+from ..net.security.tls import server_context
+from ..net.transport import Listener, transport_for
+from ..paths import Paths
+from .client_link import no_task, operate
+from .deliver import Delivery
+from .desk import Desk
+from .door import Door
+from .endpoints import endpoints_for
+from .sessions import Sessions
+from .writer import Writer
+
+log = logging.getLogger(__name__)
+
+PRUNE_BATCH: Final = 1_000
+"""Ended tasks forgotten in one transaction, so that commits in between never wait long."""
+FAREWELL_SECONDS: Final = 2.0
+"""For the last words to leave when the manager stops."""
+RENEW_SECONDS: Final = 6 * 3600.0
+"""How often the manager's own certificate is looked at."""
+DAY: Final = 86_400.0
+
+
+class Store(TaskStore, TaskReader, Roster, Protocol):
+    """All that a manager keeps on disk."""
+
+    def low_space(self) -> bool: ...
+
+    async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]: ...
+
+
+class Manager:
+    """One manager role. `run` serves until `stop`, or until the disk fails."""
+
+    def __init__(self, config: ManagerConfig, paths: Paths, store: Store) -> None:
+        self.config, self.paths, self.store = config, paths, store
+        tasks, leases = config.tasks, config.leases
+        pool = Pool(
+            lease_ttl=leases.ttl,
+            max_crashes=tasks.max_crashes,
+            max_pending=tasks.max_pending,
+            aging=tasks.aging,
+            backoff=Backoff(
+                first=tasks.backoff.first,
+                factor=tasks.backoff.factor,
+                ceiling=tasks.backoff.ceiling,
+                jitter=tasks.backoff.jitter,
+            ),
+            rng=Random(),  # noqa: S311 - spreads retries, guards nothing
+        )
+        self.delivery = Delivery(store.payloads, self._start, config.limits.outbox)
+        self.writer = Writer(pool, store, self.delivery.act)
+        self.authority = Authority.load_or_create(paths.authority, config.name, time())
+        self.registrar = Registrar(authority=self.authority, roster=store)
+        self.desk = Desk(
+            self.writer, store, store, self.delivery, name=config.name, fleet=self.authority.fleet_id
+        )
+        self.max_payload = tasks.max_payload
+        self._tls = server_context(self.authority.ca_pem, self.authority.issue_manager(time()))
+        self._tasks: TaskGroup | None = None
+        self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
+        self._stopping = anyio.Event()
+        self._stop_now = False
+
+    async def run(self, *, task_status: TaskStatus[tuple[str, ...]] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve. Reports the addresses it listens on once it is ready.
+
+        Raises:
+            StoreLocked, StoreTooNew, StoreFailed: the database. Conflict, UsageError: an address.
+        """
+        found = await self.store.open()
+        try:
+            self.writer.pool.recover(found, anyio.current_time(), time())
+            async with AsyncExitStack() as stack:
+                listeners = [await self._listen(stack, text) for text in self.config.transport.listen]
+                local = await self._listen(stack, f"unix://{self.paths.socket}")
+                async with anyio.create_task_group() as tasks:
+                    self._tasks = tasks
+                    self._serve(tasks, listeners, local)
+                    self.desk.listening = tuple(str(one.address) for one in listeners)
+                    self.desk.started_at = time()
+                    task_status.started(self.desk.listening)
+                    await self._stopping.wait()
+                    await self._drain(listeners)
+                    tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.store.close()
+
+    def stop(self) -> None:
+        """Leave in good order, giving running tasks until the deadline. A second call: leave now."""
+        if self._stopping.is_set():
+            self._stop_now = True
+        self._stopping.set()
+
+    def _serve(self, tasks: TaskGroup, listeners: Sequence[Listener], local: Listener) -> None:
+        config = self.config
+        door = Door(
+            limits=config.limits,
+            leases=config.leases,
+            max_payload=self.max_payload,
+            registrar=self.registrar,
+            tls=self._tls,
+            converse=self._sessions.converse,
+        )
+        tasks.start_soon(self.writer.run)
+        tasks.start_soon(self._prune)
+        tasks.start_soon(self._renew_certificate)
+        tasks.start_soon(self._sessions.expire)
+        for listener in listeners:
+            tasks.start_soon(listener.serve, door.come_in, tasks)
+        tasks.start_soon(local.serve, door.come_in_locally, tasks)
+
+    async def _listen(self, stack: AsyncExitStack, text: str) -> Listener:
+        address = Address.parse(text)
+        listener = await transport_for(address).listen(address)
+        stack.push_async_callback(listener.aclose)
+        return listener
+
+    def _start(self, function: object, *arguments: object) -> None:
+        assert self._tasks is not None
+        self._tasks.start_soon(function, *arguments)  # type: ignore[arg-type]
+
+    # ---- what sessions ask for besides tasks (client_link.Office) -----------------------------------------
+
+    def accepting(self) -> None:
+        """Raise the reason why nothing new is accepted now."""
+        if self._stopping.is_set():
+            raise Overloaded("the manager is stopping: submit again when it is back")
+        if self.writer.degraded:
+            raise StoreFull(self.writer.degraded)
+        if self.store.low_space():
+            raise StoreFull("the manager's disk is nearly full: free some space there, then submit again")
+
+    async def make_invite(self, wish: m.MakeInvite) -> tuple[str, InviteRow]:
+        """A new invite; its text is seen this once."""
+        addresses = tuple(wish.endpoints) or self.config.transport.advertise or self.desk.listening
+        invite, row = create_invite(
+            self.authority.key_hash, endpoints_for(addresses), wish.role, wish.uses, wish.ttl, time()
+        )
+        await self.store.add_invite(row)
+        log.info("invite %s was made: %s, %d uses, %d s", row.id, row.role, row.uses, wish.ttl)
+        return encode(invite), row
+
+    async def revoke_invite(self, invite_id: str) -> None:
+        """Nobody may use it any more."""
+        if not await self.store.revoke_invite(invite_id, time()):
+            raise NotFound(
+                f"there is no invite {invite_id} that could be revoked: see `taskmessenger invite ls`"
+            )
+        log.info("invite %s was revoked", invite_id)
+
+    async def invites(self) -> list[InviteRow]:
+        """Without their hashes: nobody needs them."""
+        return [
+            InviteRow(i.id, i.role, b"", i.uses, i.uses_left, i.created_at, i.expires_at, i.revoked_at)
+            for i in await self.store.invites()
+        ]
+
+    async def revoke(self, peer_id: str) -> None:
+        """Trust ends now: connections are closed, leases are given to others."""
+        if not await self.store.revoke_peer(peer_id, time()):
+            raise NotFound(f"{peer_id} is not a member, or was revoked before: see `taskmessenger worker ls`")
+        log.warning("%s was revoked", peer_id)
+        self.writer.inbox.put_nowait(s.WorkerRevoked(peer_id))
+        self._sessions.revoked(peer_id)
+
+    async def workers(self) -> list[WorkerRow]:
+        """Everyone who may run tasks."""
+        return await self.desk.workers()
+
+    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
+        """Of these tasks, those that have ended."""
+        return await self.store.outcomes(ids)
+
+    async def retry(self, ids: Sequence[int]) -> list[int]:
+        """Tasks that failed for good get another life; answers with those that did."""
+        self.accepting()
+        rows = await self.store.task_rows(ids)
+        known = {row[0] for row in rows}
+        for task_id in ids:
+            if task_id not in known:
+                raise no_task(task_id)
+        return (await operate(self.writer, self.delivery, s.Retry(rows))).ids
+
+    # ---- duties -----------------------------------------------------------------------------------------
+
+    async def _prune(self) -> None:
+        """Forget tasks that ended long ago, a few at a time."""
+        retention = self.config.retention
+        while True:
+            forgotten = PRUNE_BATCH
+            while forgotten == PRUNE_BATCH:
+                try:
+                    forgotten = await self.store.prune(time() - retention.days * DAY, PRUNE_BATCH)
+                except (StoreFull, TimedOut) as error:
+                    log.warning("old tasks cannot be forgotten now: %s", error)
+                    break
+                await anyio.sleep(0.01)
+            await anyio.sleep(retention.every)
+
+    async def _renew_certificate(self) -> None:
+        """A manager that runs for years must not wake up with an expired certificate."""
+        while True:
+            await anyio.sleep(RENEW_SECONDS)
+            try:
+                self._tls.load_cert_chain(self.authority.issue_manager(time()))
+            except (TaskMessengerError, OSError) as error:
+                log.warning("the manager's certificate cannot be renewed now: %s", error)
+
+    async def _drain(self, listeners: Sequence[Listener]) -> None:
+        """No new connections, no new leases; what runs may end. Workers keep what they have."""
+        for listener in listeners:
+            await listener.aclose()
+        pool = self.writer.pool
+        pool.stopping = True
+        deadline = anyio.current_time() + self.config.drain.deadline
+        while any(worker.held for worker in pool.by_session.values()):
+            if self._stop_now or anyio.current_time() >= deadline:
+                break
+            await anyio.sleep(0.05)
+        for link in list(self.delivery.links.values()):
+            link.close("stopping", "the manager stops; workers keep what they have")
+        with anyio.move_on_after(FAREWELL_SECONDS):
+            while self.delivery.links:
+                await anyio.sleep(0.02)

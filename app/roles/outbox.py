@@ -1,0 +1,234 @@
+"""What a worker has to tell its manager: gathered, kept on disk, sent in batches, sent again if need be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+import msgspec
+
+from ..core.stimuli import How
+from ..net import messages as m
+from ..net.framing import FRAGMENT
+from ..runtimes.base import CANCELLED, CRASHED, FAILED, STUCK, SUCCEEDED, TIMED_OUT, Ended
+from .spool import Kept, Spool
+
+log = logging.getLogger(__name__)
+
+RESEND_BATCH: Final = 256
+"""Outcomes in one message when they are sent again."""
+WINDOW_BYTES: Final = 32 * 1024 * 1024
+"""Outcomes on their way, sent and not acknowledged: bounds what waits in the memory of either side. A single
+one may be larger."""
+RECORD_BYTES: Final = 32
+"""Of one outcome besides its result or error, about."""
+_HOWS: Final = {
+    SUCCEEDED: How.SUCCEEDED,
+    TIMED_OUT: How.TIMED_OUT,
+    CRASHED: How.CRASHED,
+    CANCELLED: How.CANCELLED,
+    STUCK: How.STUCK,
+}
+_FOR_GOOD: Final = frozenset({"bad_payload"})
+"""Errors that another attempt cannot cure."""
+_HERE: Final = frozenset({"worker_fault", "overloaded", "stuck"})
+"""Errors that say something of this worker, and nothing of the task."""
+_encode: Final = msgspec.msgpack.Encoder().encode
+_Key = tuple[int, int]
+
+
+def local_fault(ended: Ended) -> str:
+    """Why this worker could not run it, when that is no fault of the task's; empty otherwise."""
+    if ended.status == FAILED and ended.error is not None and ended.error.code in _HERE:
+        return ended.error.message
+    return ""
+
+
+class Outbox:
+    """One worker's news. Call `flush` when the event loop has a moment; `waiting` says when."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.send: Callable[[m.Message], None] | None = None
+        """Where to: None while there is no session."""
+        self.done = self.failed = 0
+        self._spool = spool
+        self._started: dict[int, int] = {}
+        self._ended: list[Kept] = []
+        self._released: list[tuple[int, int, int, float, bytes | None]] = []
+        self._unkept: dict[_Key, Kept] = {}
+        """Outcomes that found no room on the disk: in memory, which is better than nothing."""
+        self._backlog: dict[_Key, None] = {}
+        """Kept, and not sent in this session: the window is full."""
+        self._on_the_way = 0
+        """Bytes of what is sent and not acknowledged."""
+        self._filled = anyio.Event()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Outcomes that the manager may not have."""
+        return len(self._spool) + len(self._unkept) + len(self._ended)
+
+    @property
+    def keys(self) -> list[_Key]:
+        """Task and attempt of those."""
+        return [*self._spool.keys, *self._unkept, *((one.task, one.attempt) for one in self._ended)]
+
+    @property
+    def full(self) -> bool:
+        """Whether no more work should be taken, nor begun: there may be no room for what comes of it."""
+        return self._spool.full or bool(self._unkept)
+
+    def started(self, task: int, attempt: int) -> None:
+        """An attempt runs. Not told when it is over before the next flush."""
+        self._started[task] = attempt
+        self._filled.set()
+
+    def ended(self, task: int, attempt: int, ended: Ended) -> None:
+        """An attempt is over."""
+        self._started.pop(task, None)
+        if ended.status == SUCCEEDED:
+            self.done += 1
+            self._ended.append(Kept(task, attempt, 0, ended.seconds, ended.result))
+        else:
+            self.failed += 1
+            how = _HOWS.get(ended.status, How.FAILED)
+            error = ended.error
+            if error is not None and error.code in _FOR_GOOD:
+                how = How.REFUSED
+            body = None if error is None else _encode(error)
+            self._ended.append(Kept(task, attempt, int(how), ended.seconds, body))
+        self._filled.set()
+
+    def released(self, leases: list[_Key], how: How = How.RELEASED) -> None:
+        """Given back without an outcome. Not kept: after a reconnect the manager sees that they are gone."""
+        for task, attempt in leases:
+            self._started.pop(task, None)
+            self._released.append((task, attempt, int(how), 0.0, None))
+        self._filled.set()
+
+    def acknowledged(self, tasks: list[int], attempts: list[int]) -> None:
+        """The manager has these, or does not want them. The columns are of equal length."""
+        keys = list(zip(tasks, attempts, strict=True))
+        unsent = [key for key in keys if key in self._backlog] if self._backlog else []
+        for key in unsent:
+            del self._backlog[key]
+        self._forget(unsent)
+        self._on_the_way = max(0, self._on_the_way - self._forget(keys))
+        if self._backlog:
+            self._pump()
+
+    def _forget(self, keys: list[_Key]) -> int:
+        """Drop these; says how many bytes they had."""
+        total = self._spool.drop(keys)
+        for key in keys if self._unkept else ():
+            one = self._unkept.pop(key, None)
+            total += _size(one) if one is not None else 0
+        return total
+
+    async def waiting(self) -> None:
+        """Until there is something to flush."""
+        await self._filled.wait()
+
+    def flush(self) -> None:
+        """Keep what has ended on disk, then send all news."""
+        if self._filled.is_set():  # one that is not may have somebody waiting for it
+            self._filled = anyio.Event()
+        ended, self._ended = self._ended, []
+        size = self._keep(ended) if ended else 0
+        if self.send is None:
+            self._started.clear()
+            self._released.clear()
+            return
+        if self._started:
+            self.send(m.Started(list(self._started), list(self._started.values())))
+            self._started = {}
+        if self._released:
+            self.send(m.Broke(self._released))
+            self._released = []
+        if not ended:
+            return
+        if self._backlog or (self._on_the_way and self._on_the_way + size > WINDOW_BYTES):
+            self._backlog |= dict.fromkeys((one.task, one.attempt) for one in ended)
+            self._pump()
+            return
+        self._on_the_way += size
+        send_outcomes(self.send, ended)
+
+    def resend(self) -> None:
+        """After a reconnect: everything that was never acknowledged, as far as the window reaches."""
+        self._on_the_way = 0
+        self._backlog = dict.fromkeys([*self._spool.keys, *self._unkept])
+        self._pump()
+
+    def _keep(self, ended: list[Kept]) -> int:
+        try:
+            return self._spool.add(ended)
+        except OSError as error:
+            log.warning(
+                "%d outcomes cannot be kept on disk (%s): free some space", len(ended), error.strerror
+            )
+            self._unkept |= {(one.task, one.attempt): one for one in ended}
+            return sum(map(_size, ended))
+
+    def _pump(self) -> None:
+        """Send from the backlog until the window is full; a large outcome is read when its turn has come."""
+        while self._backlog and self.send is not None and self._on_the_way < WINDOW_BYTES:
+            keys: list[_Key] = []
+            room = WINDOW_BYTES - self._on_the_way
+            for key in self._backlog:
+                size = self._size_of(key)
+                if len(keys) == RESEND_BATCH or (size > room and (keys or self._on_the_way)):
+                    break
+                keys.append(key)
+                room -= size
+            if not keys:
+                return
+            for key in keys:
+                del self._backlog[key]
+                self._on_the_way += self._size_of(key)
+            kept = [self._unkept[key] for key in keys if key in self._unkept]
+            send_outcomes(self.send, [*self._spool.read(keys), *kept])
+
+    def _size_of(self, key: _Key) -> int:
+        one = self._unkept.get(key)
+        return _size(one) if one is not None else self._spool.size(key)
+
+
+def _size(one: Kept) -> int:
+    return RECORD_BYTES + len(one.body or b"")
+
+
+def send_outcomes(send: Callable[[m.Message], None], outcomes: list[Kept]) -> None:
+    """Successes in columns, small ones together and large ones alone; the rest as they are."""
+    good = [one for one in outcomes if not one.how]
+    ends = [(one.task, one.attempt, one.how, one.seconds, one.body) for one in outcomes if one.how]
+    if ends:
+        send(m.Broke(ends))
+    small: list[Kept] = []
+    size = 0
+    for one in good:
+        length = len(one.body or b"")
+        if length > FRAGMENT // 2:
+            _send_good(send, [one])
+            continue
+        if size + length > FRAGMENT // 2:
+            _send_good(send, small)
+            small, size = [], 0
+        small.append(one)
+        size += length + 16
+    if small:
+        _send_good(send, small)
+
+
+def _send_good(send: Callable[[m.Message], None], good: list[Kept]) -> None:
+    if good:
+        send(
+            m.Finished(
+                [one.task for one in good],
+                [one.attempt for one in good],
+                [one.body or b"\xc0" for one in good],
+                [one.seconds for one in good],
+            )
+        )

@@ -1,0 +1,114 @@
+"""The sessions that stand: who has which, until its link ends, its certificate expires or trust is withdrawn.
+
+Serves each one and keeps what goes wrong with it away from the others. Whom to let in is decided at the door.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from time import time
+from typing import Final
+
+import anyio
+
+from ..core import stimuli as s
+from ..core.errors import PeerError, TaskMessengerError
+from ..core.text import printable
+from ..net.security.certificates import Certificate
+from ..net.security.enrol import Registrar
+from ..net.security.trust import Credentials
+from ..net.session import Session
+from .client_link import ClientLink, Office
+from .deliver import Delivery
+from .desk import Desk
+from .door import Guest
+from .worker_link import WorkerLink
+from .writer import Writer
+
+log = logging.getLogger(__name__)
+
+EXPIRY_SECONDS: Final = 1.0
+"""How often is looked for certificates that have expired."""
+
+
+class Sessions:
+    """All of one manager."""
+
+    def __init__(
+        self, writer: Writer, delivery: Delivery, desk: Desk, registrar: Registrar, office: Office
+    ) -> None:
+        self._writer, self._delivery, self._desk = writer, delivery, desk
+        self._registrar, self._office = registrar, office
+        self._next = 0
+        self._peers: dict[int, str] = {}
+        self._credentials: dict[int, Credentials] = {}
+        """As last shown or renewed; those at the local socket have none."""
+        self._revoked: set[str] = set()
+        """Since the start: somebody may have been on the way in at that moment."""
+
+    async def converse(self, guest: Guest, session: Session) -> None:
+        """Serve one peer until its link ends; whatever happens ends with this session."""
+        self._next += 1
+        number, inbox = self._next, self._writer.inbox
+        self._peers[number] = guest.peer
+        if guest.credentials is not None:
+            self._credentials[number] = guest.credentials
+        link = self._delivery.links[number] = self._link(number, guest, session)
+        reason = "closed"
+        if guest.peer in self._revoked:
+            session.cut("refused", f"{guest.peer} was revoked")
+        elif guest.role == "worker":
+            hello = guest.hello
+            inbox.put_nowait(s.WorkerJoined(number, guest.peer, hello.instance, hello.fresh, guest.address))
+        try:
+            await session.run(link.handle)
+        except PeerError as error:
+            reason = printable(str(error))
+            log.warning("%s broke the protocol: %s", guest.peer, reason)
+        except TaskMessengerError as error:
+            reason = printable(str(error))
+            log.info("the link to %s ended: %s", guest.peer, reason)
+        except Exception as error:  # the border of a session: a bug in serving one peer ends that one alone
+            reason = f"internal error: {type(error).__name__}"
+            log.exception("serving %s failed", guest.peer)
+        finally:
+            del self._peers[number]
+            self._credentials.pop(number, None)
+            self._delivery.forget(number)
+            inbox.put_nowait(s.LinkLost(number, reason) if guest.role == "worker" else s.Unwatch(number))
+
+    def revoked(self, peer_id: str) -> None:
+        """Trust has ended: close the connections of this peer, and those that it is just making."""
+        self._revoked.add(peer_id)
+        for number, peer in self._peers.items():
+            if peer == peer_id:
+                self._delivery.links[number].cut("refused", f"{peer_id} was revoked")
+
+    async def expire(self) -> None:
+        """Close sessions whose certificates have expired, for ever."""
+        while True:
+            await anyio.sleep(EXPIRY_SECONDS)
+            now = time()
+            for number, credentials in self._credentials.items():
+                if now > credentials.expires_at:
+                    log.warning("the certificate of %s has expired", credentials.peer_id)
+                    text = f"the certificate of {credentials.peer_id} has expired: join again"
+                    self._delivery.links[number].cut("refused", text)
+
+    def _link(self, number: int, guest: Guest, session: Session) -> WorkerLink | ClientLink:
+        if guest.role != "worker":
+            return ClientLink(
+                number, guest.role, session, self._writer, self._delivery, self._desk, self._office
+            )
+
+        async def renew(request: bytes) -> bytes:
+            shown = self._credentials[number]
+            granted = await self._registrar.renew(shown, request, time())
+            new = Certificate.of(granted.certificate)
+            self._credentials[number] = replace(shown, serial=new.serial, expires_at=new.not_after)
+            return granted.certificate
+
+        link = WorkerLink(number, guest.peer, session, self._writer.inbox, self._delivery, renew)
+        link.version = printable(guest.hello.version, 32)
+        return link

@@ -1,0 +1,200 @@
+"""A worker's slots: leases wait here for one, run, and end. Knows the runtimes; knows nothing of sessions."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from time import monotonic
+from typing import Final
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ..core.stimuli import How
+from ..net.messages import Lease
+from ..runtimes.base import CANCELLED, STUCK, Job, Runtime
+from .outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+YIELD_SECONDS: Final = 0.002
+"""How long short tasks may run one after the other before the event loop gets its turn."""
+MAX_REMEMBERED: Final = 10_000
+"""Ended attempts that are remembered in case their lease arrives after their end."""
+HORIZON: Final = 0.03
+"""Seconds of work that should wait here, so that a slot never waits for the manager."""
+STALE_SECONDS: Final = 2.0
+"""Leases that have waited so long behind others are given back: somebody else may be idle."""
+
+
+class Slots:
+    """Runs up to `capacity` leases at a time, in the order in which they came."""
+
+    def __init__(
+        self, runtime: Runtime, outbox: Outbox, capacity: int, prefetch: int, *, free_stuck: bool = False
+    ) -> None:
+        self.capacity = capacity
+        self.running: dict[int, tuple[int, str, float]] = {}
+        """By task: attempt, kind, monotonic start."""
+        self.stuck = 0
+        """Slots taken by threads that do not end."""
+        self.paused: set[str] = set()
+        """Scopes the manager has paused here: `all`, `kind:NAME`, `worker:ID`."""
+        self._runtime, self._outbox = runtime, outbox
+        self._prefetch, self._free_stuck = prefetch, free_stuck
+        self._queue: deque[tuple[Job, float]] = deque()
+        self._more = anyio.Event()
+        self._ended: dict[tuple[int, int], None] = {}
+        self._giving_back: set[int] = set()
+        self._average: float | None = None
+        self._blocked: dict[int, tuple[Job, float]] = {}
+        """Leases of tasks of which an older attempt has not ended here yet."""
+
+    @property
+    def waiting(self) -> int:
+        """Leases without a slot."""
+        return len(self._queue)
+
+    @property
+    def limit(self) -> int:
+        """How many leases to ask for: the slots, and as much as keeps them busy while news travels."""
+        if self._average is None or self._outbox.full:
+            return 0 if self._outbox.full else self.capacity
+        longest = max((monotonic() - start for _, _, start in self.running.values()), default=0.0)
+        expected = max(self._average, longest / 2, 1e-6)
+        return self.capacity + min(self._prefetch, int(self.capacity * HORIZON / expected))
+
+    @property
+    def leases(self) -> list[tuple[int, int]]:
+        """Task and attempt of everything that waits or runs."""
+        held = [(task, attempt) for task, (attempt, _, _) in self.running.items()]
+        return held + [(job.task, job.attempt) for job, _ in (*self._queue, *self._blocked.values())]
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            for _ in range(self.capacity):
+                tasks.start_soon(self._slot)
+
+    def assign(self, kind: str, leases: list[Lease]) -> None:
+        """New leases."""
+        now = monotonic()
+        for task, attempt, timeout, payload in leases:
+            if (task, attempt) in self._ended:
+                continue  # its end overtook it
+            self._queue.append((Job(task, attempt, kind, payload, timeout), now))
+        self._more.set()
+
+    def end(self, leases: list[tuple[int, int]]) -> None:
+        """The manager wants these ended: cancelled, or no longer ours."""
+        gone = set(leases)
+        waiting = {(job.task, job.attempt) for job, _ in self._queue}
+        self._queue = deque(entry for entry in self._queue if (entry[0].task, entry[0].attempt) not in gone)
+        for task, attempt in leases:
+            if task in self._blocked and self._blocked[task][0].attempt == attempt:
+                del self._blocked[task]
+            if self.running.get(task, (None,))[0] == attempt:
+                self._runtime.cancel(task)
+            else:
+                self._remember(task, attempt)
+                self._outbox.released([(task, attempt)], How.CANCELLED)
+        if gone & waiting:
+            log.info("%d leases were ended before they ran", len(gone & waiting))
+
+    def give_back(self, *, running: bool = False) -> None:
+        """Release what waits; with `running` also end what runs and release that."""
+        self._outbox.released([(job.task, job.attempt) for job, _ in self._queue])
+        self._queue.clear()
+        if running:
+            for task in list(self.running):
+                self._giving_back.add(task)
+                self._runtime.cancel(task)
+
+    def abandon(self) -> None:
+        """Our leases have run out unseen: stop using them. The manager will not miss them."""
+        self._queue.clear()
+        for task in list(self.running):
+            self._giving_back.add(task)
+            self._runtime.cancel(task)
+
+    def pause(self, scope: str) -> None:
+        """Start nothing in `scope`; what waits there goes back."""
+        self.paused.add(scope)
+        out = [job for job, _ in self._queue if self._is_paused(job.kind)]
+        self._queue = deque(entry for entry in self._queue if not self._is_paused(entry[0].kind))
+        self._outbox.released([(job.task, job.attempt) for job in out])
+
+    def resume(self, scope: str) -> None:
+        """The end of a pause."""
+        self.paused.discard(scope)
+
+    def release_stale(self) -> None:
+        """Give back what has waited too long behind tasks that turned out to be long."""
+        if not self._queue or monotonic() - self._queue[0][1] < STALE_SECONDS:
+            return
+        if len(self.running) + self.stuck < self.capacity:
+            return
+        log.info("%d leases wait behind long tasks and go back", len(self._queue))
+        self.give_back()
+
+    def _is_paused(self, kind: str) -> bool:
+        return f"kind:{kind}" in self.paused or any(not scope.startswith("kind:") for scope in self.paused)
+
+    async def _slot(self) -> None:
+        queue, yielded = self._queue, monotonic()
+        while True:
+            queue = self._queue
+            if not queue:
+                self._more = anyio.Event() if self._more.is_set() else self._more
+                await self._more.wait()
+                yielded = monotonic()
+                continue
+            entry = queue.popleft()
+            job = entry[0]
+            if job.task in self.running:
+                self._blocked[job.task] = entry
+                continue
+            await self._run(job, monotonic())
+            now = monotonic()
+            if now - yielded > YIELD_SECONDS:
+                await checkpoint()
+                yielded = monotonic()
+
+    async def _run(self, job: Job, started: float) -> None:
+        task, attempt = job.task, job.attempt
+        self.running[task] = (attempt, job.kind, started)
+        self._outbox.started(task, attempt)
+        try:
+            ended = await self._runtime.run(job)
+        finally:
+            self.running.pop(task, None)
+            if task in self._blocked:
+                self._queue.append(self._blocked.pop(task))
+                self._more.set()
+        if task in self._giving_back:
+            self._giving_back.discard(task)
+            if ended.status == CANCELLED:
+                self._outbox.released([(task, attempt)])
+                return
+        self._outbox.ended(task, attempt, ended)
+        average = self._average
+        self._average = ended.seconds if average is None else average + (ended.seconds - average) / 16
+        if ended.status == STUCK and not self._free_stuck:
+            await self._linger(task)
+
+    async def _linger(self, task: int) -> None:
+        """A thread that does not end keeps its slot, and is reported as such."""
+        event = self._runtime.lingering(task)
+        if event is None:
+            return
+        self.stuck += 1
+        log.warning("task %d does not stop; its slot is taken until it does", task)
+        try:
+            await event.wait()
+        finally:
+            self.stuck -= 1
+
+    def _remember(self, task: int, attempt: int) -> None:
+        self._ended[task, attempt] = None
+        while len(self._ended) > MAX_REMEMBERED:
+            del self._ended[next(iter(self._ended))]

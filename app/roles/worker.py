@@ -1,0 +1,312 @@
+"""The worker: keeps a session with its manager, runs what it is leased, and loses nothing when the link goes.
+
+The link may come and go; slots and spool stay. One task group holds it all: the slots, the flusher that sends
+news in batches, a steward that looks after limits and load once a second, and the loop that keeps a session.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from time import time
+from typing import Final
+
+import anyio
+from anyio.abc import TaskStatus
+
+from ..config.model import WorkerConfig
+from ..core.errors import Conflict, PeerError, Refused, TaskMessengerError
+from ..net import messages as m
+from ..net.address import Address
+from ..net.client import Connected, connect
+from ..net.security.certificates import Certificate
+from ..net.security.identity import Identity, load, load_key, make_csr, save
+from ..net.session import Ended
+from ..runtimes.base import Runtime
+from ..runtimes.registry import KindInfo
+from .load import Load
+from .outbox import Outbox
+from .slots import Slots
+from .spool import Spool
+
+log = logging.getLogger(__name__)
+
+STEWARD_SECONDS: Final = 1.0
+FENCE_SHARE: Final = 0.8
+"""Part of a lease after which a worker that is cut off stops using it."""
+ACK_SECONDS: Final = 5.0
+"""How long a worker that leaves waits for its last outcomes to be acknowledged."""
+FINAL: Final = frozenset({"replaced", "refused"})
+"""Goodbyes after which this process must not come back by itself."""
+RENEW_SHARE: Final = 2 / 3
+_OFFER_CHANGE: Final = 0.2
+
+
+class Worker:
+    """One worker role. `run` serves until `stop`, or until the manager does not want it any more."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        identity: Identity,
+        kinds: Sequence[KindInfo],
+        runtime: Runtime,
+        spool: Spool,
+    ) -> None:
+        self.config, self.identity, self.kinds = config, identity, kinds
+        self.outbox = Outbox(spool)
+        self.slots = Slots(
+            runtime, self.outbox, config.slots, config.prefetch, free_stuck=config.kinds.free_stuck_slots
+        )
+        self.connected: Connected | None = None
+        self.paused = False
+        """By this worker's own operator."""
+        self._runtime = runtime
+        self._load = Load()
+        self._fresh = True
+        self._offered: tuple[int, bool] = (-1, False)
+        self._stopping = anyio.Event()
+        self._stop_now = anyio.Event()
+        self._deadline = config.drain.deadline
+        self._rng = Random()  # noqa: S311 - spreads reconnects, guards nothing
+        self._renewal_key: bytes | None = None
+        self._last_known: tuple[float, float] | None = None
+        """When the manager last knew us alive, for sure, and how long a lease lasts from then."""
+
+    def stop(self, deadline: float | None = None) -> None:
+        """Leave in good order, giving running tasks until the deadline. A second call: leave now."""
+        if self._stopping.is_set():
+            self._stop_now.set()
+        if deadline is not None:
+            self._deadline = deadline
+        self._stopping.set()
+
+    def report(self, task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
+        """Progress of a running task, as the runtimes report it."""
+        if self.outbox.send is not None:
+            self.outbox.send(m.Progress(task, attempt, fraction, note, output))
+
+    async def run(self, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve. Reports the manager's name once connected for the first time.
+
+        Raises:
+            Refused: the manager does not want this worker. Conflict: another process is this worker.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.slots.run)
+                tasks.start_soon(self._flush)
+                tasks.start_soon(self._steward)
+                tasks.start_soon(self._keep_session, task_status)
+                await self._stopping.wait()
+                await self._drain()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            known, rest = group.split(TaskMessengerError)
+            if rest is not None or known is None:
+                raise
+            raise _one_of(known) from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._runtime.aclose()
+
+    # ---- the session ------------------------------------------------------------------------------------
+
+    async def _keep_session(self, task_status: TaskStatus[str]) -> None:
+        """Connect, serve, and again, for as long as it takes. Refusals that cannot pass end the worker."""
+        config, failures, told = self.config.reconnect, 0, False
+        while True:
+            try:
+                addresses = [Address.parse(text) for text in self.identity.endpoints]
+                connected = await connect(self.identity, addresses, fresh=self._fresh)
+            except Refused:
+                raise
+            except TaskMessengerError as error:
+                wait = min(config.ceiling, config.first * 2 ** min(failures, 16))
+                wait *= 1 + config.jitter * (2 * self._rng.random() - 1)
+                failures += 1
+                log.warning("no session: %s; next try in %.1f s", error, wait)
+                await anyio.sleep(wait)
+                continue
+            failures = 0
+            if not told:
+                told = True
+                task_status.started(connected.welcome.manager)
+            await self._serve(connected)
+            await anyio.sleep(config.first * self._rng.random())
+
+    async def _serve(self, connected: Connected) -> None:
+        """One session, from its first word to its end."""
+        session, welcome = connected.session, connected.welcome
+        log.info("connected to %s at %s as %s", welcome.manager, connected.address, welcome.peer)
+        self._fresh = False
+        self.connected = connected
+        self.slots.paused.clear()
+        self.outbox.flush()
+        self.outbox.send = session.send
+        self._offer(force=True)
+        held = [*self.slots.leases, *self.outbox.keys]
+        session.send(m.Holding([task for task, _ in held], [attempt for _, attempt in held]))
+        running = self.slots.running
+        if running:
+            session.send(m.Started(list(running), [attempt for attempt, _, _ in running.values()]))
+        self.outbox.resend()
+        try:
+            await session.run(self._handle)
+        except Ended as error:
+            log.warning("the manager ended the session: %s", error)
+            if error.reason in FINAL:
+                raise (Conflict if error.reason == "replaced" else Refused)(str(error)) from error
+        except TaskMessengerError as error:
+            log.warning("the link to %s is lost: %s", welcome.manager, error)
+        finally:
+            self.outbox.send = None
+            self.connected = None
+            await session.aclose()
+
+    async def _handle(self, messages: list[m.Message]) -> None:
+        for message in messages:
+            match message:
+                case m.Assign():
+                    for kind, leases in message.leases:
+                        self.slots.assign(kind, leases)
+                case m.Ack():
+                    self.outbox.acknowledged(message.tasks, message.attempts)
+                case m.EndLeases():
+                    if len(message.tasks) != len(message.attempts):
+                        raise PeerError("columns of unequal length")
+                    leases_to_end = list(zip(message.tasks, message.attempts, strict=True))
+                    self.outbox.acknowledged(message.tasks, message.attempts)
+                    self.slots.end(leases_to_end)
+                case m.Steer():
+                    self._steer(message)
+                case m.Renewed():
+                    self._renewed(message.certificate)
+                case _:
+                    pass
+
+    def _steer(self, message: m.Steer) -> None:
+        match message.verb:
+            case "pause":
+                self.slots.pause(message.scope)
+            case "resume":
+                self.slots.resume(message.scope)
+            case "drain":
+                self.stop(message.deadline)
+            case _:
+                log.warning("the manager asks for `%s`, which this version does not know", message.verb)
+        self.outbox.flush()
+        if self.outbox.send is not None:
+            self.outbox.send(m.Steered(message.sequence))
+
+    def _offer(self, *, force: bool = False) -> None:
+        """Say what we can do, when it has changed enough to be worth a message."""
+        limit = 0 if self._stopping.is_set() else self.slots.limit
+        before, paused = self._offered
+        changed = abs(limit - before) > _OFFER_CHANGE * max(before, 1) or (limit == 0) != (before == 0)
+        if self.outbox.send is None or not (force or changed or paused != self.paused):
+            return
+        self._offered = (limit, self.paused)
+        self.outbox.send(
+            m.Offer(
+                [kind.name for kind in self.kinds],
+                [kind.name for kind in self.kinds if kind.isolated],
+                max(0, self.slots.capacity - self.slots.stuck),
+                limit,
+                self.paused,
+                dict(self.config.labels),
+            )
+        )
+
+    # ---- duties -----------------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        """News leaves when the event loop has a moment: the busier it is, the larger the batches."""
+        while True:
+            await self.outbox.waiting()
+            self.outbox.flush()
+            self._offer()
+
+    async def _steward(self) -> None:
+        """Once a second: load, limits, leases that went stale, and whether we are cut off."""
+        while True:
+            await anyio.sleep(STEWARD_SECONDS)
+            self.slots.release_stale()
+            self._offer()
+            connected = self.connected
+            if connected is not None:
+                connected.session.wire.load = self._load.sample()
+                self._renew(connected)
+                self._last_known = (connected.session.wire.acknowledged, connected.welcome.lease_ttl)
+            self._fence()
+
+    def _fence(self) -> None:
+        if self._last_known is None or not (self.slots.running or self.slots.waiting):
+            return
+        since, ttl = self._last_known
+        away = anyio.current_time() - since
+        if away > FENCE_SHARE * ttl:
+            self._last_known = None
+            log.warning("cut off for %.0f s: the leases are about to run out, so their tasks are ended", away)
+            self.slots.abandon()
+
+    def _renew(self, connected: Connected) -> None:
+        """Ask for the next certificate when two thirds of this one's life are over."""
+        certificate = self.identity.certificate
+        life = certificate.not_after - certificate.not_before
+        if self._renewal_key is None and time() > certificate.not_before + RENEW_SHARE * life:
+            self._renewal_key = load_key(self.identity)
+            connected.session.send(m.RenewMe(make_csr(self._renewal_key)))
+
+    def _renewed(self, der: bytes) -> None:
+        if self._renewal_key is None:
+            return
+        self.identity = replace(self.identity, certificate=Certificate.of(der))
+        save(self.identity, self._renewal_key)
+        self._renewal_key = None
+        log.info("the certificate was renewed")
+
+    async def _drain(self) -> None:
+        """Give back what waits, let what runs end, wait until the manager has it all, say goodbye."""
+        log.info("draining: %d tasks run, deadline %.0f s", len(self.slots.running), self._deadline)
+        self._offer(force=True)
+        self.slots.give_back()
+        with anyio.move_on_after(self._deadline):
+            while self.slots.running and not self._stop_now.is_set():
+                await anyio.sleep(0.02)
+        if self.slots.running:
+            log.warning("%d tasks did not end in time and are given back", len(self.slots.running))
+            self.slots.give_back(running=True)
+            with anyio.move_on_after(ACK_SECONDS):
+                while self.slots.running:
+                    await anyio.sleep(0.02)
+        self.outbox.flush()
+        with anyio.move_on_after(ACK_SECONDS):
+            while self.connected is not None and self.outbox.unacknowledged:
+                await anyio.sleep(0.02)
+        if self.connected is not None:
+            self.connected.session.close("left")
+            with anyio.move_on_after(ACK_SECONDS):
+                while self.connected is not None and self.connected.session.wire.pending:
+                    await anyio.sleep(0.01)
+
+
+def load_identity(folder: Path) -> Identity:
+    """The worker that this machine is.
+
+    Raises:
+        Refused, ConfigError: it has not joined, or its files are not as they should be.
+    """
+    return load(folder, "worker")
+
+
+def _one_of(group: BaseExceptionGroup[BaseException]) -> TaskMessengerError:
+    for error in group.exceptions:
+        if isinstance(error, TaskMessengerError):
+            return error
+        if isinstance(error, BaseExceptionGroup):
+            return _one_of(error)
+    raise group

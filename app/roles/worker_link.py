@@ -1,0 +1,239 @@
+"""The manager's end of a worker's session: turns its messages into stimuli, after looking at them closely.
+
+A worker may be wrong or malicious. What could hurt the pool (columns of unequal length, unreadable errors) is
+stopped here; what only the pool can judge (whose lease it was) is judged there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from math import isfinite
+from typing import Final
+
+import anyio
+import msgspec
+
+from ..core import stimuli as s
+from ..core.errors import PeerError, Refused
+from ..core.stimuli import How
+from ..core.text import printable
+from ..handle import ErrorInfo
+from ..net import messages as m
+from ..net.session import Session
+from .deliver import Delivery
+from .inbox import WORKERS_SHARE, Inbox, weight_of
+
+MAX_KINDS: Final = 1_000
+MAX_KIND: Final = 64
+"""Characters of the name of a kind."""
+MAX_LABELS: Final = 64
+MAX_SLOTS: Final = 65_536
+MAX_MESSAGE: Final = 2_048
+"""Characters of an error's message that are kept."""
+MAX_STACK: Final = 16_384
+MAX_EVIDENCE: Final = 65_536
+MAX_OUTPUT: Final = 16_384
+"""Bytes of a running task's newest output that are kept."""
+MAX_TOLD: Final = 4_096
+"""Running tasks of one worker whose progress is kept; beyond that the oldest word is forgotten."""
+MAX_NUMBER: Final = 2**63 - 1
+"""Highest task id or attempt that can be: they are stored."""
+MAX_SECONDS: Final = 1e10
+"""Longest time that an attempt can have run."""
+RENEW_SECONDS: Final = 1.0
+"""Least time between two certificates for one worker."""
+_ENDS: Final = frozenset(int(how) for how in How) - {How.SUCCEEDED}
+_read_error: Final = msgspec.msgpack.Decoder(ErrorInfo)
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class WorkerLink:
+    """One connected worker."""
+
+    def __init__(
+        self,
+        number: int,
+        worker: str,
+        session: Session,
+        inbox: Inbox,
+        delivery: Delivery,
+        renew: Callable[[bytes], Awaitable[bytes]],
+    ) -> None:
+        self.number, self.worker, self.session = number, worker, session
+        self.labels: dict[str, str] = {}
+        self.version = ""
+        self.progress: dict[int, tuple[int, float | None, str, bytes]] = {}
+        """Of running tasks: attempt, fraction, note, newest output."""
+        self._inbox, self._delivery, self._renew = inbox, delivery, renew
+        self._renewed = float("-inf")
+
+    def send(self, message: m.Message, *, urgent: bool = False) -> None:
+        """Queue a message for the worker."""
+        self.session.send(message, urgent=urgent)
+
+    def close(self, code: str, message: str = "") -> None:
+        """Say goodbye to the worker."""
+        self.session.close(code, message)
+
+    def cut(self, code: str, message: str = "") -> None:
+        """Say goodbye to the worker at once, and listen no more."""
+        self.session.cut(code, message)
+
+    async def room(self, most: int) -> bool:
+        """Wait until at most `most` bytes wait to be sent; False when the session ended instead."""
+        return await self.session.room(most)
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.session.wire.pending
+
+    async def handle(self, messages: list[m.Message]) -> None:
+        """Take what arrived. Waits for room only when far more is there than workers have credit for."""
+        for message in messages:
+            if isinstance(message, m.Beat):
+                self._inbox.beat(self.number)
+                continue
+            if isinstance(message, m.RenewMe):
+                await self._on_renew(message)
+                continue
+            stimulus = self._stimulus(message)
+            if stimulus is not None:
+                await self._inbox.put(stimulus, _weight(stimulus), share=WORKERS_SHARE)
+
+    async def _on_renew(self, message: m.RenewMe) -> None:
+        """The next certificate; or the end of the session, for somebody who is no longer a member."""
+        now = anyio.current_time()
+        if now - self._renewed < RENEW_SECONDS:
+            raise PeerError("asked for one certificate after the other")
+        self._renewed = now
+        try:
+            self.send(m.Renewed(await self._renew(message.request)))
+        except Refused as error:
+            self.cut(error.code, str(error))
+
+    def _stimulus(self, message: m.Message) -> s.Stimulus | None:  # noqa: PLR0911 - a table
+        match message:
+            case m.Finished():
+                return self._finished(message)
+            case m.Broke():
+                return self._broke(message)
+            case m.Started():
+                _check_leases(message.tasks, message.attempts)
+                return s.Started(self.number, message.tasks, message.attempts)
+            case m.Offer():
+                return self._offered(message)
+            case m.Holding():
+                _check_leases(message.tasks, message.attempts)
+                return s.Holding(self.number, list(zip(message.tasks, message.attempts, strict=True)))
+            case m.Goodbye(code="left"):
+                return s.WorkerLeft(self.number)
+            case _:
+                self._note(message)
+                return None
+
+    def _note(self, message: m.Message) -> None:
+        """What the pool need not know."""
+        if isinstance(message, m.Progress):
+            self._progressed(message)
+        elif isinstance(message, m.Steered):
+            self._delivery.confirm(self.number, message.sequence)
+
+    def _finished(self, message: m.Finished) -> s.Finished:
+        _check_leases(message.tasks, message.attempts)
+        _same_length(message.tasks, message.results, message.seconds)
+        _check_seconds(message.seconds)
+        for task in message.tasks if self.progress else ():
+            self.progress.pop(task, None)
+        return s.Finished(self.number, message.tasks, message.attempts, message.results, message.seconds)
+
+    def _broke(self, message: m.Broke) -> s.Broke:
+        ends = []
+        _check_leases([end[0] for end in message.ends], [end[1] for end in message.ends])
+        _check_seconds([end[3] for end in message.ends])
+        for task, attempt, how, seconds, error in message.ends:
+            if how not in _ENDS:
+                raise PeerError(f"no attempt ends by {how}")
+            self.progress.pop(task, None)
+            ends.append((task, attempt, How(how), seconds, _checked(error)))
+        return s.Broke(self.number, ends)
+
+    def _offered(self, message: m.Offer) -> s.Offered:
+        if len(message.kinds) > MAX_KINDS or any(not 0 < len(kind) <= MAX_KIND for kind in message.kinds):
+            raise PeerError(f"more than {MAX_KINDS} kinds, or a name of more than {MAX_KIND} characters")
+        if not (0 <= message.capacity <= MAX_SLOTS and 0 <= message.limit <= 2 * MAX_SLOTS):
+            raise PeerError(f"{message.capacity} slots and {message.limit} leases are not credible")
+        kinds = frozenset(printable(kind, MAX_KIND) for kind in message.kinds)
+        labels = list(message.labels.items())[:MAX_LABELS]
+        self.labels = {printable(name, MAX_KIND): printable(value, 256) for name, value in labels}
+        return s.Offered(
+            self.number,
+            kinds,
+            kinds.intersection(message.isolated),
+            message.capacity,
+            message.limit,
+            message.paused,
+        )
+
+    def _progressed(self, message: m.Progress) -> None:
+        before = self.progress.pop(message.task, None)
+        output = message.output[-MAX_OUTPUT:]
+        if before is not None and before[0] == message.attempt:
+            output = (before[3] + output)[-MAX_OUTPUT:]
+        fraction = message.fraction
+        if fraction is not None:
+            fraction = min(1.0, max(0.0, fraction)) if isfinite(fraction) else None
+        self.progress[message.task] = (message.attempt, fraction, printable(message.note, 256), output)
+        if len(self.progress) > MAX_TOLD:
+            del self.progress[next(iter(self.progress))]
+
+
+def _weight(stimulus: s.Stimulus) -> int:
+    match stimulus:
+        case s.Finished():
+            return weight_of(stimulus.results)
+        case s.Broke():
+            return weight_of(end[4] for end in stimulus.ends)
+        case s.Started():
+            return max(1, len(stimulus.tasks))
+        case s.Holding():
+            return max(1, len(stimulus.leases))
+        case _:
+            return 1
+
+
+def _same_length(*columns: Sequence[object]) -> None:
+    if len({len(column) for column in columns}) != 1:
+        raise PeerError("columns of unequal length")
+
+
+def _check_leases(tasks: list[int], attempts: list[int]) -> None:
+    """Numbers that a lease can have; whether it was this worker's, the pool knows."""
+    _same_length(tasks, attempts)
+    for column in (tasks, attempts):
+        if column and not (min(column) > 0 and max(column) <= MAX_NUMBER):
+            raise PeerError("a task or attempt with a number that none can have")
+
+
+def _check_seconds(column: list[float]) -> None:
+    # A sum is finite only if all of it is, and comparisons can be trusted only then.
+    if column and not (isfinite(sum(column)) and min(column) >= 0 and max(column) <= MAX_SECONDS):
+        raise PeerError("an attempt that ran for a time that cannot be")
+
+
+def _checked(error: bytes | None) -> bytes | None:
+    """An error as it may be stored: readable, and not too long."""
+    if error is None:
+        return None
+    try:
+        info = _read_error.decode(error)
+    except (msgspec.DecodeError, RecursionError) as wrong:
+        raise PeerError(f"an error that cannot be read: {wrong}") from wrong
+    if len(error) <= MAX_MESSAGE:
+        return error
+    evidence = {
+        printable(name, MAX_KIND): value[-MAX_EVIDENCE:] if isinstance(value, str) else value
+        for name, value in list(info.evidence.items())[:MAX_LABELS]
+    }
+    short = ErrorInfo(info.code[:MAX_KIND], info.message[:MAX_MESSAGE], info.stack[-MAX_STACK:], evidence)
+    return _encode(short)

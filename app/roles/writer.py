@@ -1,0 +1,138 @@
+"""The single writer: decides in memory, commits once for a batch, and only then lets anything leave.
+
+While one batch is on its way to the disk the next one is decided, and what arrives meanwhile gathers in the
+inbox: the busier it is, the larger the batches. Knows nothing of connections; `act` does what was decided.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import time
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ..core.effects import Decision, Effect, Event
+from ..core.errors import StoreFull
+from ..core.journal import Journal
+from ..core.pool import Pool
+from ..core.ports import TaskStore
+from ..core.stimuli import Stimulus, Submit, Tick
+from .inbox import Inbox
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""Longest time between two looks at the clock."""
+FULL_RETRY_SECONDS: Final = 1.0
+"""How often a batch that found no space on the disk is tried again."""
+RATE_SECONDS: Final = 10.0
+
+
+class Writer:
+    """Owns the pool."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        store: TaskStore,
+        act: Callable[[list[Effect]], None],
+        *,
+        clock: Callable[[], float] = anyio.current_time,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        self.pool = pool
+        self.inbox = Inbox()
+        self.journal: Journal[Event] = Journal()
+        self.degraded = ""
+        """Why nothing new is accepted; empty when all is well."""
+        self._store = store
+        self._act = act
+        self._clock, self._wall = clock, wall
+        self._settled: deque[tuple[float, int]] = deque()
+
+    def now(self) -> float:
+        """The monotonic time that decides."""
+        return self._clock()
+
+    async def run(self) -> None:
+        """Serve the inbox until cancelled.
+
+        Raises:
+            StoreFailed: the disk failed; nothing of the last batch has left, and nothing may any more.
+        """
+        send, receive = anyio.create_memory_object_stream[Decision](0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._release, receive)
+            await self._decide(send)
+
+    def rate(self) -> float:
+        """Outcomes per second over the last seconds."""
+        now = self._clock()
+        while self._settled and self._settled[0][0] < now - RATE_SECONDS:
+            self._settled.popleft()
+        return sum(count for _, count in self._settled) / RATE_SECONDS
+
+    async def _decide(self, send: MemoryObjectSendStream[Decision]) -> None:
+        pool, inbox = self.pool, self.inbox
+        looked = self._clock()
+        async with send:
+            while True:
+                await inbox.wait(self._patience())
+                batch = inbox.take()
+                await self._find_keys(batch)
+                now = self._clock()
+                if not batch or now - looked >= LOOK_SECONDS or _is_due(pool, now):
+                    looked = now
+                    batch.append(Tick())
+                decision = pool.handle(batch, now, self._wall())
+                if decision.commit or decision.effects or decision.events:
+                    await send.send(decision)
+
+    async def _release(self, receive: MemoryObjectReceiveStream[Decision]) -> None:
+        """Store, then act: strictly in the order of the decisions."""
+        async with receive:
+            async for decision in receive:
+                if decision.commit:
+                    await self._commit(decision)
+                self.journal.extend(decision.events)
+                if decision.commit.settled:
+                    self._settled.append((self._clock(), len(decision.commit.settled)))
+                self._act(decision.effects)
+
+    async def _commit(self, decision: Decision) -> None:
+        """A full disk is waited out: the pool has decided, so this batch must be stored before the next."""
+        while True:
+            try:
+                await self._store.commit(decision.commit)
+            except StoreFull as error:
+                if not self.degraded:
+                    log.warning("nothing is accepted: %s", error)
+                self.degraded = str(error)
+                await anyio.sleep(FULL_RETRY_SECONDS)
+            else:
+                if self.degraded:
+                    log.warning("there is space again: tasks are accepted")
+                self.degraded = ""
+                return
+
+    async def _find_keys(self, batch: list[Stimulus]) -> None:
+        """Idempotency keys of tasks that have ended are known to the store alone."""
+        for stimulus in batch:
+            if isinstance(stimulus, Submit) and stimulus.keys is not None:
+                unknown = [key for key in stimulus.keys if key not in self.pool.keys]
+                stimulus.known = await self._store.find_keys(unknown)
+
+    def _patience(self) -> float:
+        deadline = self.pool.deadline()
+        if deadline is None:
+            return LOOK_SECONDS
+        return min(LOOK_SECONDS, max(0.0, deadline - self._clock()))
+
+
+def _is_due(pool: Pool, now: float) -> bool:
+    deadline = pool.deadline()
+    return deadline is not None and deadline <= now

@@ -1,0 +1,1 @@
+"""Runs: turns a lease into an outcome, and can end it early."""

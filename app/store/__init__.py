@@ -1,0 +1,1 @@
+"""Keeps: the durable home of tasks, peers and invites."""

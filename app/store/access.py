@@ -1,0 +1,121 @@
+"""The threads of one open database, and how a call gets to the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import apsw
+
+from ..core.commit import Commit, Recovered
+from ..core.errors import StoreError
+from .backup import copy
+from .database import Health
+from .files import Ballast
+from .reader import ReaderLane
+from .writer import Settings, WriterLane
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Access:
+    """One thread that writes; one that reads what the manager waits for; one that reads what people browse.
+
+    So a slow search delays neither a commit nor an assignment.
+    """
+
+    def __init__(self, path: Path, settings: Settings, ballast: Ballast) -> None:
+        self._path = path
+        self._vfs = settings.vfs
+        self._health = Health(path)
+        self.writer = WriterLane(path, settings, ballast, self._health)
+        self.quick = self._reader("store-reader")
+        self.browse = self._reader("store-browser")
+        self._lanes: tuple[WriterLane | ReaderLane, ...] = ()
+        """Those whose threads run: none before `open` and after `close`."""
+        self._used = False
+
+    def _reader(self, name: str) -> ReaderLane:
+        return ReaderLane(name, self._path, self._vfs, self._health)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are taken."""
+        return bool(self._lanes)
+
+    async def open(self) -> Recovered:
+        """Start the threads and take the database; what `WriterLane.open` found."""
+        assert not self._used, "a store is opened once"
+        self._used = True
+        self.writer.start()
+        self._lanes = (self.writer,)
+        try:
+            found = await self.writer.call(self.writer.open)
+            for lane in (self.quick, self.browse):
+                lane.start()
+                self._lanes = (lane, *self._lanes)
+                await lane.call(lane.open)
+        except BaseException:
+            await self.close()
+            raise
+        return found
+
+    async def close(self) -> None:
+        """Finish what was asked and let go of the files: the writer last, so that it empties the WAL."""
+        lanes, self._lanes = self._lanes, ()
+        for lane in lanes:
+            await lane.call(lane.shut)
+            await lane.stop()
+
+    def check(self) -> None:
+        """Go on only if the database is open and its disk has not failed.
+
+        Raises:
+            StoreFailed: the disk has failed. StoreError: it is not open.
+        """
+        self._health.check()
+        if not self._lanes:
+            raise StoreError(f"{self._path} is not open")
+
+    async def commit(self, batch: Commit) -> None:
+        """Store `batch`; returns when it is durable."""
+        self.check()
+        await self.writer.write(batch)
+
+    async def ask(
+        self,
+        lane: ReaderLane | WriterLane,
+        question: Callable[Concatenate[apsw.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What `question` answers; on the writer's lane it sees every commit that was asked for before."""
+        self.check()
+        return await lane.call(lambda: lane.read(lambda connection: question(connection, *args, **kwargs)))
+
+    async def change(
+        self,
+        change: Callable[Concatenate[apsw.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What `change` returns, durable: it is a transaction of its own."""
+        self.check()
+        writer = self.writer
+        return await writer.call(
+            lambda: writer.transaction(lambda connection: change(connection, *args, **kwargs))
+        )
+
+    async def backup(self, target: Path) -> None:
+        """Copy the database to `target`, on a thread of its own: that may take minutes."""
+        self.check()
+        lane = self._reader("store-backup")
+        lane.start()
+        try:
+            await lane.call(lane.open)
+            await lane.call(lambda: copy(lane.connection, target))
+        finally:
+            await lane.call(lane.shut)
+            await lane.stop()

@@ -1,0 +1,258 @@
+"""A store that forgets everything with the process: what tests of other parts use instead of a disk.
+
+It keeps the contract of `SqliteStore`, order and refusals included; it is not fast and never full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..core.commit import (
+    AttemptRow,
+    Commit,
+    GrantRow,
+    OpenRow,
+    Recovered,
+    ReopenedRow,
+    SettledRow,
+    SubmittedRow,
+    unpack_leases,
+)
+from ..core.errors import StoreError
+from ..core.lifecycle import TaskState
+from ..handle import AttemptInfo, Outcome, TaskDetail, TaskPage, TaskQuery, TaskRow
+from .error_blobs import decode_error, first_line, message_of
+from .memory_roster import MemoryRoster
+from .query import MAX_ATTEMPTS, check_query, stored_states
+from .recover import INLINE_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """One task. Frozen, so that a batch that is refused half-way has changed nothing."""
+
+    given: SubmittedRow
+    state: int
+    attempt: int = 0
+    spent: int = 0
+    crashes: int = 0
+    due_at: float | None = None
+    end: SettledRow | None = None
+    attempts: tuple[AttemptRow, ...] = ()
+
+    @property
+    def error(self) -> bytes | None:
+        """Of its outcome; of its last attempt that has one, while it is open."""
+        if self.end is not None:
+            return self.end[7]
+        newest = sorted(self.attempts, key=lambda a: (a[1], a[4]))
+        return next((a[6] for a in reversed(newest) if a[6] is not None), None) if self.attempt else None
+
+    def row(self) -> TaskRow:
+        """As a table shows it."""
+        task_id, kind, priority, max_attempts, timeout, batch, key, _, _, submitted, _, target, _ = self.given
+        end = self.end
+        return TaskRow(
+            id=task_id, kind=kind, state=self.state, priority=priority, attempt=self.attempt,
+            max_attempts=max_attempts, spent=self.spent, submitted_at=submitted,
+            due_at=None if end else self.due_at, finished_at=end[4] if end else None,
+            run_seconds=end[5] if end else None, worker=end[3] if end else None, key=key, batch=batch,
+            timeout=timeout, target=target, error=first_line(self.error),
+        )  # fmt: skip
+
+    def open_row(self) -> OpenRow:
+        """As a manager that starts wants it."""
+        payload = self.given[12]
+        kept = payload if len(payload) <= INLINE_LIMIT else None
+        due_at = None if self.end else self.due_at
+        changing = (self.state, self.given[9], due_at, self.given[11], kept, self.attempt, self.spent)
+        return (*self.given[:8], *changing, self.crashes if not self.end else 0)
+
+
+class MemoryStore(MemoryRoster):
+    """A `TaskStore`, `TaskReader` and `Roster` in memory. It can be opened again: that is its restart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tasks: dict[int, _Kept] = {}
+        self._grants: dict[int, GrantRow] = {}
+        self._settings: dict[str, str] = {}
+        self._highest = 0
+        self.low = False
+        """What `low_space` says."""
+
+    async def open(self) -> Recovered:
+        """Everything that is not finished."""
+        tasks = [kept.open_row() for _, kept in sorted(self._tasks.items()) if kept.end is None]
+        attempts = {row[0]: row[13] for row in tasks}
+        next_grant = max(self._grants, default=0) + 1
+        self._grants = {
+            seq: grant
+            for seq, grant in sorted(self._grants.items())
+            if any(attempts.get(i, attempt) < attempt for i, attempt in unpack_leases(grant[2]))
+        }
+        return Recovered(
+            tasks=tasks,
+            grants=list(self._grants.values()),
+            settings=dict(self._settings),
+            next_task_id=self._highest + 1,
+            next_grant=next_grant,
+        )
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def commit(self, batch: Commit) -> None:
+        """Keep all of `batch` or nothing.
+
+        Raises:
+            StoreError: it contradicts what is kept.
+        """
+        tasks, grants = dict(self._tasks), dict(self._grants)
+        _submit(tasks, batch.submitted)
+        for reopened in batch.reopened:
+            _reopen(tasks, reopened)
+        for settled in batch.settled:
+            _settle(tasks, settled)
+        for attempt in batch.attempts:
+            _remember(tasks, attempt)
+        for grant in batch.granted:
+            if grant[0] in grants:
+                raise StoreError(f"there is a grant {grant[0]} already")
+            grants[grant[0]] = grant
+        for seq in batch.grants_ended:
+            grants.pop(seq, None)
+        self._tasks, self._grants = tasks, grants
+        self._highest = max([self._highest, *(row[0] for row in batch.submitted)])
+        for name, value in batch.settings.items():
+            if value is None:
+                self._settings.pop(name, None)
+            else:
+                self._settings[name] = value
+
+    async def find_keys(self, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+        """Of these idempotency keys, the known ones: task id and digest."""
+        wanted = set(keys)
+        rows = (kept.given for kept in self._tasks.values())
+        return {row[6]: (row[0], row[7] or b"") for row in rows if row[6] is not None and row[6] in wanted}
+
+    async def payloads(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """The payloads of these tasks, of those that exist."""
+        return {i: self._tasks[i].given[12] for i in ids if i in self._tasks}
+
+    async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]:
+        """These tasks as they are kept, by id."""
+        return [self._tasks[i].open_row() for i in sorted(set(ids)) if i in self._tasks]
+
+    async def prune(self, before: float, limit: int) -> int:
+        """Forget up to `limit` tasks that ended before `before`; says how many."""
+        ended = [(k.end[4], i) for i, k in self._tasks.items() if k.end is not None and k.end[4] < before]
+        old = sorted(ended)[: max(limit, 0)]
+        for _, task_id in old:
+            del self._tasks[task_id]
+        return len(old)
+
+    async def page(self, query: TaskQuery) -> TaskPage:
+        """Rows that match, as `SqliteStore` has them."""
+        limit = check_query(query)
+        states = stored_states(query.states)
+        matching = (k for _, k in sorted(self._tasks.items()) if not states or k.state in states)
+        found = [kept.row() for kept in matching if _matches(query, kept)]
+        if query.after is None:
+            found.reverse()
+        return TaskPage(rows=tuple(found[:limit]), more=len(found) > limit)
+
+    async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
+        """One task, or None."""
+        kept = self._tasks.get(task_id)
+        if kept is None:
+            return None
+        payload, result = kept.given[12], kept.end[6] if kept.end else None
+        newest = sorted(kept.attempts, key=lambda a: (a[1], a[4]))[-MAX_ATTEMPTS:]
+        return TaskDetail(
+            row=kept.row(),
+            payload_size=len(payload),
+            result_size=None if result is None else len(result),
+            payload=payload if len(payload) <= payload_limit else None,
+            error=decode_error(kept.error),
+            attempts=tuple(AttemptInfo(*a[1:6], error=decode_error(a[6])) for a in newest),
+        )
+
+    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
+        """Of these tasks, those that have ended, with results."""
+        ends = (kept.end for i in ids if (kept := self._tasks.get(i)) is not None)
+        return [
+            Outcome(e[8], e[0], e[1], e[3], e[6], decode_error(e[7]), e[5]) for e in ends if e is not None
+        ]
+
+    async def totals(self) -> dict[int, int]:
+        """How many tasks are kept, by stored state."""
+        counted: dict[int, int] = {}
+        for kept in self._tasks.values():
+            counted[kept.state] = counted.get(kept.state, 0) + 1
+        return counted
+
+    def low_space(self) -> bool:
+        """What a test says it is."""
+        return self.low
+
+
+def _submit(tasks: dict[int, _Kept], rows: list[SubmittedRow]) -> None:
+    keys = {kept.given[6] for kept in tasks.values()} if any(row[6] is not None for row in rows) else set()
+    for row in rows:
+        if row[0] in tasks or (row[6] is not None and row[6] in keys):
+            raise StoreError(f"there is a task {row[0]}, or one with its key, already")
+        keys.add(row[6])
+        tasks[row[0]] = _Kept(row, row[8], due_at=row[10])
+
+
+def _settle(tasks: dict[int, _Kept], row: SettledRow) -> None:
+    kept = tasks.get(row[8])
+    if kept is None or kept.end is not None:
+        raise StoreError(f"task {row[8]} is not open")
+    tasks[row[8]] = replace(kept, state=row[0], attempt=row[1], spent=row[2], end=row)
+
+
+def _reopen(tasks: dict[int, _Kept], row: ReopenedRow) -> None:
+    state, attempt, spent, crashes, due_at, task_id = row
+    kept = tasks.get(task_id)
+    if kept is None:
+        raise StoreError(f"there is no task {task_id}")
+    end, attempts = kept.end, kept.attempts
+    known = any(a[1] == kept.attempt and a[5] != "late" for a in attempts)
+    if end is not None and not known and end[0] in {TaskState.FAILED, TaskState.TIMED_OUT}:
+        started = None if end[5] is None else end[4] - end[5]
+        word = TaskState(end[0]).word
+        attempts = (*attempts, (task_id, end[1], end[3], started, end[4], word, end[7]))
+    tasks[task_id] = _Kept(kept.given, state, attempt, spent, crashes, due_at, None, attempts)
+
+
+def _remember(tasks: dict[int, _Kept], row: AttemptRow) -> None:
+    kept = tasks.get(row[0])
+    if kept is not None:
+        others = tuple(a for a in kept.attempts if (a[1], a[5]) != (row[1], row[5]))
+        tasks[row[0]] = replace(kept, attempts=(*others, row))
+
+
+def _matches(wanted: TaskQuery, kept: _Kept) -> bool:
+    row = kept.row()
+    return (
+        (wanted.before is None or row.id < wanted.before)
+        and (wanted.after is None or row.id > wanted.after)
+        and (not wanted.ids or row.id in wanted.ids)
+        and (not wanted.kinds or row.kind in wanted.kinds)
+        and (not wanted.workers or row.worker in wanted.workers)
+        and (not wanted.batches or row.batch in wanted.batches)
+        and (not wanted.text or any(_lower(wanted.text) in text for text in _texts(kept, row)))
+    )
+
+
+def _texts(kept: _Kept, row: TaskRow) -> Iterator[bytes]:
+    for text in (row.kind, row.key, row.batch, row.worker, message_of(kept.error)):
+        yield _lower(text or "")
+
+
+def _lower(text: str) -> bytes:
+    """As SQLite compares: in any case of the letters a to z."""
+    return text.encode().lower()

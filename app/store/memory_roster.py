@@ -1,0 +1,78 @@
+"""Who may join and who has joined, in memory: the half of `MemoryStore` that knows no tasks."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from ..core.errors import Conflict
+from ..handle import InviteRow, PeerRow
+
+
+class MemoryRoster:
+    """A `Roster` that forgets everything with the process."""
+
+    def __init__(self) -> None:
+        self._invites: dict[str, InviteRow] = {}
+        self._peers: dict[str, PeerRow] = {}
+
+    async def add_invite(self, invite: InviteRow) -> None:
+        """Keep a new invite.
+
+        Raises:
+            Conflict: there is one with this id.
+        """
+        if invite.id in self._invites:
+            raise Conflict(f"there is an invite {invite.id} already")
+        self._invites[invite.id] = invite
+
+    async def invites(self) -> list[InviteRow]:
+        """Newest first."""
+        return sorted(self._invites.values(), key=lambda i: (i.created_at, i.id), reverse=True)
+
+    async def invite(self, invite_id: str) -> InviteRow | None:
+        """The invite with this id."""
+        return self._invites.get(invite_id)
+
+    async def revoke_invite(self, invite_id: str, now: float) -> bool:
+        """Whether there was such an invite that was not yet revoked."""
+        invite = self._invites.get(invite_id)
+        if invite is None or invite.revoked_at is not None:
+            return False
+        self._invites[invite_id] = replace(invite, revoked_at=now)
+        return True
+
+    async def redeem(self, invite_id: str, peer: PeerRow, now: float) -> bool:
+        """Count one use down and add the peer. False, and nothing changed, when it cannot be used.
+
+        Raises:
+            Conflict: there is a peer with this id; no use is spent.
+        """
+        invite = self._invites.get(invite_id)
+        if invite is None or invite.uses_left < 1 or invite.revoked_at is not None or invite.expires_at < now:
+            return False
+        if peer.id in self._peers:
+            raise Conflict(f"there is a peer {peer.id} already")
+        self._invites[invite_id] = replace(invite, uses_left=invite.uses_left - 1)
+        self._peers[peer.id] = peer
+        return True
+
+    async def peers(self) -> list[PeerRow]:
+        """In the order in which they joined."""
+        return sorted(self._peers.values(), key=lambda p: (p.enrolled_at, p.id))
+
+    async def peer(self, peer_id: str) -> PeerRow | None:
+        """The peer with this id."""
+        return self._peers.get(peer_id)
+
+    async def renew_peer(self, peer_id: str, serial: str, expires_at: float) -> None:
+        """Remember the newest certificate of a peer."""
+        if peer_id in self._peers:
+            self._peers[peer_id] = replace(self._peers[peer_id], serial=serial, expires_at=expires_at)
+
+    async def revoke_peer(self, peer_id: str, now: float) -> bool:
+        """Whether there was such a peer that was not yet revoked."""
+        peer = self._peers.get(peer_id)
+        if peer is None or peer.revoked_at is not None:
+            return False
+        self._peers[peer_id] = replace(peer, revoked_at=now)
+        return True

@@ -1,0 +1,1 @@
+"""The schema's history: one SQL script for each version, applied in the order of their numbers."""

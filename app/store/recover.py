@@ -1,0 +1,75 @@
+"""Reads what a manager needs to go on: open tasks, live grants, settings, and the next free numbers."""
+
+# ruff: noqa: S608 - what is put into SQL here are texts of this package; values are always bound
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+
+from ..core.commit import GrantRow, OpenRow, Recovered, unpack_leases
+from .database import fetch
+from .query import possible
+from .rows import numbers
+
+INLINE_LIMIT: Final = 1_024
+"""Bytes. Larger payloads are left on the disk until a worker gets them."""
+
+_COLUMNS: Final = f"""
+t.id, t.kind, t.priority, t.max_attempts, t.timeout, t.batch, t.key, t.digest, s.state, t.submitted_at,
+s.due_at, t.target, CASE WHEN length(t.payload) <= {INLINE_LIMIT} THEN t.payload END,
+s.attempt, s.spent, s.crashes"""
+_OPEN: Final = f"SELECT {_COLUMNS} FROM open_task AS s CROSS JOIN task AS t ON t.id = s.id ORDER BY s.id"
+_ROWS: Final = f"""
+WITH s (id, state, attempt, spent, crashes, due_at) AS (
+    SELECT o.id, o.state, o.attempt, o.spent, o.crashes, o.due_at
+    FROM carray(?) AS c CROSS JOIN open_task AS o ON o.id = c.value
+    UNION ALL
+    SELECT e.id, e.state, e.attempt, e.spent, 0, NULL
+    FROM carray(?) AS c CROSS JOIN ended AS e ON e.id = c.value)
+SELECT {_COLUMNS} FROM s CROSS JOIN task AS t ON t.id = s.id ORDER BY s.id"""
+_NEXT_TASK: Final = """
+SELECT 1 + max(coalesce((SELECT max(id) FROM task), 0),
+               coalesce((SELECT value FROM high_water WHERE name = 'task'), 0))"""
+_GRANTS: Final = "SELECT seq, worker, leases FROM lease_grant ORDER BY seq"
+_DROP_GRANTS: Final = "DELETE FROM lease_grant WHERE seq IN (SELECT value FROM carray(?))"
+
+
+def recover(connection: apsw.Connection) -> Recovered:
+    """Everything that is not finished; grants without a live lease are removed for good."""
+    tasks: list[OpenRow] = fetch(connection, _OPEN)
+    grants: list[GrantRow] = fetch(connection, _GRANTS)
+    next_grant = 1 + (grants[-1][0] if grants else 0)
+    live = _live(grants, tasks)
+    dead = [grant[0] for grant in grants if grant[0] not in live]
+    if dead:
+        connection.execute(_DROP_GRANTS, numbers(dead))
+    return Recovered(
+        tasks=tasks,
+        grants=[grant for grant in grants if grant[0] in live],
+        settings=dict(fetch(connection, "SELECT name, value FROM setting")),
+        next_task_id=connection.execute(_NEXT_TASK).get,
+        next_grant=next_grant,
+    )
+
+
+def _live(grants: list[GrantRow], tasks: list[OpenRow]) -> set[int]:
+    """The grants with a lease of which no end is known: its task is open and has stored no later attempt."""
+    if not grants:
+        return set()
+    attempts = {row[0]: row[13] for row in tasks}
+    return {
+        seq
+        for seq, _, leases in grants
+        if any(attempts.get(task_id, attempt) < attempt for task_id, attempt in unpack_leases(leases))
+    }
+
+
+def task_rows(connection: apsw.Connection, ids: Sequence[int]) -> list[OpenRow]:
+    """Those of these tasks that exist as they are stored, open or ended, in the order of their ids."""
+    wanted = possible(ids)
+    if not wanted:
+        return []
+    return fetch(connection, _ROWS, (*numbers(wanted), *numbers(wanted)))

@@ -1,0 +1,177 @@
+"""Writes a `Commit` into the tables, with a handful of statements however many rows it has.
+
+Every statement that SQLite is asked to run gives up Python's interpreter lock and must win it back; beside a
+busy event loop that takes up to five milliseconds. So rows go in as one statement for hundreds of them, not
+as one statement each. Transactions belong to the caller.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final
+
+import apsw
+
+from ..core.commit import Commit, ReopenedRow, SettledRow, SubmittedRow
+from ..core.errors import StoreError
+from ..core.lifecycle import TaskState
+
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 512)
+"""Rows that one statement takes. Few, so that all stay prepared; apsw keeps none above 16 KiB of SQL."""
+
+
+class Bulk:
+    """`head (VALUES rows) tail` for any number of rows: padded with empty ones that `tail` leaves out."""
+
+    def __init__(self, head: str, columns: int, tail: str) -> None:
+        row = f"({','.join('?' * columns)})"
+        self._sql = [f"{head} (VALUES {','.join([row] * size)}) {tail}" for size in _SIZES]
+        self._empty = (None,) * columns
+
+    def run(self, connection: apsw.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Write them; says how many rows of the table were."""
+        written = 0
+        for start in range(0, len(rows), _SIZES[-1]):
+            part = rows[start : start + _SIZES[-1]]
+            place = bisect_left(_SIZES, len(part))
+            padding = self._empty * (_SIZES[place] - len(part))
+            connection.execute(self._sql[place], (*chain.from_iterable(part), *padding))
+            written += connection.changes()
+        return written
+
+
+_SUBMIT: Final = Bulk(
+    "INSERT INTO task (id, kind, priority, max_attempts, timeout, batch, key, digest, first_state,"
+    " submitted_at, due_at, target, payload) SELECT * FROM",
+    13,
+    "WHERE column1 IS NOT NULL",
+)
+_OPEN: Final = """
+INSERT INTO open_task (id, state, due_at)
+SELECT t.id, t.first_state, t.due_at FROM carray(?) AS c CROSS JOIN task AS t ON t.id = c.value"""
+_END: Final = Bulk(
+    "INSERT INTO ended (state, attempt, spent, worker, finished_at, run_seconds, result, error, id)"
+    " SELECT * FROM",
+    9,
+    "WHERE column9 IS NOT NULL",
+)
+_NOT_OPEN: Final = "DELETE FROM open_task WHERE id IN (SELECT value FROM carray(?))"
+_REOPEN: Final = Bulk(
+    "INSERT INTO open_task (state, attempt, spent, crashes, due_at, id) SELECT v.* FROM",
+    6,
+    "AS v CROSS JOIN task AS t ON t.id = v.column6 WHERE true"
+    " ON CONFLICT (id) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,"
+    " spent = excluded.spent, crashes = excluded.crashes, due_at = excluded.due_at",
+)
+_ENDED_OF: Final = "SELECT id FROM ended WHERE id IN (SELECT value FROM carray(?))"
+_REMEMBER: Final = """
+INSERT INTO attempt (task, attempt, how, worker, started_at, ended_at, error)
+SELECT e.id, e.attempt, ?, e.worker, e.finished_at - e.run_seconds, e.finished_at, e.error
+FROM carray(?) AS c CROSS JOIN ended AS e ON e.id = c.value
+WHERE e.state = ? AND NOT EXISTS (
+    SELECT 1 FROM attempt AS a WHERE a.task = e.id AND a.attempt = e.attempt AND a.how <> 'late')"""
+_NOT_ENDED: Final = "DELETE FROM ended WHERE id IN (SELECT value FROM carray(?))"
+_ATTEMPT: Final = Bulk(
+    "INSERT OR REPLACE INTO attempt (task, attempt, worker, started_at, ended_at, how, error)"
+    " SELECT v.* FROM",
+    7,
+    "AS v CROSS JOIN task AS t ON t.id = v.column1",
+)
+_GRANT: Final = Bulk(
+    "INSERT INTO lease_grant (seq, worker, leases) SELECT * FROM", 3, "WHERE column1 IS NOT NULL"
+)
+_NOT_GRANTED: Final = "DELETE FROM lease_grant WHERE seq IN (SELECT value FROM carray(?))"
+_SET: Final = Bulk(
+    "INSERT OR REPLACE INTO setting (name, value) SELECT * FROM", 2, "WHERE column1 IS NOT NULL"
+)
+_UNSET: Final = "DELETE FROM setting WHERE name = ?"
+_OLD: Final = "SELECT id FROM ended WHERE finished_at < ? ORDER BY finished_at LIMIT ?"
+_HIGHEST: Final = """
+INSERT INTO high_water (name, value) VALUES ('task', ?)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
+_NO_TASK: Final = "DELETE FROM task WHERE id IN (SELECT value FROM carray(?))"
+
+
+def numbers(values: Iterable[int]) -> tuple[apsw.CArrayBinding]:
+    """Binds `values`, at least one, to one `carray(?)`."""
+    return (apsw.carray(array("q", values)),)
+
+
+def write(connection: apsw.Connection, batch: Commit) -> None:
+    """All of `batch`.
+
+    Reopened rows come before settled ones: a task may go back to its queue and be cancelled in one batch,
+    but one that ended in a batch cannot be retried before that batch is stored.
+
+    Raises:
+        StoreError: a row contradicts what is stored; the caller rolls back.
+        apsw.Error: the database refused.
+    """
+    if batch.submitted:
+        _submit(connection, batch.submitted)
+    if batch.reopened:
+        _reopen(connection, batch.reopened)
+    if batch.settled:
+        _settle(connection, batch.settled)
+    if batch.attempts:
+        _ATTEMPT.run(connection, batch.attempts)
+    if batch.granted:
+        _GRANT.run(connection, batch.granted)
+    if batch.grants_ended:
+        connection.execute(_NOT_GRANTED, numbers(batch.grants_ended))
+    if batch.settings:
+        _set(connection, batch.settings)
+
+
+def _submit(connection: apsw.Connection, rows: list[SubmittedRow]) -> None:
+    _SUBMIT.run(connection, rows)
+    connection.execute(_OPEN, numbers(map(itemgetter(0), rows)))
+    _must_be(connection.changes(), len(rows), "submitted")
+
+
+def _settle(connection: apsw.Connection, rows: list[SettledRow]) -> None:
+    _END.run(connection, rows)
+    connection.execute(_NOT_OPEN, numbers(map(itemgetter(8), rows)))
+    _must_be(connection.changes(), len(rows), "settled")
+
+
+def _reopen(connection: apsw.Connection, rows: list[ReopenedRow]) -> None:
+    ids = numbers(map(itemgetter(5), rows))
+    ended = [task_id for (task_id,) in connection.execute(_ENDED_OF, ids)]
+    if ended:
+        # The outcome leaves the task's row; its history keeps it.
+        for state in (TaskState.FAILED, TaskState.TIMED_OUT):
+            connection.execute(_REMEMBER, (state.word, *numbers(ended), state.value))
+        connection.execute(_NOT_ENDED, numbers(ended))
+    _must_be(_REOPEN.run(connection, rows), len(rows), "reopened")
+
+
+def _set(connection: apsw.Connection, settings: dict[str, str | None]) -> None:
+    kept = [(name, value) for name, value in settings.items() if value is not None]
+    if kept:
+        _SET.run(connection, kept)
+    gone = [(name,) for name, value in settings.items() if value is None]
+    if gone:
+        connection.executemany(_UNSET, gone)
+
+
+def _must_be(found: int, wanted: int, what: str) -> None:
+    """An outcome never changes and no task appears from nowhere: a batch that would do so is not stored."""
+    if found != wanted:
+        raise StoreError(
+            f"{wanted - found} of {wanted} {what} tasks are not as they should be; nothing was stored"
+        )
+
+
+def forget(connection: apsw.Connection, before: float, limit: int) -> int:
+    """Remove up to `limit` tasks that ended before `before`, with all that belongs to them."""
+    old = [task_id for (task_id,) in connection.execute(_OLD, (before, limit))]
+    if old:
+        connection.execute(_HIGHEST, (max(old),))
+        connection.execute(_NOT_ENDED, numbers(old))
+        connection.execute(_NO_TASK, numbers(old))
+    return len(old)

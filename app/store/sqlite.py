@@ -1,0 +1,167 @@
+"""The tasks, invites and peers of one manager in one SQLite file.
+
+It says which call goes to which thread; what they do there is in `rows`, `recover`, `query` and `roster`.
+Nothing here decides anything about tasks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ..core.commit import Commit, OpenRow, Recovered
+from ..handle import Outcome, TaskDetail, TaskPage, TaskQuery
+from . import query as queries
+from . import rows
+from .access import Access
+from .files import BALLAST_SIZE, LOW_WATER, Ballast, free_bytes, share_of_disk
+from .migrate import migrations
+from .recover import task_rows
+from .sqlite_roster import SqliteRoster
+from .writer import Hook, Settings
+
+PRUNE_CHUNK: Final = 1_000
+"""Tasks forgotten in one transaction, so that no commit waits long for it."""
+BALLAST_RETRY_SECONDS: Final = 10.0
+"""How often is looked whether there is space for the ballast again."""
+
+
+class SqliteStore(SqliteRoster):
+    """A `TaskStore`, `TaskReader` and `Roster` on disk. Needs asyncio's loop, or uvloop's."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ballast: int | None = None,
+        low_water: int | None = None,
+        vfs: str | None = None,
+        before_commit: Hook | None = None,
+        after_commit: Hook | None = None,
+    ) -> None:
+        """Nothing is touched before `open`.
+
+        `ballast` and `low_water` are bytes; None for BALLAST_SIZE and LOW_WATER, or less on a small disk.
+        The rest is for tests: a named apsw VFS, and what is called in the writer's thread around each COMMIT
+        with its number.
+        """
+        self._path = path
+        self._low_water = low_water
+        self._wanted_ballast = ballast
+        self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), 0)
+        self._next_ballast = 0.0
+        settings = Settings(
+            vfs=vfs, steps=migrations(), before_commit=before_commit, after_commit=after_commit
+        )
+        super().__init__(Access(path, settings, self._ballast))
+
+    async def open(self) -> Recovered:
+        """Take the database, making or migrating it first, and read everything that is not finished.
+
+        Raises:
+            StoreLocked: another process has it. StoreTooNew: written by a newer version.
+            StoreFailed: it cannot be read or written. StoreFull: no space to even start.
+        """
+        found = await self._access.open()
+        await self._access.browse.call(self._first_ballast)
+        return found
+
+    async def close(self) -> None:
+        """Finish what was asked and let go of the files. A second time it does nothing."""
+        await self._access.close()
+
+    # ---- TaskStore --------------------------------------------------------------------------------------
+
+    async def commit(self, batch: Commit) -> None:
+        """Write all of `batch` or nothing, and return when it would survive a power cut.
+
+        Calls may overlap; they are carried out in order, several in one transaction when several wait. A
+        caller that is cancelled stops waiting; the batch is still written.
+
+        Raises:
+            StoreFull: no space; nothing of `batch` is stored, and the store stays usable.
+            StoreFailed: the disk failed; the store refuses everything from now on.
+            StoreError: `batch` contradicts what is stored, for instance with an id that was there.
+        """
+        await self._access.commit(batch)
+
+    async def find_keys(self, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+        """Of these idempotency keys, the known ones: task id and digest. Sees all commits asked for."""
+        return await self._access.ask(self._access.writer, queries.find_keys, keys)
+
+    async def payloads(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """The payloads of these tasks, of those that exist."""
+        return await self._access.ask(self._access.quick, queries.payloads, ids)
+
+    async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]:
+        """These tasks as they are stored, open or ended, by id, without large payloads."""
+        return await self._access.ask(self._access.quick, task_rows, ids)
+
+    async def prune(self, before: float, limit: int) -> int:
+        """Forget up to `limit` tasks that ended before the wall-clock time `before`; says how many."""
+        forgotten = 0
+        while forgotten < limit:
+            chunk = min(PRUNE_CHUNK, limit - forgotten)
+            found = await self._access.change(rows.forget, before, chunk)
+            forgotten += found
+            if found < chunk:
+                break
+        return forgotten
+
+    # ---- TaskReader -------------------------------------------------------------------------------------
+
+    async def page(self, query: TaskQuery) -> TaskPage:
+        """Rows that match as stored, newest first without a cursor; of open tasks see `query`.
+
+        Raises:
+            UsageError: it makes no sense. TimedOut: it would take too long.
+        """
+        return await self._access.ask(self._access.browse, queries.page, query)
+
+    async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
+        """One task, or None; its payload only up to `payload_limit` bytes."""
+        return await self._access.ask(self._access.quick, queries.detail, task_id, payload_limit)
+
+    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
+        """Of these tasks, those that have ended, with results."""
+        return await self._access.ask(self._access.quick, queries.outcomes, ids)
+
+    async def totals(self) -> dict[int, int]:
+        """How many tasks are kept, by stored state; counted from the rows, which takes time."""
+        return await self._access.ask(self._access.browse, queries.totals)
+
+    # ---- space and copies -------------------------------------------------------------------------------
+
+    def low_space(self) -> bool:
+        """Whether new tasks should be refused so that outcomes still fit. Takes microseconds."""
+        if self._ballast.spent:
+            self._refill_ballast()
+        return self._ballast.spent or free_bytes(self._path.parent)[0] < self._spare()
+
+    async def backup(self, target: Path) -> None:
+        """Copy the database, as it is now, to the new file `target`; work goes on meanwhile.
+
+        Raises:
+            Conflict: `target` exists. StoreFull: no space for the copy. StoreError: it cannot be written.
+        """
+        await self._access.backup(target)
+
+    def _spare(self) -> int:
+        """Bytes that must stay free for outcomes."""
+        if self._low_water is not None:
+            return self._low_water
+        return share_of_disk(self._path.parent, LOW_WATER)
+
+    def _first_ballast(self) -> None:
+        wanted = self._wanted_ballast
+        self._ballast.size = wanted if wanted is not None else share_of_disk(self._path.parent, BALLAST_SIZE)
+        self._ballast.fill(self._spare())
+
+    def _refill_ballast(self) -> None:
+        # Nobody waits for it: it writes many megabytes, and stands behind what people browse.
+        now = time.monotonic()
+        if now >= self._next_ballast and self._access.is_open:
+            self._next_ballast = now + BALLAST_RETRY_SECONDS
+            self._access.browse.post(lambda: self._ballast.fill(self._spare()))

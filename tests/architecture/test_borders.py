@@ -1,0 +1,39 @@
+"""Only a border may catch everything: there, and nowhere else, the code beyond is not ours to know."""
+
+from __future__ import annotations
+
+import ast
+
+from tests.support.sources import ROOT, SOURCES, name, tree
+
+BORDERS = {
+    "app/roles/manager.py": "a session: a bug in serving one peer ends that session alone",
+    "app/store/writer.py": "the thread that writes: what fails for a batch comes again for the one at fault",
+    "app/store/lane.py": "a thread of its own: what happens in it is raised at the caller",
+    "app/runtimes/async_.py": "task code may raise anything",
+    "app/runtimes/failures.py": "an exception of task code is task code too",
+    "app/runtimes/invoke.py": "task code may raise anything",
+}
+"""Files that may catch everything, and what lies beyond them."""
+_EVERYTHING = {"Exception", "BaseException", "ExceptionGroup", "BaseExceptionGroup"}
+
+
+def catches_everything(node: ast.AST) -> bool:
+    """Whether `node` swallows any error there is: a handler that ends by raising does not."""
+    if isinstance(node, ast.ExceptHandler):
+        caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        broad = any(kind is None or getattr(kind, "id", "") in _EVERYTHING for kind in caught)
+        return broad and not isinstance(node.body[-1], ast.Raise)
+    if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "suppress":
+        return any(getattr(kind, "id", "") in _EVERYTHING for kind in node.args)
+    return False
+
+
+def test_everything_is_caught_at_named_borders_only() -> None:
+    found = {name(path) for path in SOURCES if any(map(catches_everything, ast.walk(tree(path))))}
+    assert found <= BORDERS.keys()
+    assert BORDERS.keys() <= found, "a border that is none any more leaves the list"
+
+
+def test_a_border_is_a_file() -> None:
+    assert all((ROOT / border).is_file() for border in BORDERS)

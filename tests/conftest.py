@@ -1,0 +1,47 @@
+"""What every test stands on: a home of its own, a common umask, one event loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from taskmessenger import logs
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nobody's own configuration is read, and nobody's own data touched."""
+    for name in list(os.environ):
+        if name.startswith("TASKMESSENGER_"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    monkeypatch.setenv("TASKMESSENGER_HOME", str(home))
+    return home
+
+
+@pytest.fixture(autouse=True, scope="session")
+def common_umask() -> Iterator[None]:
+    """The umask of most machines: what must be private has to be made private, and not by luck."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    """A test that sets up logging does not do so for the next one."""
+    level = logging.getLogger().level
+    filters = warnings.filters[:]
+    yield
+    logs.close()
+    logging.getLogger().setLevel(level)
+    warnings.filters[:] = filters
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"

@@ -1,0 +1,360 @@
+"""What every store must do. A new one joins by adding a line to `store`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from taskmessenger.core.commit import Commit
+from taskmessenger.core.errors import StoreError
+from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.handle import ErrorInfo, TaskQuery, TaskRow
+from taskmessenger.store.memory import MemoryStore
+from taskmessenger.store.recover import INLINE_LIMIT
+from taskmessenger.store.sqlite import SqliteStore
+
+from tests.support.stores import (
+    T0,
+    a_grant,
+    a_store,
+    an_error,
+    attempt,
+    reopened,
+    settle,
+    settled,
+    submit,
+    submitted,
+)
+
+Store = MemoryStore | SqliteStore
+Restart = Callable[[Store], Awaitable[Store]]
+
+QUEUED, SCHEDULED = TaskState.QUEUED, TaskState.SCHEDULED
+FAILED, SUCCEEDED, CANCELLED = TaskState.FAILED, TaskState.SUCCEEDED, TaskState.CANCELLED
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    made: Store = MemoryStore() if request.param == "memory" else a_store(tmp_path)
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def restart(tmp_path: Path) -> AsyncIterator[Restart]:
+    """Closes a store and answers with the next manager's, not yet opened."""
+    made: list[Store] = []
+
+    async def again(old: Store) -> Store:
+        await old.close()
+        made.append(old if isinstance(old, MemoryStore) else a_store(tmp_path))
+        return made[-1]
+
+    yield again
+    for store in made:
+        await store.close()
+
+
+def ids_of(rows: tuple[TaskRow, ...]) -> list[int]:
+    return [row.id for row in rows]
+
+
+async def ids(store: Store, **query: object) -> list[int]:
+    return ids_of((await store.page(TaskQuery(**query))).rows)  # type: ignore[arg-type]
+
+
+# ---- what comes back after a restart --------------------------------------------------------------------
+
+
+async def test_an_empty_store_has_nothing_and_counts_from_one(store: Store, restart: Restart) -> None:
+    found = await (await restart(store)).open()
+    assert (found.tasks, found.grants, found.settings) == ([], [], {})
+    assert (found.next_task_id, found.next_grant) == (1, 1)
+
+
+async def test_open_tasks_come_back_by_id_as_they_were_submitted(store: Store, restart: Restart) -> None:
+    full = submitted(
+        2, kind="wait", priority=-7, max_attempts=3, timeout=1.5, batch="b", key="k", digest=b"\0\xff",
+        state=SCHEDULED.value, due_at=T0 + 9, target="w9", payload=b"\0\xc0",
+    )  # fmt: skip
+    await store.commit(Commit(submitted=[full, submitted(1)]))
+    found = await (await restart(store)).open()
+    assert found.tasks == [(*submitted(1), 0, 0, 0), (*full, 0, 0, 0)]
+    assert found.next_task_id == 3
+
+
+async def test_an_ended_task_does_not_come_back(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1, 2))
+    await store.commit(settle(1))
+    assert [row[0] for row in (await (await restart(store)).open()).tasks] == [2]
+
+
+async def test_a_task_may_be_submitted_and_end_in_one_batch(store: Store) -> None:
+    await store.commit(Commit(submitted=[submitted(1)], settled=[settled(1, CANCELLED)]))
+    assert [o.state for o in await store.outcomes([1])] == [CANCELLED]
+
+
+async def test_a_reopened_task_keeps_its_counts(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1))
+    row = reopened(1, attempt=3, spent=2, crashes=1, state=SCHEDULED.value, due_at=T0 + 60)
+    await store.commit(Commit(reopened=[row]))
+    (task,) = (await (await restart(store)).open()).tasks
+    assert task[8] == SCHEDULED
+    assert task[10] == T0 + 60
+    assert task[13:] == (3, 2, 1)
+
+
+async def test_of_two_changes_in_one_batch_the_last_one_stays(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1))
+    await store.commit(Commit(reopened=[reopened(1, attempt=1), reopened(1, attempt=2)]))
+    (task,) = (await (await restart(store)).open()).tasks
+    assert task[13] == 2
+
+
+async def test_a_task_that_is_cancelled_in_the_batch_that_reopened_it_stays_cancelled(store: Store) -> None:
+    await store.commit(submit(1))
+    await store.commit(Commit(reopened=[reopened(1)], settled=[settled(1, CANCELLED)]))
+    assert await store.totals() == {CANCELLED: 1}
+
+
+async def test_payloads_too_large_for_memory_stay_behind(store: Store, restart: Restart) -> None:
+    small, large = b"s" * INLINE_LIMIT, b"l" * (INLINE_LIMIT + 1)
+    await store.commit(Commit(submitted=[submitted(1, payload=small), submitted(2, payload=large)]))
+    after = await restart(store)
+    assert [row[12] for row in (await after.open()).tasks] == [small, None]
+    assert await after.payloads([1, 2, 3]) == {1: small, 2: large}
+
+
+async def test_ids_are_not_given_again_after_prune_and_restart(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1, 2, 3))
+    await store.commit(settle(1, 2, 3))
+    assert await store.prune(T0 + 10_000, 10) == 3
+    after = await restart(store)
+    assert (await after.open()).next_task_id == 4
+    await after.commit(submit(4))
+    assert (await (await restart(after)).open()).next_task_id == 5
+
+
+# ---- grants ---------------------------------------------------------------------------------------------
+
+
+async def test_grants_come_back_until_they_end(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1, 2, 3))
+    first, second = a_grant(1, (1, 1), (2, 1)), a_grant(2, (3, 1), worker="w2")
+    await store.commit(Commit(granted=[first, second]))
+    after = await restart(store)
+    found = await after.open()
+    assert found.grants == [first, second]
+    assert found.next_grant == 3
+    await after.commit(Commit(grants_ended=[1]))
+    assert (await (await restart(after)).open()).grants == [second]
+
+
+async def test_a_grant_without_a_live_lease_is_dropped(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1, 2, 3))
+    grants = [a_grant(1, (1, 1)), a_grant(2, (2, 1)), a_grant(3, (3, 1), (1, 1)), a_grant(4, (99, 1))]
+    await store.commit(Commit(granted=grants))
+    await store.commit(Commit(settled=[settled(1)], reopened=[reopened(2, attempt=1)]))
+    after = await restart(store)
+    assert [grant[0] for grant in (await after.open()).grants] == [3]
+    assert [grant[0] for grant in (await (await restart(after)).open()).grants] == [3]
+
+
+async def test_a_newer_lease_than_the_stored_attempt_is_live(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1))
+    await store.commit(Commit(reopened=[reopened(1, attempt=1)], granted=[a_grant(5, (1, 2))]))
+    assert [grant[0] for grant in (await (await restart(store)).open()).grants] == [5]
+
+
+# ---- settings -------------------------------------------------------------------------------------------
+
+
+async def test_settings_last_until_they_are_removed(store: Store, restart: Restart) -> None:
+    await store.commit(Commit(settings={"pause:all": "1", "totals": "{}"}))
+    await store.commit(Commit(settings={"pause:all": None, "totals": "{1}", "never": None}))
+    assert (await (await restart(store)).open()).settings == {"totals": "{1}"}
+
+
+# ---- refusals -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        submit(1),
+        Commit(submitted=[submitted(7, key="k")]),
+        Commit(submitted=[submitted(7, key="same"), submitted(8, key="same")]),
+        settle(2),
+        settle(99),
+        Commit(settled=[settled(1), settled(1)]),
+        Commit(reopened=[reopened(99)]),
+    ],
+    ids=["id", "key", "key twice", "ended", "unknown", "ends twice", "reopens unknown"],
+)
+async def test_a_batch_that_contradicts_what_is_stored_changes_nothing(store: Store, wrong: Commit) -> None:
+    await store.commit(Commit(submitted=[submitted(1, key="k"), submitted(2), submitted(5)]))
+    await store.commit(settle(2))
+    before = await store.page(TaskQuery())
+    wrong.settings["proof"] = "1"
+    wrong.submitted.insert(0, submitted(3))
+    wrong.settled.insert(0, settled(5))
+    with pytest.raises(StoreError):
+        await store.commit(wrong)
+    assert await store.page(TaskQuery()) == before
+    await store.commit(submit(3))
+    assert await ids(store) == [5, 3, 2, 1]
+
+
+async def test_an_attempt_of_a_forgotten_task_is_no_reason_to_refuse_a_batch(store: Store) -> None:
+    await store.commit(Commit(submitted=[submitted(1)], attempts=[attempt(99, how="late")]))
+    assert await ids(store) == [1]
+
+
+# ---- keys and payloads ----------------------------------------------------------------------------------
+
+
+async def test_known_keys_are_found_open_or_ended(store: Store) -> None:
+    rows = [submitted(1, key="a", digest=b"1"), submitted(2, key="b", digest=b"2"), submitted(3)]
+    await store.commit(Commit(submitted=rows))
+    await store.commit(settle(2))
+    assert await store.find_keys(["a", "b", "c"]) == {"a": (1, b"1"), "b": (2, b"2")}
+    assert await store.find_keys([]) == {}
+
+
+@pytest.mark.parametrize("key", ["", "a\0b", "ä", "'; DROP TABLE task; --", "k" * 10_000])
+async def test_any_text_is_a_key(store: Store, key: str) -> None:
+    await store.commit(Commit(submitted=[submitted(1, key=key), submitted(2, key="a")]))
+    assert await store.find_keys([key, "a"]) == {key: (1, b"d"), "a": (2, b"d")}
+
+
+async def test_a_key_is_free_again_when_its_task_is_forgotten(store: Store) -> None:
+    await store.commit(submit(1, key="k"))
+    await store.commit(settle(1))
+    await store.prune(T0 + 10_000, 10)
+    assert await store.find_keys(["k"]) == {}
+    await store.commit(submit(2, key="k"))
+
+
+async def test_payloads_of_a_megabyte_and_of_nothing_come_back(store: Store) -> None:
+    large = bytes(range(256)) * 4096
+    await store.commit(Commit(submitted=[submitted(1, payload=large), submitted(2, payload=b"")]))
+    assert await store.payloads([1, 2]) == {1: large, 2: b""}
+    assert await store.payloads([]) == {}
+
+
+async def test_numbers_that_no_task_can_have_are_simply_unknown(store: Store) -> None:
+    odd = [0, -1, 2**63, 2**64, 2**200]
+    assert await store.payloads(odd) == {}
+    assert await store.outcomes(odd) == []
+    assert await store.task_rows(odd) == []
+    for task_id in odd:
+        assert await store.detail(task_id, 10) is None
+    assert await ids(store, ids=tuple(odd)) == []
+    await store.commit(submit(1))
+    assert await ids(store, before=2**64) == [1]
+    assert await ids(store, after=-(2**64)) == [1]
+
+
+# ---- outcomes -------------------------------------------------------------------------------------------
+
+FALSY = [msgspec.msgpack.encode(value) for value in (None, False, 0, "", [], {}, b"", 0.0)]
+
+
+@pytest.mark.parametrize("result", [*FALSY, b"", b"r" * 100_000])
+async def test_every_result_survives(store: Store, result: bytes) -> None:
+    await store.commit(submit(1))
+    await store.commit(settle(1, result=result))
+    (outcome,) = await store.outcomes([1])
+    assert outcome.result == result
+    assert outcome.error is None
+    assert (outcome.state, outcome.attempt, outcome.worker, outcome.run_seconds) == (SUCCEEDED, 1, "w1", 0.5)
+
+
+async def test_outcomes_come_in_the_order_asked_and_only_of_ended_tasks(store: Store) -> None:
+    await store.commit(submit(1, 2, 3))
+    await store.commit(Commit(settled=[settled(1, FAILED, error=an_error("why")), settled(3)]))
+    third, first = await store.outcomes([3, 2, 9, 1])
+    assert (third.id, first.id) == (3, 1)
+    assert first.result is None
+    assert first.error == ErrorInfo(code="failed", message="why")
+
+
+async def test_an_unreadable_error_is_an_error_all_the_same(store: Store) -> None:
+    await store.commit(submit(1))
+    await store.commit(settle(1, state=FAILED, error=b"\xc1junk"))
+    (outcome,) = await store.outcomes([1])
+    assert outcome.error is not None
+    assert outcome.error.code == "unreadable"
+    assert await ids(store, text="cannot be read") == [1]
+
+
+async def test_hundreds_of_tasks_end_in_one_batch(store: Store) -> None:
+    for count in (1, 2, 3, 255, 256, 257, 513, 1100):
+        first = 10_000 * count
+        numbers = range(first, first + count)
+        await store.commit(submit(*numbers))
+        await store.commit(settle(*numbers))
+        assert len(await store.outcomes(numbers)) == count
+
+
+# ---- an operator's retry --------------------------------------------------------------------------------
+
+
+async def test_a_retried_task_is_open_again_without_its_old_outcome(store: Store, restart: Restart) -> None:
+    await store.commit(submit(1, key="k"))
+    await store.commit(settle(1, state=FAILED, error=an_error("first\nsecond"), attempt=4, spent=4))
+    (row,) = await store.task_rows([1, 2])
+    assert (row[8], row[6], row[7], row[12], row[13:]) == (FAILED, "k", b"d", b"\xa1x", (4, 4, 0))
+    await store.commit(Commit(reopened=[reopened(1, attempt=4, spent=0)]))
+    assert await store.outcomes([1]) == []
+    detail = await store.detail(1, 100)
+    assert detail is not None
+    assert (detail.row.state, detail.row.spent, detail.row.key) == (QUEUED, 0, "k")
+    assert (detail.row.finished_at, detail.row.worker, detail.result_size) == (None, None, None)
+    assert [(a.attempt, a.how, a.worker) for a in detail.attempts] == [(4, "failed", "w1")]
+    assert detail.attempts[0].started_at == detail.attempts[0].ended_at - 0.5
+    assert await store.find_keys(["k"]) == {"k": (1, b"d")}
+    assert await ids(store, states=(FAILED,)) == []
+    assert [r[13:] for r in (await (await restart(store)).open()).tasks] == [(4, 0, 0)]
+
+
+async def test_the_history_tells_the_last_attempt_of_a_retried_task_once(store: Store) -> None:
+    await store.commit(submit(1))
+    await store.commit(Commit(settled=[settled(1, FAILED)], attempts=[attempt(1, 1, "crashed")]))
+    await store.commit(Commit(reopened=[reopened(1)]))
+    detail = await store.detail(1, 100)
+    assert detail is not None
+    assert [a.how for a in detail.attempts] == ["crashed"]
+
+
+async def test_a_retried_task_can_end_once_more(store: Store) -> None:
+    await store.commit(submit(1))
+    await store.commit(settle(1, state=FAILED))
+    await store.commit(Commit(reopened=[reopened(1)]))
+    await store.commit(settle(1, attempt=2))
+    assert [(o.state, o.attempt, o.error) for o in await store.outcomes([1])] == [(SUCCEEDED, 2, None)]
+
+
+# ---- retention ------------------------------------------------------------------------------------------
+
+
+async def test_prune_forgets_the_oldest_ended_tasks_first(store: Store) -> None:
+    await store.commit(submit(*range(1, 7)))
+    ends = [settled(i, finished_at=T0 + 60 - i) for i in (1, 2, 3, 4)]
+    await store.commit(Commit(settled=ends, attempts=[attempt(4)]))
+    assert await store.prune(T0 + 59, 2) == 2
+    assert await ids(store) == [6, 5, 2, 1]
+    assert await store.prune(T0 + 59, 10) == 1
+    assert await store.prune(T0 + 59, 10) == 0
+    assert await ids(store) == [6, 5, 1]
+    assert await store.detail(4, 10) is None
+
+
+async def test_prune_never_forgets_an_open_task(store: Store) -> None:
+    await store.commit(submit(1))
+    await store.commit(Commit(reopened=[reopened(1)]))
+    assert await store.prune(T0 * 2, 10) == 0
+    assert await ids(store) == [1]

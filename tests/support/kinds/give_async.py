@@ -1,0 +1,5 @@
+"""Gives its payload back, without a thread."""
+
+
+async def handle(payload):
+    return payload

@@ -1,0 +1,5 @@
+"""Gives its payload back."""
+
+
+def handle(payload):
+    return payload

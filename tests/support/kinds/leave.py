@@ -1,0 +1,9 @@
+"""Leaves without a word."""
+
+import os
+
+RUNTIME = "process"
+
+
+def handle(payload):
+    os._exit(payload)

@@ -1,0 +1,166 @@
+"""Books that are kept beside a pool, from what was said and stored, to hold the pool's own against.
+
+They know nothing of how the pool decides: only who was leased what, who was heard of, and what is stored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from taskmessenger.core import stimuli as s
+from taskmessenger.core.commit import Commit, unpack_leases
+from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.pool import Pool, check
+from taskmessenger.core.pool.timers import LOOK
+
+from .pool_store import RowStore
+
+Lease = tuple[int, int]
+TTL: Final = 30.0
+
+
+class Books:
+    """What must be true of a pool, its store and its workers."""
+
+    def __init__(self, pool: Pool, names: Sequence[str]) -> None:
+        self.pool, self.store, self.now = pool, RowStore(), 100.0
+        self.linked: dict[int, str] = {}
+        """Sessions that the manager believes in."""
+        self.leases: dict[int, tuple[str, int]] = {}
+        """Who was last leased which attempt, and has not been heard to be done with it."""
+        self.alive_until: dict[str, float] = dict.fromkeys(names, 0.0)
+        """No lease of this worker may be taken away in silence before."""
+        self.stalls = 0.0
+        """Seconds that the manager may grant silent workers because it was away itself."""
+        self.attempts: Counter[int] = Counter()
+        """The highest attempt ever leased, over all lives of the manager."""
+        self.outcomes: dict[int, object] = {}
+        self.retried: set[int] = set()
+        self.watched: set[tuple[int, int]] = set()
+        self.sound = True
+        """Whether the last look at everything found nothing wrong."""
+
+    def _heard(self, batch: Sequence[s.Stimulus]) -> None:
+        """What the manager has learned about leases, in our own words."""
+        for got in batch:
+            if isinstance(got, s.WorkerJoined):
+                self._unlink(got.worker)
+                self.linked[got.session] = got.worker
+                self.alive_until[got.worker] = self.now + TTL
+            elif isinstance(got, s.WorkerRevoked):
+                self._unlink(got.worker)
+                self._done(got.worker)
+            elif isinstance(got, s.Beat | s.LinkLost | s.WorkerLeft | s.Holding | s.Finished | s.Broke):
+                self._heard_from(self.linked.get(got.session), got)
+
+    def _heard_from(
+        self, name: str | None, got: s.Beat | s.LinkLost | s.WorkerLeft | s.Holding | s.Finished | s.Broke
+    ) -> None:
+        if name is None:
+            return
+        match got:
+            case s.Beat():
+                self.alive_until[name] = self.now + TTL
+            case s.LinkLost():
+                self._unlink(name)
+            case s.WorkerLeft():
+                self._unlink(name)
+                self._done(name)
+            case s.Holding():
+                self._done(name, keep=set(got.leases))
+            case s.Finished():
+                self._done(name, only=set(zip(got.tasks, got.attempts, strict=True)))
+            case s.Broke():
+                self._done(name, only={(i, a) for i, a, *_ in got.ends})
+
+    def _unlink(self, name: str) -> None:
+        self.linked = {session: worker for session, worker in self.linked.items() if worker != name}
+
+    def _done(self, name: str, *, only: set[Lease] | None = None, keep: set[Lease] | None = None) -> None:
+        for task_id, (worker, attempt) in list(self.leases.items()):
+            lease = (task_id, attempt)
+            if worker == name and (only is None or lease in only) and lease not in (keep or ()):
+                del self.leases[task_id]
+
+    def _stored(self, commit: Commit) -> None:
+        """The commit is durable; was it allowed?"""
+        self.store.commit(commit)
+        for reopened in commit.reopened:
+            self._free(reopened[-1])
+        for settled in commit.settled:
+            if settled[0] == TaskState.CANCELLED:
+                self.leases.pop(settled[-1], None)
+            self._free(settled[-1])
+        for _, name, packed in commit.granted:
+            for task_id, attempt in unpack_leases(packed):
+                self._granted(task_id, attempt, name)
+
+    def _granted(self, task_id: int, attempt: int, name: str) -> None:
+        row = self.store.rows[task_id]
+        kind, target = row.submitted[1], row.submitted[11]
+        assert row.settled is None, f"G6: task {task_id} has ended and is leased"
+        assert attempt > self.attempts[task_id], f"I3: attempt {attempt} of task {task_id} a second time"
+        assert target in {None, name}, f"task {task_id} is not for {name}"
+        paused = {f"pause:{scope}" for scope in ("all", f"kind:{kind}", f"worker:{name}")}
+        assert not paused & self.store.settings.keys(), f"I7: task {task_id} leased in a paused scope"
+        assert task_id not in self.leases, f"I2: task {task_id} leased to {name}, and {self.leases[task_id]}"
+        self.attempts[task_id] = attempt
+        self.leases[task_id] = (name, attempt)
+
+    def _free(self, task_id: int) -> None:
+        """A lease ended: the worker said so, or its time is up."""
+        lease = self.leases.pop(task_id, None)
+        assert lease is None or self.now >= self.alive_until[lease[0]], f"I2: {lease} of {task_id} may run"
+
+    def verify(self) -> None:
+        """The pool, the rows and our own books agree."""
+        self.sound = False
+        check(self.pool)
+        tasks, rows = self.pool.tasks, self.store.rows
+        open_rows = {i for i, row in rows.items() if row.settled is None}
+        assert open_rows == tasks.keys(), "store and pool disagree about what is open"
+        assert self.pool.accepted == len(rows), "I1"
+        final = Counter(row.state for row in rows.values() if row.settled is not None)
+        assert all(self.pool.totals[st] == final[st] for st in TaskState if st.final), "I1: outcomes"
+        keyed = {row.submitted[6]: i for i, row in rows.items() if row.settled is None and row.submitted[6]}
+        assert {key: i for key, (i, _) in self.pool.keys.items()} == keyed, "I10"
+        self._verify_leases()
+        self._verify_expiry()
+        self._verify_outcomes()
+        assert all(task_id in tasks for _, task_id in self.watched), "a watcher was not told"
+        self.sound = True
+
+    def _verify_leases(self) -> None:
+        logged: dict[int, int] = {}
+        for seq, _, packed in self.store.grants.values():
+            leases = list(unpack_leases(packed))
+            logged |= dict(leases)
+            still = [i for i, a in leases if (t := self.pool.tasks.get(i)) and t.grant and t.attempt == a]
+            assert still, f"row {seq} of the lease log has no open lease"
+        for task_id, task in self.pool.tasks.items():
+            row = self.store.rows[task_id]
+            assert (row.spent, row.crashes) == (task.spent, task.crashes), f"task {task_id}: what was spent"
+            assert task.spent < row.submitted[3], f"G4: task {task_id} goes on with all attempts spent"
+            if task.grant is not None:
+                assert logged.get(task_id) == task.attempt, f"task {task_id}: its lease is not logged"
+                assert row.attempt < task.attempt, f"task {task_id}: a lease that had ended"
+                continue
+            assert row.attempt == task.attempt, f"task {task_id}: attempt not stored"
+            allowed = {task.state, TaskState.SCHEDULED} if task.state is TaskState.QUEUED else {task.state}
+            assert row.state in allowed, f"task {task_id} is {task.state.word}, stored as {row.state}"
+            assert task.state is not TaskState.SCHEDULED or row.due == task.due_wall
+
+    def _verify_expiry(self) -> None:
+        """G8: nobody keeps a lease in silence; but while the manager stood still, nobody was silent."""
+        latest = self.now - self.stalls - LOOK
+        for task_id, (name, attempt) in self.leases.items():
+            assert self.alive_until[name] >= latest, f"G8: {name} keeps attempt {attempt} of task {task_id}"
+
+    def _verify_outcomes(self) -> None:
+        for task_id, before in self.outcomes.items():
+            now = self.store.rows[task_id].settled
+            assert now == before or task_id in self.retried, f"I4: the outcome of task {task_id} changed"
+        self.outcomes = {i: row.settled for i, row in self.store.rows.items() if row.settled is not None}
+        self.retried = set()

@@ -1,0 +1,113 @@
+"""Where files lie, and who may get at them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from taskmessenger import paths
+from taskmessenger.core.errors import ConfigError
+
+
+def test_one_variable_puts_everything_under_one_directory(tmp_path: Path) -> None:
+    found = paths.find({"TASKMESSENGER_HOME": str(tmp_path)})
+    assert found.config_file("manager") == tmp_path / "config/tm-manager/config-manager.json"
+    assert found.config_file("worker") == tmp_path / "config/tm-worker/config-worker.json"
+    assert found.database == tmp_path / "data/tm-manager/tasks.db"
+    assert all(
+        place.is_relative_to(tmp_path) for name, place in found.named().items() if name != "manager socket"
+    )
+
+
+def test_a_relative_home_is_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert paths.find({"TASKMESSENGER_HOME": "fleet"}).data == tmp_path / "fleet" / "data"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="XDG")
+def test_without_the_variable_the_places_are_those_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    monkeypatch.setattr("sys.platform", "linux")
+    found = paths.find({})
+    assert found.config_file("manager") == tmp_path / "config/task-messenger/tm-manager/config-manager.json"
+    assert found.identity() == tmp_path / "data/task-messenger/tm-worker/identity"
+    assert found.log_file("worker") == tmp_path / "state/task-messenger/tm-worker/worker.log"
+
+
+def test_two_homes_share_nothing(tmp_path: Path) -> None:
+    one, other = (paths.under(tmp_path / name).named() for name in ("one", "other"))
+    assert not set(one.values()) & set(other.values())
+
+
+def test_looking_for_places_makes_none(tmp_path: Path) -> None:
+    paths.find({"TASKMESSENGER_HOME": str(tmp_path / "home")}).named()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_runtime_directory_of_somebody_else_is_not_used(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    assert not paths.find({"XDG_RUNTIME_DIR": str(shared)}).socket.is_relative_to(shared)
+
+
+def test_the_runtime_directory_of_the_session_is_used(tmp_path: Path) -> None:
+    own = tmp_path / "run"
+    own.mkdir(mode=0o700)
+    assert paths.find({"XDG_RUNTIME_DIR": str(own)}).runtime == own / "task-messenger"
+
+
+@pytest.mark.parametrize("depth", [1, 60, 300])
+def test_the_local_socket_always_fits_into_a_socket_address(tmp_path: Path, depth: int) -> None:
+    place = paths.under(tmp_path / ("d" * min(depth, 200)) / ("e" * depth))
+    assert len(os.fsencode(place.socket)) <= 103
+    assert place.socket == paths.under(tmp_path / ("d" * min(depth, 200)) / ("e" * depth)).socket
+
+
+def test_two_deep_homes_have_two_sockets(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 200)
+    assert paths.under(deep / "one").socket != paths.under(deep / "other").socket
+
+
+def test_a_private_directory_and_all_that_is_made_above_it_are_closed_to_others(tmp_path: Path) -> None:
+    made = paths.private_directory(tmp_path / "a" / "b")
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (made, made.parent)] == [0o700, 0o700]
+
+
+def test_a_private_directory_may_be_there_already(tmp_path: Path) -> None:
+    paths.private_directory(tmp_path / "a")
+    assert paths.private_directory(tmp_path / "a") == tmp_path / "a"
+
+
+def test_a_directory_that_others_can_enter_is_refused_with_the_cure(tmp_path: Path) -> None:
+    place = tmp_path / "open"
+    place.mkdir(mode=0o755)
+    with pytest.raises(ConfigError, match=f"chmod 700 {place}"):
+        paths.private_directory(place)
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = paths.private_directory(tmp_path / "a")
+    monkeypatch.setattr(os, "geteuid", lambda: place.stat().st_uid + 1)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        paths.private_directory(place)
+
+
+def test_a_link_is_no_private_directory(tmp_path: Path) -> None:
+    paths.private_directory(tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(ConfigError, match="is not a directory"):
+        paths.private_directory(tmp_path / "link")
+
+
+def test_a_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        paths.private_directory(tmp_path / "file" / "below")

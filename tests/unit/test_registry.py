@@ -1,0 +1,325 @@
+"""Which kinds a worker offers, what it says to files and settings it cannot use; payloads."""
+
+import contextlib
+import subprocess
+import sys
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from taskmessenger.core.errors import ConfigError, FrameTooLarge, PeerError
+from taskmessenger.kinds import NAMES
+from taskmessenger.runtimes import payload as codec
+from taskmessenger.runtimes.failures import MESSAGE_BYTES, STACK_BYTES, describe
+from taskmessenger.runtimes.frames import Splitter, frame
+from taskmessenger.runtimes.payload import BadPayload, pack, unpack
+from taskmessenger.runtimes.registry import Registry
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "kinds"
+    path.mkdir()
+    return path
+
+
+def refusal(allow=("*",), paths=(), runtimes=None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Registry.load(allow, paths, runtimes or {})
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_the_built_in_kinds_are_offered_by_default():
+    assert Registry.load().names() == sorted(NAMES)
+
+
+def test_async_handlers_run_on_the_loop_and_others_in_threads(folder):
+    (folder / "one.py").write_text("async def handle(payload): pass")
+    (folder / "two.py").write_text("def handle(payload): pass")
+    (folder / "three.py").write_text("RUNTIME = 'process'\ndef handle(payload, ctx): pass")
+    kinds = {kind.name: kind for kind in Registry.load(("*",), [folder])}
+    assert [kinds[name].runtime for name in ("one", "two", "three")] == ["async", "thread", "process"]
+    assert [kinds[name].takes_context for name in ("one", "two", "three")] == [False, False, True]
+    assert [kinds[name].runtime for name in ("hash", "echo")] == ["thread", "async"]
+
+
+def test_the_operator_may_choose_the_runtime():
+    registry = Registry.load(runtimes={"hash": "process", "echo": "thread"})
+    assert {info.name: (info.runtime, info.isolated) for info in registry.announce()}["hash"] == (
+        "process",
+        True,
+    )
+    assert registry.get("echo").runtime == "thread"
+
+
+def test_sync_code_is_never_put_on_the_loop(folder):
+    assert "`hash` cannot run as async" in refusal(runtimes={"hash": "async"})
+    (folder / "bad.py").write_text("RUNTIME = 'async'\ndef handle(payload): pass")
+    assert "bad.py: `bad` cannot run as async" in refusal(paths=[folder])
+
+
+def test_a_runtime_for_a_kind_that_is_not_offered_is_refused():
+    assert "did you mean `hash`?" in refusal(runtimes={"hush": "process"})
+    assert "`warp` is none of async, thread, process" in refusal(runtimes={"hash": "warp"})
+    assert "no such kind" in refusal(allow=("echo",), runtimes={"hash": "process"})
+
+
+def test_only_allowed_kinds_are_offered_and_others_are_not_even_loaded(folder):
+    (folder / "trap.py").write_text("raise SystemExit('loaded')")
+    assert Registry.load(("e*", "h?sh"), [folder]).names() == ["echo", "hash"]
+    assert Registry.load((), [folder]).names() == []
+
+
+def test_an_allowed_name_that_does_not_exist_is_refused():
+    assert refusal(allow=("ecko",)) == "allowed kinds: there is no kind called `ecko` (did you mean `echo`?)"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("def handle(:", "SyntaxError"),
+        ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("x = 1", "has no function `handle(payload)`"),
+        ("handle = 3", "has no function `handle(payload)`"),
+        ("def handle(): pass", "must accept (payload) or (payload, ctx)"),
+        ("def handle(a, b, c): pass", "must accept (payload) or (payload, ctx)"),
+        ("def handle(a, *, b): pass", "must accept (payload) or (payload, ctx)"),
+        ("RUNTIME = 'warp'\ndef handle(p): pass", "runtime 'warp' is none of async, thread, process"),
+        ("TIMEOUT = -1\ndef handle(p): pass", "TIMEOUT must be a number of seconds above 0, not -1"),
+        ("TIMEOUT = True\ndef handle(p): pass", "TIMEOUT must be a number of seconds above 0, not True"),
+        ("DESCRIPTION = 3\ndef handle(p): pass", "DESCRIPTION must be text, not int"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_reason_in_one_line(folder, source, says):
+    (folder / "broken.py").write_text(source)
+    text = refusal(paths=[folder])
+    assert text.startswith(f"{folder}/broken.py: ")
+    assert says in text
+
+
+def test_a_file_whose_name_can_be_no_kind_is_refused(folder):
+    (folder / "not-a-name.py").write_text("def handle(p): pass")
+    assert "cannot be the name of a kind; rename it" in refusal(paths=[folder])
+
+
+def test_helpers_and_other_files_are_no_kinds(folder):
+    for name in ("_helper.py", "__init__.py", ".#lock.py", "notes.txt"):
+        (folder / name).write_text("raise RuntimeError")
+    assert Registry.load(("*",), [folder]).names() == sorted(NAMES)
+
+
+def test_the_same_name_twice_is_refused(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for place in (folder, other):
+        (place / "mine.py").write_text("def handle(p): pass")
+    assert f"kind `mine` is also {folder}/mine.py" in refusal(paths=[folder, other])
+    (other / "mine.py").rename(other / "hash.py")
+    assert "kind `hash` is also a built-in kind" in refusal(paths=[other])
+
+
+def test_a_directory_that_is_not_there_is_refused(tmp_path):
+    assert f"{tmp_path}/none: kinds cannot be read from there: No such file" in refusal(
+        paths=[tmp_path / "none"]
+    )
+
+
+def test_a_file_that_anyone_may_write_is_refused(folder):
+    (folder / "open.py").write_text("def handle(p): pass")
+    (folder / "open.py").chmod(0o666)
+    assert "chmod o-w" in refusal(paths=[folder])
+
+
+def test_python_kinds_are_offered_only_when_they_are_named(folder):
+    registry = Registry.load(("python:math.sqrt", "python:taskmessenger.kinds.upper"))
+    assert registry.names() == ["python:math.sqrt", "python:taskmessenger.kinds.upper"]
+    assert registry.get("python:math.sqrt").handler(9) == 3
+    assert registry.get("python:os.system") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("python:os.*", "without wildcards"),
+        ("python:", "write it as python:package.module"),
+        ("python:os;x", "cannot be the name of a kind"),
+        ("python:no_such_package.func", "no module called `no_such_package`"),
+        ("python:os.no_such_function", "module `os` has no `no_such_function`"),
+        ("python:os", "has no function `handle(payload)`"),
+        ("python:" + "a" * 64, "cannot be the name of a kind"),
+    ],
+)
+def test_python_kinds_that_cannot_be_used_are_refused(name, says):
+    assert says in refusal(allow=(name,))
+
+
+def test_a_second_parameter_with_a_default_is_no_context_unless_it_is_called_so(folder):
+    (folder / "plain.py").write_text("def handle(payload, digits=2): pass")
+    (folder / "named.py").write_text("def handle(payload, ctx=None): pass")
+    registry = Registry.load(("plain", "named"), [folder])
+    assert (registry.get("plain").takes_context, registry.get("named").takes_context) == (False, True)
+
+
+def test_a_description_is_one_line(folder):
+    (folder / "told.py").write_text('"""First line.\n\nMore.\n"""\ndef handle(p): pass')
+    assert Registry.load(("told",), [folder]).announce()[0].description == "First line."
+
+
+def test_a_child_process_starts_without_what_it_does_not_need():
+    heavy = ("anyio", "asyncio", "msgspec", "psutil")
+    probe = f"import sys, taskmessenger.runtimes.child; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+# payloads
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(0, 99), inner),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_what_is_packed_is_unpacked(value):
+    assert unpack(pack(value)) == value
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_value_or_a_bad_payload(data):
+    with contextlib.suppress(BadPayload):
+        unpack(data)
+
+
+def nested(depth: int) -> bytes:
+    return b"\x91" * depth + b"\x01"
+
+
+def test_nesting_is_limited_exactly():
+    assert unpack(nested(codec.MAX_NESTING))
+    assert pack(unpack(nested(codec.MAX_NESTING)))
+    for depth in (codec.MAX_NESTING + 1, 500, 2_000, 100_000):
+        with pytest.raises(BadPayload):
+            unpack(nested(depth))
+    with pytest.raises(BadPayload, match="nested deeper than 64"):
+        pack([unpack(nested(codec.MAX_NESTING))])
+
+
+def test_maps_count_as_nesting_too():
+    with pytest.raises(BadPayload, match="nested deeper"):
+        unpack(b"\x81\x01" * (codec.MAX_NESTING + 1) + b"\x01")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff"],
+)
+def test_a_length_bomb_is_refused_before_it_is_allocated(bomb):
+    with pytest.raises(BadPayload):
+        unpack(bomb)
+
+
+def test_a_list_that_holds_itself_is_refused():
+    loop = []
+    loop.append(loop)
+    with pytest.raises(BadPayload):
+        pack(loop)
+
+
+def test_an_unhashable_key_is_a_bad_payload():
+    with pytest.raises(BadPayload):
+        unpack(b"\x81\x90\x01")
+
+
+def test_size_is_limited(monkeypatch):
+    monkeypatch.setattr(codec, "MAX_BYTES", 100)
+    with pytest.raises(BadPayload, match="more than the 100"):
+        pack(b"x" * 101)
+    with pytest.raises(BadPayload, match="more than the 100"):
+        unpack(msgpack.packb(b"x" * 101))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({1}, "a set, and msgpack holds only"),
+        ({"a": [0, object()]}, "a object at ['a'][1], and"),
+        ({(1, frozenset()): 1}, "a frozenset at (key)[1]"),
+        (2**64, "an int of 65 bits, more than the 64"),
+        ("\ud800", "a str that is not valid Unicode"),
+    ],
+)
+def test_what_cannot_be_packed_is_named(value, says):
+    with pytest.raises(BadPayload) as caught:
+        pack(value)
+    assert str(caught.value).startswith(says)
+
+
+def test_a_packer_works_on_after_a_failure():
+    packer = codec.Packer()
+    with pytest.raises(BadPayload):
+        packer([1, {2}])
+    assert packer([1]) == msgpack.packb([1])
+    assert packer("x" * 100_000) == msgpack.packb("x" * 100_000)
+    assert packer(1) == b"\x01"
+
+
+# failures and frames
+
+
+class Nasty(Exception):
+    def __str__(self):
+        raise RuntimeError("no text for you")
+
+
+def test_an_error_whose_text_fails_is_still_described():
+    message, stack = describe(Nasty())
+    assert message == "Nasty: (its text cannot be had: RuntimeError)"
+    assert "Nasty" in stack
+
+
+class Nastier(Exception):
+    def __str__(self):
+        raise SystemExit
+
+
+def test_an_error_whose_text_wants_to_end_the_program_is_still_described():
+    assert describe(Nastier())[0].startswith("Nastier: ")
+
+
+def test_a_description_is_bounded_and_valid():
+    message, stack = describe(ValueError("\ud800" + "ä" * 100_000))
+    assert len(message.encode()) <= MESSAGE_BYTES
+    assert len(stack.encode()) <= STACK_BYTES
+
+
+@given(st.lists(st.binary(max_size=50), max_size=5), st.integers(1, 7))
+def test_frames_survive_any_chunking(bodies, step):
+    data = b"".join(frame("x", body) for body in bodies)
+    splitter, seen = Splitter(), []
+    for start in range(0, len(data), step):
+        seen += splitter.feed(data[start : start + step])
+    assert seen == [["x", body] for body in bodies]
+
+
+def test_an_oversized_frame_is_refused_at_its_header():
+    with pytest.raises(FrameTooLarge):
+        list(Splitter().feed(b"\xff\xff\xff\xff"))
+
+
+@given(st.binary(max_size=60))
+def test_a_frame_of_rubbish_is_the_peers_fault(data):
+    try:
+        list(Splitter().feed(len(data).to_bytes(4, "big") + data))
+    except PeerError:
+        return
