@@ -13,6 +13,9 @@ PYTHON_DIRECTORIES := app assets benchmarks config tests
 JOBS ?= 2
 # More words for pytest: make test ARGS="-k invite -x"
 ARGS ?=
+# For `make simulate`.
+SEEDS ?= 1000
+FIRST ?= 0
 # Left out of `make test`, for who has just run them: make test WITHOUT="tests/architecture tests/unit"
 WITHOUT ?=
 
@@ -34,6 +37,14 @@ demo: venv ## Hash a real directory on a fleet of real processes while some of t
 .PHONY: test
 test: venv ## Run all tests
 	$(PYTEST) tests $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
+
+.PHONY: simulate
+simulate: venv ## Whole fleets under faults in virtual time: make simulate SEEDS=100000 FIRST=0
+	$(BIN)/python -m tests.simulation.simulate --first $(FIRST) --seeds $(SEEDS)
+
+.PHONY: bench
+bench: venv ## Measure throughput, latency, memory and idle load
+	$(BIN)/taskmessenger bench $(ARGS)
 
 .PHONY: check
 check: static ## Check format, style, types and layers, and run the fast tests

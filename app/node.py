@@ -10,14 +10,18 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import time
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import anyio
+import anyio.to_thread
 
 from . import __version__
 from .config.model import ManagerConfig, WorkerConfig
-from .core.errors import Conflict
+from .core.errors import ConfigError, Conflict, Refused, Unreachable, UsageError
 from .paths import Paths, private_directory
+
+if TYPE_CHECKING:
+    from .net.security.invites import Invite
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +84,7 @@ async def worker(config: WorkerConfig, paths: Paths, invite: str | None) -> None
             config.kinds.allow, [*dropped_in, *map(Path, config.kinds.paths)], config.kinds.runtimes
         )
         run_dir = private_directory(paths.runtime / "tm-worker")
-        killed = kill_leftovers(run_dir / CHILDREN)
+        killed = await anyio.to_thread.run_sync(kill_leftovers, run_dir / CHILDREN)
         if killed:
             log.warning("%d processes left over from an earlier run were ended", killed)
         if invite is not None:
@@ -103,16 +107,50 @@ async def worker(config: WorkerConfig, paths: Paths, invite: str | None) -> None
 
 
 async def _join(text: str, config: WorkerConfig, paths: Paths) -> None:
-    """Become a member, unless this machine is one of that fleet already."""
+    """Become a member, unless this machine is a welcome one of that fleet already.
+
+    So a service that is always started with the same invite joins once. One that was revoked joins anew.
+    """
     from .net.client import join
     from .net.security.invites import decode
 
+    invite = decode(text, 0.0)  # a member that starts again may well come with an invite that has expired
+    if invite.role != "worker":
+        raise UsageError(
+            f"this invite is for a {invite.role}, not for a worker: make one with `taskmessenger invite`"
+        )
+    if await _is_member(invite, paths):
+        log.info("this machine is a member of that fleet already: the invite is not used")
+        return
     invite = decode(text, time())
     inventory = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, version {__version__}"
     )
     identity = await join(invite, config.name, paths.identity(invite.role), inventory)
     log.info("joined %s as %s", identity.manager_name, identity.peer_id)
+
+
+async def _is_member(invite: Invite, paths: Paths) -> bool:
+    """Whether the manager that made the invite knows us; when it cannot be asked, what our files say."""
+    from .net.address import Address
+    from .net.client import connect
+    from .net.security.certificates import key_hash, parse
+    from .net.security.identity import is_joined, load
+
+    folder = paths.identity(invite.role)
+    if not is_joined(folder):
+        return False
+    try:
+        identity = load(folder, invite.role)
+        if key_hash(parse(identity.ca_der)) != invite.ca_hash:
+            return False
+        connected = await connect(identity, [Address.parse(text) for text in identity.endpoints])
+    except Unreachable:
+        return True
+    except (Refused, ConfigError):
+        return False
+    await connected.session.aclose()
+    return True
 
 
 def _limits(config: WorkerConfig) -> Any:

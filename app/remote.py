@@ -7,16 +7,16 @@ without keys is not, because nobody could tell whether it was accepted.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from .core.errors import Conflict, PeerError, Refused, TaskMessengerError, TimedOut, Unreachable, by_code
+from .core.errors import TaskMessengerError, UsageError
+from .core.groups import the_one
 from .handle import (
     Group,
     InviteRow,
@@ -29,158 +29,22 @@ from .handle import (
 )
 from .net import messages as m
 from .net.client import Connected
-from .net.session import Ended
+from .net.line import Dial, Line, Lost
+
+__all__ = ["Lost", "OnOutcomes", "Remote", "attach"]
 
 log = logging.getLogger(__name__)
 
-REQUEST_SECONDS: Final = 60.0
-"""How long an answer may take; a submission may wait that long for room."""
 POLL_SECONDS: Final = 15.0
 """How often those still waited for are asked about, should a push have been missed."""
 WATCH_CHUNK: Final = 10_000
 """Ids in one `Watch`."""
-RETRY_FIRST: Final = 0.1
-RETRY_CEILING: Final = 2.0
-_M = TypeVar("_M", bound=m.Message)
+FETCH_CHUNK: Final = 100
+"""Ids in one `GetOutcomes` of those that came without results."""
+MAX_SUBMIT: Final = 64 * 1024 * 1024
+"""Bytes of payloads in one submission."""
 
-Dial = Callable[[], Awaitable[Connected]]
 OnOutcomes = Callable[[list[Outcome]], None]
-Then = Callable[[m.Message], None]
-
-
-class Lost(Unreachable):
-    """The link went while an answer was awaited."""
-
-
-class _Request:
-    __slots__ = ("answer", "answered", "then")
-
-    def __init__(self, then: Then | None) -> None:
-        self.answered = anyio.Event()
-        self.answer: m.Message | TaskMessengerError | None = None
-        self.then = then
-
-    def settle(self, answer: m.Message | TaskMessengerError) -> None:
-        self.answer = answer
-        if self.then is not None and not isinstance(answer, TaskMessengerError):
-            self.then(answer)
-        self.answered.set()
-
-
-class Line:
-    """The session that carries questions and answers, and the next session when one is lost."""
-
-    def __init__(
-        self, dial: Dial, patience: float, welcome: m.Welcome, heard: Callable[[m.Outcomes], None]
-    ) -> None:
-        self.welcome = welcome
-        self.failed: TaskMessengerError | None = None
-        """Why there will be no session any more."""
-        self.news = anyio.Event()
-        """Set, and replaced, when outcomes came or the line failed."""
-        self.connected: Connected | None = None
-        """None while the manager is away."""
-        self._dial, self._patience, self._heard = dial, patience, heard
-        self._requests: dict[int, _Request] = {}
-        self._next = 0
-        self._up = anyio.Event()
-
-    async def keep(self, first: Connected, returned: Callable[[], None]) -> None:
-        """Serve the session, and the next one, until cancelled or out of patience.
-
-        `returned` is called whenever a session stands.
-        """
-        connected: Connected | None = first
-        while connected is not None:
-            self.connected, self.welcome = connected, connected.welcome
-            self._up.set()
-            returned()
-            try:
-                await connected.session.run(self._handle)
-            except Ended as error:
-                if error.reason == "refused":
-                    self._give_up(Refused(str(error)))
-                    return
-            except TaskMessengerError as error:
-                log.info("the link to the manager is lost: %s", error)
-            finally:
-                self.connected = None
-                self._up = anyio.Event()
-                await connected.session.aclose()
-            self._fail_requests(Lost("the link to the manager was lost before it answered"))
-            connected = await self._dial_again()
-
-    async def _dial_again(self) -> Connected | None:
-        deadline, wait = anyio.current_time() + self._patience, RETRY_FIRST
-        while True:
-            if anyio.current_time() >= deadline:
-                self._give_up(Unreachable(_gone(self._patience)))
-                return None
-            try:
-                return await self._dial()
-            except (Refused, Conflict) as error:
-                self._give_up(error)
-                return None
-            except TaskMessengerError:
-                await anyio.sleep(min(wait, max(0.0, deadline - anyio.current_time())))
-                wait = min(RETRY_CEILING, wait * 1.5)
-
-    def _give_up(self, error: TaskMessengerError) -> None:
-        self.failed = error
-        self._up.set()
-        self._fail_requests(error)
-        self._spread()
-
-    def _spread(self) -> None:
-        self.news.set()
-        self.news = anyio.Event()
-
-    def _fail_requests(self, error: TaskMessengerError) -> None:
-        requests, self._requests = self._requests, {}
-        for request in requests.values():
-            request.settle(error)
-
-    async def _handle(self, messages: list[m.Message]) -> None:
-        for message in messages:
-            if isinstance(message, m.Outcomes):
-                self._heard(message)
-                self._spread()
-            number: int = getattr(message, "request", 0)
-            request = self._requests.pop(number, None)
-            if request is not None:
-                request.settle(message)
-
-    async def ask(
-        self,
-        make: Callable[[int], m.Message],
-        wanted: type[_M],
-        *,
-        again: bool = True,
-        seconds: float = REQUEST_SECONDS,
-        then: Then | None = None,
-    ) -> _M:
-        """Send a request and wait for its answer; `then` gets it before anything that came after it.
-
-        Raises:
-            Unreachable, TimedOut, or what the manager answered.
-        """
-        with anyio.move_on_after(seconds + self._patience):
-            while True:
-                await self._up.wait()
-                if self.failed is not None:
-                    raise self.failed
-                connected = self.connected
-                if connected is None:
-                    await anyio.lowlevel.checkpoint()
-                    continue
-                self._next += 1
-                request = self._requests[self._next] = _Request(then)
-                connected.session.send(make(self._next))
-                await request.answered.wait()
-                if isinstance(request.answer, Lost) and again and self._patience:
-                    continue
-                return _expect(request.answer, wanted)
-        raise TimedOut(f"the manager did not answer within {seconds:g} s")
 
 
 class Remote:
@@ -192,6 +56,11 @@ class Remote:
         self._line = Line(dial, patience, welcome, self._tell)
         self._ask = self._line.ask
         self._watched: dict[int, None] = {}
+        self._early: set[int] = set()
+        """Ended before we were told that they were accepted: a short message overtakes a long one."""
+        self._submitting = 0
+        """Submissions with `watch` that are not answered yet; while there are none nothing comes early."""
+        self._collecting: list[dict[int, Outcome]] = []
         self._tasks: TaskGroup | None = None
 
     @property
@@ -218,16 +87,23 @@ class Remote:
             assert self._tasks is not None
             self._tasks.start_soon(self._fetch, message.without_result)
         for outcome in message.outcomes:
-            self._watched.pop(outcome.id, None)
+            if outcome.id in self._watched:
+                del self._watched[outcome.id]
+            elif self._submitting:
+                self._early.add(outcome.id)
+        for found in self._collecting:
+            found.update({one.id: one for one in message.outcomes})
         if message.outcomes and self.on_outcomes is not None:
             self.on_outcomes(message.outcomes)
 
     async def _fetch(self, ids: list[int]) -> None:
-        for start in range(0, len(ids), 100):
-            await self._ask(partial(m.GetOutcomes, ids=ids[start : start + 100]), m.Outcomes)
+        with _whoever_waits_sees():
+            for start in range(0, len(ids), FETCH_CHUNK):
+                await self._ask(partial(m.GetOutcomes, ids=ids[start : start + FETCH_CHUNK]), m.Outcomes)
 
     async def _watch_again(self) -> None:
-        await self._watch(list(self._watched))
+        with _whoever_waits_sees():
+            await self._watch(list(self._watched))
 
     async def _watch(self, ids: list[int]) -> None:
         for start in range(0, len(ids), WATCH_CHUNK):
@@ -241,45 +117,51 @@ class Remote:
         `watch`: `on_outcomes` is told how they end.
         """
         again = all(group.keys is not None for group in groups)
+        if sum(len(body) for group in groups for body in group.payloads) > MAX_SUBMIT:
+            raise UsageError(
+                f"a submission has at most {MAX_SUBMIT:,} bytes of payloads: hand them in in parts"
+            )
 
         def note(answer: m.Message) -> None:
             if watch and isinstance(answer, m.Submitted):
-                self._watched |= dict.fromkeys(answer.ids)
+                self._watched |= dict.fromkeys(i for i in answer.ids if i not in self._early)
 
-        answer = await self._ask(
-            lambda n: m.Submit(n, list(groups), watch), m.Submitted, again=again, then=note
-        )
+        self._submitting += watch
+        try:
+            answer = await self._ask(
+                lambda n: m.Submit(n, list(groups), watch), m.Submitted, again=again, then=note
+            )
+        finally:
+            self._submitting -= watch
+            if not self._submitting:
+                self._early.clear()
         if watch and answer.duplicates:  # of those that had ended before nobody would be told again
             await self._watch(answer.ids)
         return answer
 
     async def wait(self, ids: Iterable[int]) -> None:
         """Until all of these have ended; `on_outcomes` is told of each. The caller bounds the wait."""
-        self._watched |= dict.fromkeys(ids)
-        while self._watched:
-            await self._watch_again()
+        left = list(dict.fromkeys(ids))
+        watched = self._watched
+        watched.update(dict.fromkeys(left))
+        while left:
+            await self._watch(left)
             with anyio.move_on_after(POLL_SECONDS):
-                while self._watched and self._line.failed is None:
+                while (left := _still(left, watched)) and self._line.failed is None:
                     await self._line.news.wait()
-            if self._line.failed is not None:
+            if left and self._line.failed is not None:
                 raise self._line.failed
+            left = [one for one in left if one in watched]
 
     async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
         """Of these tasks, those that have ended."""
         found: dict[int, Outcome] = {}
-        before = self.on_outcomes
-
-        def take(outcomes: list[Outcome]) -> None:
-            found.update({one.id: one for one in outcomes})
-            if before is not None:
-                before(outcomes)
-
-        self.on_outcomes = take
+        wanted = set(ids)
+        self._collecting.append(found)
         try:
             await self._ask(lambda n: m.GetOutcomes(n, list(ids)), m.Outcomes)
-            wanted = set(ids)
         finally:
-            self.on_outcomes = before
+            self._collecting = [one for one in self._collecting if one is not found]
         return [one for task_id, one in sorted(found.items()) if task_id in wanted]
 
     async def page(self, query: TaskQuery) -> TaskPage:
@@ -318,14 +200,20 @@ class Remote:
         return (await self._ask(lambda n: make(n, verb, list(ids), scope, deadline), m.Done)).ids
 
 
-def _expect(answer: m.Message | TaskMessengerError | None, wanted: type[_M]) -> _M:
-    if isinstance(answer, wanted):
-        return answer
-    if isinstance(answer, TaskMessengerError):
-        raise answer
-    if isinstance(answer, m.Failure):
-        raise by_code(answer.code)(answer.message)
-    raise PeerError(f"the manager answered `{type(answer).__name__}` instead of `{wanted.__name__}`")
+def _still(ids: list[int], watched: Container[int]) -> list[int]:
+    """The same list without those at its end that are not watched any more: empty when none is."""
+    while ids and ids[-1] not in watched:
+        ids.pop()
+    return ids
+
+
+@contextmanager
+def _whoever_waits_sees() -> Iterator[None]:
+    """For what is asked in the background: if it fails, those who wait ask again, or fail as well."""
+    try:
+        yield
+    except TaskMessengerError as error:
+        log.info("outcomes could not be asked for: %s", error)
 
 
 @asynccontextmanager
@@ -345,26 +233,4 @@ async def attach(dial: Dial, *, patience: float = 0.0) -> AsyncIterator[Remote]:
             yield remote
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise _one_of(group) from None
-
-
-def _one_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What to raise for all that went wrong at once: errors of the link are told once, and last."""
-    leaves: list[BaseException] = []
-    todo: list[BaseException] = [group]
-    while todo:
-        error = todo.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            todo += error.exceptions
-        else:
-            leaves.append(error)
-    others = [error for error in leaves if not isinstance(error, TaskMessengerError)]
-    if len(others) > 1:
-        return group
-    return others[0] if others else leaves[0]
-
-
-def _gone(patience: float) -> str:
-    if not patience:
-        return "the link to the manager was lost: is it still running?"
-    return f"the manager did not come back within {patience:g} s"
+        raise the_one(group) from None

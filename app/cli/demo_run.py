@@ -34,6 +34,8 @@ PATIENCE: Final = 60.0
 STALL_SECONDS: Final = 90.0
 """Without any outcome for so long the run has failed."""
 LOOK_SECONDS: Final = 0.1
+STILL_SECONDS: Final = 0.2
+"""Without a word from a frozen worker, what it still holds is really in its hand."""
 INVITE_SECONDS: Final = 300.0
 HERE: Final = frozenset({"connected", "paused"})
 """States of a worker that has a session."""
@@ -234,7 +236,8 @@ class _Run:
         name = name_of(max(here, key=lambda row: row.held))
         self._fleet.freeze(name)
         self._submit_up_to(submit_up_to)
-        await self._row(name, lambda row: row.held > 0 or self._work.finished)
+        for _ in range(2):  # the second look is at what is left when all that it had sent was read
+            await self._row(name, lambda row: _holds_still(row) or self._work.finished)
         outcomes, began = self._work.ended, anyio.current_time()
         self._fleet.kill(name)
         in_hand = (await self._row(name, lambda row: row.state not in HERE)).held
@@ -281,6 +284,10 @@ async def _connected(fleet: Fleet, remote: Remote, names: list[str]) -> None:
 def name_of(row: WorkerRow) -> str:
     """The name a worker was started with: its id is `w-NAME-XXXX`."""
     return row.id.removeprefix("w-").rpartition("-")[0]
+
+
+def _holds_still(row: WorkerRow) -> bool:
+    return row.held > 0 and (row.last_heard or 0.0) >= STILL_SECONDS
 
 
 def _parts(files: list[File], most: int) -> Iterator[list[File]]:

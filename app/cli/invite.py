@@ -10,7 +10,7 @@ import click
 
 from .connect import manager, run
 from .options import DURATION, as_json
-from .output import Table, block, count, note, span, when
+from .output import Table, block, count, note, span, tell, when
 
 if TYPE_CHECKING:
     from ..handle import InviteRow
@@ -133,7 +133,8 @@ def ls(*, as_json: bool) -> None:
 
 @invite.command()
 @click.argument("invite_id", metavar="ID")
-def revoke(invite_id: str) -> None:
+@as_json
+def revoke(invite_id: str, *, as_json: bool) -> None:
     """Let nobody use an invite any more. Who has joined with it stays: see `worker revoke`."""
     invite_id = invite_id.upper()
 
@@ -142,7 +143,7 @@ def revoke(invite_id: str) -> None:
             await remote.revoke_invite(invite_id)
 
     run(ask)
-    note(f"invite {invite_id} is revoked")
+    tell(f"invite {invite_id} is revoked", {"id": invite_id, "state": "revoked"}, as_json=as_json)
 
 
 def _state(row: InviteRow) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..core.errors import Conflict, UsageError
-from .output import note
+from .options import as_json
+from .output import tell
 
 if TYPE_CHECKING:
     from ..net.security.identity import Identity
@@ -25,7 +26,8 @@ MAX_NAME: Final = 64
     "--invite-file", type=click.Path(path_type=Path), metavar="FILE", help="The invite is in a file."
 )
 @click.option("--name", metavar="NAME", help="What this machine is to be called; its host name if not given.")
-def join(invite: str | None, *, invite_file: Path | None, name: str | None) -> None:
+@as_json
+def join(invite: str | None, *, invite_file: Path | None, name: str | None, as_json: bool) -> None:
     """Join a fleet elsewhere with an invite for a client or operator.
 
     The invite is asked for, or read from standard input. From then on commands typed here reach that
@@ -50,7 +52,11 @@ def join(invite: str | None, *, invite_file: Path | None, name: str | None) -> N
             " or make one with `taskmessenger invite --role client` at the manager"
         )
     identity = run(_join, found, name)
-    note(f"joined {identity.manager_name} as {identity.peer_id} ({identity.role})")
+    tell(
+        f"joined {identity.manager_name} as {identity.peer_id} ({identity.role})",
+        {"manager": identity.manager_name, "id": identity.peer_id, "role": identity.role},
+        as_json=as_json,
+    )
 
 
 async def _join(invite: Invite, name: str | None) -> Identity:

@@ -17,6 +17,7 @@ import click
 
 from .. import __version__
 from ..core.errors import TaskMessengerError, UsageError
+from ..core.groups import the_one
 from ..core.text import printable, redact
 
 COMMANDS: Final = {
@@ -117,7 +118,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
             stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(cli(standalone_mode=False))
+        sys.exit(_run())
     except TaskMessengerError as error:
         _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -131,6 +132,14 @@ def main() -> None:
         # Whoever read our output has gone; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _run() -> Any:
+    """The exit code, or None; a role runs many tasks, and their errors come in groups."""
+    try:
+        return cli(standalone_mode=False)
+    except BaseExceptionGroup as group:
+        raise the_one(group) from None
 
 
 def _help_for(error: click.ClickException) -> str:

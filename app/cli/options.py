@@ -10,9 +10,9 @@ import click
 MAX_ID: Final = 2**63 - 1
 MAX_DIGITS: Final = 19
 MAX_SECONDS: Final = 10 * 365 * 86_400.0
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_BARE: Final = re.compile(r"\d+(?:\.\d+)?")
+_BARE: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 def seconds(text: str) -> float:

@@ -48,6 +48,14 @@ def block(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
+def tell(text: str, facts: Any, *, as_json: bool) -> None:
+    """What was done: a line for a person, or facts for a program."""
+    if as_json:
+        block(facts)
+    else:
+        note(text)
+
+
 class Array:
     """A JSON array that is written while it grows, one element to a line."""
 

@@ -12,6 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -122,13 +123,18 @@ def _line(text: bytes, where: str) -> bytes:
     return packed(value, where)
 
 
-def _opened(name: str) -> IO[bytes]:
-    if name == STDIN:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
     try:
-        return Path(name).open("rb")
+        if name != STDIN:
+            with Path(name).open("rb") as file:
+                yield file
+        elif sys.stdin is None:
+            raise UsageError("there is no standard input to read from")
+        else:
+            yield sys.stdin.buffer
     except OSError as error:
-        raise UsageError(f"{printable(name)} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{_called(name)} cannot be read: {error.strerror}") from error
 
 
 def _called(name: str) -> str:

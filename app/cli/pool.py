@@ -9,7 +9,7 @@ import click
 
 from .connect import manager, run
 from .options import as_json
-from .output import block, count, line, note, pairs, span, when
+from .output import block, count, line, note, pairs, span, tell, when
 
 if TYPE_CHECKING:
     from ..handle import PoolStatus
@@ -78,18 +78,21 @@ def _scope(scope: str) -> str:
 
 @pool.command()
 @_KIND
-def pause(kind: str | None) -> None:
+@as_json
+def pause(kind: str | None, *, as_json: bool) -> None:
     """Accept tasks but start none, until resumed, across restarts too; what runs goes on."""
-    run(_steer, "pause", kind)
-    note(f"{_what(kind)} paused; `taskmessenger pool resume{_option(kind)}` ends that")
+    found = run(_steer, "pause", kind)
+    text = f"{_what(kind)} paused; `taskmessenger pool resume{_option(kind)}` ends that"
+    tell(text, {"paused": found.paused}, as_json=as_json)
 
 
 @pool.command()
 @_KIND
-def resume(kind: str | None) -> None:
+@as_json
+def resume(kind: str | None, *, as_json: bool) -> None:
     """End a pause; those of other kinds and of single workers stay."""
     found = run(_steer, "resume", kind)
-    note(f"{_what(kind)} not paused any more")
+    tell(f"{_what(kind)} not paused any more", {"paused": found.paused}, as_json=as_json)
     if found.paused:
         note(f"still paused: {', '.join(_scope(scope) for scope in found.paused)}")
 

@@ -35,22 +35,30 @@ class Printer:
         self._ids, self._elements = ids, elements
         self._next = 0
         self._early: dict[int, Outcome] = {}
+        self._came = anyio.Event()
 
     def take(self, outcomes: list[Outcome]) -> None:
-        """Print those whose turn it is, keep the others; one that comes twice is printed once."""
+        """Keep them until it is their turn; one that comes twice is printed once.
+
+        Called by the link, so it must not print: an output that fails would look like a link that broke.
+        """
         self._early.update((one.id, one) for one in outcomes)
-        while self._next < len(self._ids) and self._ids[self._next] in self._early:
-            self._print(self._early[self._ids[self._next]])
-            self._next += 1
+        self._came.set()
+
+    async def print_until(self, end: int) -> None:
+        """Print until so many have been printed."""
+        while self._next < end:
+            await self._came.wait()
+            self._came = anyio.Event()
+            while self._next < end and self._ids[self._next] in self._early:
+                self._print(self._early[self._ids[self._next]])
+                self._next += 1
+        self._early.clear()
 
     @property
     def done(self) -> int:
         """How many were printed."""
         return self._next
-
-    def forget(self) -> None:
-        """Between windows: what came is printed, or came twice."""
-        self._early.clear()
 
     def end(self) -> None:
         """Say how many failures were not shown."""
@@ -81,8 +89,10 @@ async def print_results(remote: Remote, kind: str, ids: list[int], *, as_json: b
             tasks.start_soon(_explain, remote, kind, ids, printer)
             remote.on_outcomes = printer.take
             for start in range(0, len(ids), WINDOW):
-                await remote.wait(ids[start : start + WINDOW])
-                printer.forget()
+                window = ids[start : start + WINDOW]
+                async with anyio.create_task_group() as both:
+                    both.start_soon(remote.wait, window)
+                    await printer.print_until(start + len(window))
             tasks.cancel_scope.cancel()
         printer.end()
     return printer.failed

@@ -10,7 +10,7 @@ import click
 from ..core.errors import Conflict, NotFound, UsageError
 from .connect import manager, run
 from .options import DURATION, as_json
-from .output import Table, block, note, span
+from .output import Table, block, note, span, tell
 
 if TYPE_CHECKING:
     from ..handle import WorkerRow
@@ -79,18 +79,22 @@ def _cells(row: WorkerRow) -> tuple[object, ...]:
 
 @worker.command()
 @_ID
-def pause(worker_id: str) -> None:
+@as_json
+def pause(worker_id: str, *, as_json: bool) -> None:
     """Start nothing new on a worker, not even what it was given already; what runs goes on."""
-    run(_steer, "pause", worker_id)
-    note(f"{worker_id} is paused; `taskmessenger worker resume {worker_id}` ends that")
+    row = run(_steer, "pause", worker_id)
+    text = f"{worker_id} is paused; `taskmessenger worker resume {worker_id}` ends that"
+    tell(text, _state(row), as_json=as_json)
 
 
 @worker.command()
 @_ID
-def resume(worker_id: str) -> None:
+@as_json
+def resume(worker_id: str, *, as_json: bool) -> None:
     """End the pause of a worker."""
     row = run(_steer, "resume", worker_id)
-    note(f"{worker_id} may run tasks again" + ("" if row.state != "paused" else f", unless {_STILL}"))
+    text = f"{worker_id} may run tasks again" + ("" if row.state != "paused" else f", unless {_STILL}")
+    tell(text, _state(row), as_json=as_json)
 
 
 _STILL: Final = "the fleet is paused too: see `taskmessenger pool status`"
@@ -99,7 +103,8 @@ _STILL: Final = "the fleet is paused too: see `taskmessenger pool status`"
 @worker.command()
 @_ID
 @click.option("--deadline", type=DURATION, default=DRAIN_SECONDS, show_default="30s", help="0 is now.")
-def drain(worker_id: str, *, deadline: float) -> None:
+@as_json
+def drain(worker_id: str, *, deadline: float, as_json: bool) -> None:
     """Let a worker end what it runs and leave; what has not ended by the deadline goes to others."""
 
     async def ask() -> None:
@@ -110,13 +115,15 @@ def drain(worker_id: str, *, deadline: float) -> None:
             await remote.command("drain", scope=worker_id, deadline=deadline)
 
     run(ask)
-    note(f"{worker_id} ends what it runs and leaves, in {span(deadline)} at most")
+    text = f"{worker_id} ends what it runs and leaves, in {span(deadline)} at most"
+    tell(text, {"id": worker_id, "state": "draining", "deadline": deadline}, as_json=as_json)
 
 
 @worker.command()
 @_ID
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def revoke(worker_id: str, *, yes: bool) -> None:
+@as_json
+def revoke(worker_id: str, *, yes: bool, as_json: bool) -> None:
     """End the trust in a worker, client or operator: its connection is closed, it cannot come back."""
     if not yes:
         if not sys.stdin.isatty():
@@ -129,7 +136,12 @@ def revoke(worker_id: str, *, yes: bool) -> None:
             await remote.command("revoke", scope=worker_id)
 
     run(ask)
-    note(f"{worker_id} is revoked; tasks that it held go to others")
+    text = f"{worker_id} is revoked; tasks that it held go to others"
+    tell(text, {"id": worker_id, "state": "revoked"}, as_json=as_json)
+
+
+def _state(row: WorkerRow) -> dict[str, str]:
+    return {"id": row.id, "state": row.state}
 
 
 async def _steer(verb: str, worker_id: str) -> WorkerRow:

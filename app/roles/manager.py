@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from random import Random
 from time import time
 from typing import Final, Protocol
@@ -166,7 +167,7 @@ class Manager:
         )
         await self.store.add_invite(row)
         log.info("invite %s was made: %s, %d uses, %d s", row.id, row.role, row.uses, wish.ttl)
-        return encode(invite), row
+        return encode(invite), replace(row, secret_hash=b"")
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""

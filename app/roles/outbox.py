@@ -106,7 +106,8 @@ class Outbox:
         for task, attempt in leases:
             self._started.pop(task, None)
             self._released.append((task, attempt, int(how), 0.0, None))
-        self._filled.set()
+        if leases:
+            self._filled.set()
 
     def acknowledged(self, tasks: list[int], attempts: list[int]) -> None:
         """The manager has these, or does not want them. The columns are of equal length."""
@@ -187,9 +188,11 @@ class Outbox:
                 return
             for key in keys:
                 del self._backlog[key]
-                self._on_the_way += self._size_of(key)
-            kept = [self._unkept[key] for key in keys if key in self._unkept]
-            send_outcomes(self.send, [*self._spool.read(keys), *kept])
+            found = [*self._spool.read(keys), *(self._unkept[key] for key in keys if key in self._unkept)]
+            there = {(one.task, one.attempt) for one in found}
+            self._on_the_way += sum(map(self._size_of, there))
+            send_outcomes(self.send, found)
+            self.released([key for key in keys if key not in there])
 
     def _size_of(self, key: _Key) -> int:
         one = self._unkept.get(key)

@@ -10,10 +10,11 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint
 
+from ..core.errors import PeerError
 from ..core.stimuli import How
 from ..net.messages import Lease
 from ..runtimes.base import CANCELLED, STUCK, Job, Runtime
-from .outbox import Outbox
+from .outbox import Outbox, local_fault
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,10 @@ MAX_REMEMBERED: Final = 10_000
 """Ended attempts that are remembered in case their lease arrives after their end."""
 HORIZON: Final = 0.03
 """Seconds of work that should wait here, so that a slot never waits for the manager."""
+COOL_SECONDS: Final = 1.0
+"""How long a slot rests after this worker could not run something through no fault of the task's."""
+MAX_SCOPES: Final = 4_096
+"""Pauses in force at a time."""
 STALE_SECONDS: Final = 2.0
 """Leases that have waited so long behind others are given back: somebody else may be idle."""
 
@@ -38,6 +43,10 @@ class Slots:
         """By task: attempt, kind, monotonic start."""
         self.stuck = 0
         """Slots taken by threads that do not end."""
+        self.resting = 0
+        """Slots that wait because this worker could not run something."""
+        self.leaving = False
+        """What has not begun does not begin any more."""
         self.paused: set[str] = set()
         """Scopes the manager has paused here: `all`, `kind:NAME`, `worker:ID`."""
         self._runtime, self._outbox = runtime, outbox
@@ -46,6 +55,7 @@ class Slots:
         self._more = anyio.Event()
         self._ended: dict[tuple[int, int], None] = {}
         self._giving_back: set[int] = set()
+        self._complained = float("-inf")
         self._average: float | None = None
         self._blocked: dict[int, tuple[Job, float]] = {}
         """Leases of tasks of which an older attempt has not ended here yet."""
@@ -56,13 +66,21 @@ class Slots:
         return len(self._queue)
 
     @property
+    def usable(self) -> int:
+        """Slots that can run something, now or after what they run."""
+        return max(0, self.capacity - self.stuck - self.resting)
+
+    @property
     def limit(self) -> int:
         """How many leases to ask for: the slots, and as much as keeps them busy while news travels."""
-        if self._average is None or self._outbox.full:
-            return 0 if self._outbox.full else self.capacity
+        usable = self.usable
+        if self.leaving or self._outbox.full or not usable:
+            return 0
+        if self._average is None:
+            return usable
         longest = max((monotonic() - start for _, _, start in self.running.values()), default=0.0)
         expected = max(self._average, longest / 2, 1e-6)
-        return self.capacity + min(self._prefetch, int(self.capacity * HORIZON / expected))
+        return usable + min(self._prefetch, int(usable * HORIZON / expected))
 
     @property
     def leases(self) -> list[tuple[int, int]]:
@@ -77,7 +95,10 @@ class Slots:
                 tasks.start_soon(self._slot)
 
     def assign(self, kind: str, leases: list[Lease]) -> None:
-        """New leases."""
+        """New leases. A large one may come after a pause that was sent later."""
+        if self.leaving or self._outbox.full or self._is_paused(kind):
+            self._outbox.released([lease for t, a, *_ in leases if (lease := (t, a)) not in self._ended])
+            return
         now = monotonic()
         for task, attempt, timeout, payload in leases:
             if (task, attempt) in self._ended:
@@ -102,40 +123,47 @@ class Slots:
             log.info("%d leases were ended before they ran", len(gone & waiting))
 
     def give_back(self, *, running: bool = False) -> None:
-        """Release what waits; with `running` also end what runs and release that."""
-        self._outbox.released([(job.task, job.attempt) for job, _ in self._queue])
+        """Release what waits; with `running` also end what runs and release that.
+
+        Also for leases that are about to run out unseen: whoever is cut off has to stop using them.
+        """
+        waiting = [job for job, _ in (*self._queue, *self._blocked.values())]
         self._queue.clear()
+        self._blocked.clear()
+        self._outbox.released([(job.task, job.attempt) for job in waiting])
         if running:
             for task in list(self.running):
                 self._giving_back.add(task)
                 self._runtime.cancel(task)
 
-    def abandon(self) -> None:
-        """Our leases have run out unseen: stop using them. The manager will not miss them."""
-        self._queue.clear()
-        for task in list(self.running):
-            self._giving_back.add(task)
-            self._runtime.cancel(task)
-
     def pause(self, scope: str) -> None:
         """Start nothing in `scope`; what waits there goes back."""
+        if scope not in self.paused and len(self.paused) >= MAX_SCOPES:
+            raise PeerError(f"more than {MAX_SCOPES} pauses at a time")
         self.paused.add(scope)
-        out = [job for job, _ in self._queue if self._is_paused(job.kind)]
+        out = [job for job, _ in (*self._queue, *self._blocked.values()) if self._is_paused(job.kind)]
         self._queue = deque(entry for entry in self._queue if not self._is_paused(entry[0].kind))
+        for job in out:
+            self._blocked.pop(job.task, None)
         self._outbox.released([(job.task, job.attempt) for job in out])
 
     def resume(self, scope: str) -> None:
         """The end of a pause."""
         self.paused.discard(scope)
 
-    def release_stale(self) -> None:
-        """Give back what has waited too long behind tasks that turned out to be long."""
-        if not self._queue or monotonic() - self._queue[0][1] < STALE_SECONDS:
-            return
-        if len(self.running) + self.stuck < self.capacity:
-            return
-        log.info("%d leases wait behind long tasks and go back", len(self._queue))
+    def release_stale(self) -> bool:
+        """Give back what has waited too long behind tasks that turned out to be long; says whether any has.
+
+        So does all that waits when there is no room to keep what would come of it.
+        """
+        if not self._queue:
+            return False
+        behind = len(self.running) >= self.usable and monotonic() - self._queue[0][1] >= STALE_SECONDS
+        if not (behind or self._outbox.full):
+            return False
+        log.info("%d leases that wait here go back: other workers may be idle", len(self._queue))
         self.give_back()
+        return True
 
     def _is_paused(self, kind: str) -> bool:
         return f"kind:{kind}" in self.paused or any(not scope.startswith("kind:") for scope in self.paused)
@@ -171,21 +199,38 @@ class Slots:
             if task in self._blocked:
                 self._queue.append(self._blocked.pop(task))
                 self._more.set()
-        if task in self._giving_back:
-            self._giving_back.discard(task)
-            if ended.status == CANCELLED:
-                self._outbox.released([(task, attempt)])
-                return
+        giving_back = task in self._giving_back
+        self._giving_back.discard(task)
+        fault = local_fault(ended)
+        if fault or (giving_back and ended.status in {CANCELLED, STUCK}):
+            self._outbox.released([(task, attempt)])
+            if fault:
+                await self._rest(task, fault)
+            elif ended.status == STUCK:
+                await self._linger(task)
+            return
         self._outbox.ended(task, attempt, ended)
         average = self._average
         self._average = ended.seconds if average is None else average + (ended.seconds - average) / 16
-        if ended.status == STUCK and not self._free_stuck:
+        if ended.status == STUCK:
             await self._linger(task)
+
+    async def _rest(self, task: int, fault: str) -> None:
+        """This worker is in trouble: somebody else may do better, and trying at once again would not help."""
+        now = monotonic()
+        if now - self._complained >= COOL_SECONDS:
+            self._complained = now
+            log.warning("task %d goes back, and its slot rests for %g s: %s", task, COOL_SECONDS, fault)
+        self.resting += 1
+        try:
+            await anyio.sleep(COOL_SECONDS)
+        finally:
+            self.resting -= 1
 
     async def _linger(self, task: int) -> None:
         """A thread that does not end keeps its slot, and is reported as such."""
         event = self._runtime.lingering(task)
-        if event is None:
+        if event is None or self._free_stuck:
             return
         self.stuck += 1
         log.warning("task %d does not stop; its slot is taken until it does", task)

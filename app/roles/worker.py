@@ -7,7 +7,7 @@ news in batches, a steward that looks after limits and load once a second, and t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -18,11 +18,12 @@ import anyio
 from anyio.abc import TaskStatus
 
 from ..config.model import WorkerConfig
-from ..core.errors import Conflict, PeerError, Refused, TaskMessengerError
+from ..core.errors import ConfigError, Conflict, PeerError, Refused, TaskMessengerError
+from ..core.text import printable
 from ..net import messages as m
 from ..net.address import Address
 from ..net.client import Connected, connect
-from ..net.security.certificates import Certificate
+from ..net.security.certificates import Certificate, renewal_due
 from ..net.security.identity import Identity, load, load_key, make_csr, save
 from ..net.session import Ended
 from ..runtimes.base import Runtime
@@ -41,8 +42,16 @@ ACK_SECONDS: Final = 5.0
 """How long a worker that leaves waits for its last outcomes to be acknowledged."""
 FINAL: Final = frozenset({"replaced", "refused"})
 """Goodbyes after which this process must not come back by itself."""
-RENEW_SHARE: Final = 2 / 3
+RENEW_SECONDS: Final = 3600.0
+"""How long an answer to a request for the next certificate is waited for, at most, before asking again."""
 _OFFER_CHANGE: Final = 0.2
+Dial = Callable[[bool], Awaitable[Connected]]
+STEADY_SECONDS: Final = 5.0
+"""A session that lasted so long was a good one; after a shorter one the next try waits longer each time."""
+MAX_PROGRESS_WAITING: Final = 1024 * 1024
+"""Bytes that may wait to be sent before word of progress is left out."""
+MAX_DRAIN: Final = 7 * 86400.0
+"""Seconds that a manager may let a worker take to leave."""
 
 
 class Worker:
@@ -55,11 +64,19 @@ class Worker:
         kinds: Sequence[KindInfo],
         runtime: Runtime,
         spool: Spool,
+        *,
+        dial: Dial | None = None,
+        rng: Random | None = None,
     ) -> None:
+        """`dial` reaches the manager, told whether this process is new; else the identity's endpoints do."""
         self.config, self.identity, self.kinds = config, identity, kinds
         self.outbox = Outbox(spool)
         self.slots = Slots(
-            runtime, self.outbox, config.slots, config.prefetch, free_stuck=config.kinds.free_stuck_slots
+            runtime,
+            self.outbox,
+            config.slots,
+            config.prefetch,
+            free_stuck=config.kinds.free_stuck_slots,
         )
         self.connected: Connected | None = None
         self.paused = False
@@ -71,10 +88,17 @@ class Worker:
         self._stopping = anyio.Event()
         self._stop_now = anyio.Event()
         self._deadline = config.drain.deadline
-        self._rng = Random()  # noqa: S311 - spreads reconnects, guards nothing
+        self._rng = rng or Random()  # noqa: S311 - spreads reconnects, guards nothing
+        self._dial = dial or self._dial_endpoints
         self._renewal_key: bytes | None = None
+        self._ask_again = 0.0
+        """Wall clock: no request for a certificate before that."""
         self._last_known: tuple[float, float] | None = None
         """When the manager last knew us alive, for sure, and how long a lease lasts from then."""
+        self._fenced: float | None = None
+        """The moment of that kind whose leases were given up."""
+        self._gone = False
+        """It has said goodbye, and does not come back."""
 
     def stop(self, deadline: float | None = None) -> None:
         """Leave in good order, giving running tasks until the deadline. A second call: leave now."""
@@ -85,9 +109,10 @@ class Worker:
         self._stopping.set()
 
     def report(self, task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
-        """Progress of a running task, as the runtimes report it."""
-        if self.outbox.send is not None:
-            self.outbox.send(m.Progress(task, attempt, fraction, note, output))
+        """Progress of a running task, as the runtimes report it; left out where the link is behind."""
+        connected = self.connected
+        if connected is not None and connected.session.wire.pending <= MAX_PROGRESS_WAITING:
+            connected.session.send(m.Progress(task, attempt, fraction, note, output))
 
     async def run(self, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve. Reports the manager's name once connected for the first time.
@@ -117,26 +142,37 @@ class Worker:
 
     async def _keep_session(self, task_status: TaskStatus[str]) -> None:
         """Connect, serve, and again, for as long as it takes. Refusals that cannot pass end the worker."""
-        config, failures, told = self.config.reconnect, 0, False
+        failures, told = 0, False
         while True:
             try:
-                addresses = [Address.parse(text) for text in self.identity.endpoints]
-                connected = await connect(self.identity, addresses, fresh=self._fresh)
+                connected = await self._dial(self._fresh)
             except Refused:
                 raise
             except TaskMessengerError as error:
-                wait = min(config.ceiling, config.first * 2 ** min(failures, 16))
-                wait *= 1 + config.jitter * (2 * self._rng.random() - 1)
                 failures += 1
+                wait = self._pause(failures)
                 log.warning("no session: %s; next try in %.1f s", error, wait)
                 await anyio.sleep(wait)
                 continue
-            failures = 0
             if not told:
                 told = True
                 task_status.started(connected.welcome.manager)
+            since = anyio.current_time()
             await self._serve(connected)
-            await anyio.sleep(config.first * self._rng.random())
+            if self._gone:
+                await anyio.sleep_forever()
+            steady = anyio.current_time() - since >= STEADY_SECONDS
+            failures = 1 if steady else failures + 1
+            await anyio.sleep(self._rng.random() * self._pause(failures))
+
+    async def _dial_endpoints(self, fresh: bool) -> Connected:
+        addresses = [Address.parse(text) for text in self.identity.endpoints]
+        return await connect(self.identity, addresses, fresh=fresh)
+
+    def _pause(self, failures: int) -> float:
+        config = self.config.reconnect
+        wait = min(config.ceiling, config.first * 2.0 ** min(failures - 1, 16))
+        return wait * (1 + config.jitter * (2 * self._rng.random() - 1))
 
     async def _serve(self, connected: Connected) -> None:
         """One session, from its first word to its end."""
@@ -144,6 +180,7 @@ class Worker:
         log.info("connected to %s at %s as %s", welcome.manager, connected.address, welcome.peer)
         self._fresh = False
         self.connected = connected
+        self._renewal_key, self._ask_again = None, 0.0  # this link does not answer what the last was asked
         self.slots.paused.clear()
         self.outbox.flush()
         self.outbox.send = session.send
@@ -157,11 +194,14 @@ class Worker:
         try:
             await session.run(self._handle)
         except Ended as error:
-            log.warning("the manager ended the session: %s", error)
+            text = printable(str(error))
+            log.warning("the session with %s ended: %s", printable(welcome.manager), text)
             if error.reason in FINAL:
-                raise (Conflict if error.reason == "replaced" else Refused)(str(error)) from error
+                raise (Conflict if error.reason == "replaced" else Refused)(text) from error
         except TaskMessengerError as error:
-            log.warning("the link to %s is lost: %s", welcome.manager, error)
+            log.warning("the link to %s is lost: %s", printable(welcome.manager), printable(str(error)))
+        except Exception:  # the border of a session: a bug must not take down what runs, nor the results kept
+            log.exception("serving %s failed", printable(welcome.manager))
         finally:
             self.outbox.send = None
             self.connected = None
@@ -174,10 +214,10 @@ class Worker:
                     for kind, leases in message.leases:
                         self.slots.assign(kind, leases)
                 case m.Ack():
+                    _same_length(message.tasks, message.attempts)
                     self.outbox.acknowledged(message.tasks, message.attempts)
                 case m.EndLeases():
-                    if len(message.tasks) != len(message.attempts):
-                        raise PeerError("columns of unequal length")
+                    _same_length(message.tasks, message.attempts)
                     leases_to_end = list(zip(message.tasks, message.attempts, strict=True))
                     self.outbox.acknowledged(message.tasks, message.attempts)
                     self.slots.end(leases_to_end)
@@ -194,17 +234,21 @@ class Worker:
                 self.slots.pause(message.scope)
             case "resume":
                 self.slots.resume(message.scope)
+            case "drain" if not self._stopping.is_set():
+                self.stop(min(max(0.0, message.deadline), MAX_DRAIN))
             case "drain":
-                self.stop(message.deadline)
+                pass  # twice would mean: at once
             case _:
-                log.warning("the manager asks for `%s`, which this version does not know", message.verb)
+                log.warning(
+                    "the manager asks for `%s`, which this version does not know", printable(message.verb)
+                )
         self.outbox.flush()
         if self.outbox.send is not None:
             self.outbox.send(m.Steered(message.sequence))
 
     def _offer(self, *, force: bool = False) -> None:
         """Say what we can do, when it has changed enough to be worth a message."""
-        limit = 0 if self._stopping.is_set() else self.slots.limit
+        limit = self.slots.limit
         before, paused = self._offered
         changed = abs(limit - before) > _OFFER_CHANGE * max(before, 1) or (limit == 0) != (before == 0)
         if self.outbox.send is None or not (force or changed or paused != self.paused):
@@ -214,7 +258,7 @@ class Worker:
             m.Offer(
                 [kind.name for kind in self.kinds],
                 [kind.name for kind in self.kinds if kind.isolated],
-                max(0, self.slots.capacity - self.slots.stuck),
+                self.slots.usable,
                 limit,
                 self.paused,
                 dict(self.config.labels),
@@ -234,12 +278,11 @@ class Worker:
         """Once a second: load, limits, leases that went stale, and whether we are cut off."""
         while True:
             await anyio.sleep(STEWARD_SECONDS)
-            self.slots.release_stale()
-            self._offer()
+            self._offer(force=self.slots.release_stale())
             connected = self.connected
             if connected is not None:
                 connected.session.wire.load = self._load.sample()
-                self._renew(connected)
+                self._ask_for_renewal(connected)
                 self._last_known = (connected.session.wire.acknowledged, connected.welcome.lease_ttl)
             self._fence()
 
@@ -248,30 +291,43 @@ class Worker:
             return
         since, ttl = self._last_known
         away = anyio.current_time() - since
-        if away > FENCE_SHARE * ttl:
-            self._last_known = None
+        if away > FENCE_SHARE * ttl and since != self._fenced:
+            self._fenced = since
             log.warning("cut off for %.0f s: the leases are about to run out, so their tasks are ended", away)
-            self.slots.abandon()
+            self.slots.give_back(running=True)
 
-    def _renew(self, connected: Connected) -> None:
-        """Ask for the next certificate when two thirds of this one's life are over."""
-        certificate = self.identity.certificate
-        life = certificate.not_after - certificate.not_before
-        if self._renewal_key is None and time() > certificate.not_before + RENEW_SHARE * life:
+    def _ask_for_renewal(self, connected: Connected) -> None:
+        """When two thirds of this certificate's life are over; once on each link, and in a while again."""
+        now = time()
+        if now < self._ask_again or not renewal_due(self.identity.certificate, now):
+            return
+        life = self.identity.certificate.not_after - self.identity.certificate.not_before
+        self._ask_again = now + min(RENEW_SECONDS, life / 12)
+        try:
             self._renewal_key = load_key(self.identity)
+        except ConfigError as error:
+            log.warning("the certificate cannot be renewed: %s", error)
+        else:
             connected.session.send(m.RenewMe(make_csr(self._renewal_key)))
 
     def _renewed(self, der: bytes) -> None:
         if self._renewal_key is None:
             return
-        self.identity = replace(self.identity, certificate=Certificate.of(der))
-        save(self.identity, self._renewal_key)
-        self._renewal_key = None
+        renewed = replace(self.identity, certificate=Certificate.of(der))
+        try:
+            save(renewed, self._renewal_key)
+        except ConfigError as error:
+            log.warning("the renewed certificate cannot be kept: %s", error)
+            return
+        finally:
+            self._renewal_key = None
+        self.identity, self._ask_again = renewed, 0.0
         log.info("the certificate was renewed")
 
     async def _drain(self) -> None:
         """Give back what waits, let what runs end, wait until the manager has it all, say goodbye."""
         log.info("draining: %d tasks run, deadline %.0f s", len(self.slots.running), self._deadline)
+        self.slots.leaving = True
         self._offer(force=True)
         self.slots.give_back()
         with anyio.move_on_after(self._deadline):
@@ -287,10 +343,11 @@ class Worker:
         with anyio.move_on_after(ACK_SECONDS):
             while self.connected is not None and self.outbox.unacknowledged:
                 await anyio.sleep(0.02)
+        self._gone = True
         if self.connected is not None:
             self.connected.session.close("left")
             with anyio.move_on_after(ACK_SECONDS):
-                while self.connected is not None and self.connected.session.wire.pending:
+                while self.connected is not None:
                     await anyio.sleep(0.01)
 
 
@@ -301,6 +358,11 @@ def load_identity(folder: Path) -> Identity:
         Refused, ConfigError: it has not joined, or its files are not as they should be.
     """
     return load(folder, "worker")
+
+
+def _same_length(tasks: list[int], attempts: list[int]) -> None:
+    if len(tasks) != len(attempts):
+        raise PeerError("columns of unequal length")
 
 
 def _one_of(group: BaseExceptionGroup[BaseException]) -> TaskMessengerError:

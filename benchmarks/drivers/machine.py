@@ -169,7 +169,8 @@ def _process(pid: int) -> Process | None:
 
 def descendants(root: int | None = None) -> list[Process]:
     """Everything that this process (or `root`) started, directly or not; zombies included."""
-    table = [found for entry in os.listdir("/proc") if entry.isdigit() and (found := _process(int(entry)))]
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    table = [found for pid in pids if (found := _process(pid))]
     ours, more = {os.getpid() if root is None else root}, True
     while more:
         fresh = {each.pid for each in table if each.parent in ours} - ours

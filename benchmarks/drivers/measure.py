@@ -29,8 +29,8 @@ from machine import Failed, Quiet, Usage
 WARM_UP_FIRST: Final = 20
 WARM_UP_SECONDS: Final = 1.0
 """Warming up ends with the first batch that takes as long; batches double."""
-SLACK: Final = 1.25
-"""A run is stopped when it takes so many times what one may take; fewer tasks are planned before."""
+SLACK: Final = 2.0
+"""A run is stopped when it takes so many times as long as one may be expected to take."""
 LATENCY_WARM_UP: Final = 20
 STOPPING_SECONDS: Final = 25.0
 """Kept back of a driver's time for ending its processes."""
@@ -48,18 +48,37 @@ class Sizes:
     """The larger number of tasks, with two workers only."""
     round_trips: int
     run_seconds: float
-    """One run may take as long."""
+    """A run that is expected to take longer is made smaller, until it takes about `cut_seconds`."""
     cut_seconds: float
-    """As long takes a run that had to be made smaller to fit."""
+    many_seconds: float
+    """A run of `many` that is expected to take longer is left out, and stopped when it does."""
+    repeat_seconds: float
+    """Runs of `many` are repeated only as long as they take no longer together."""
     quiet_seconds: float
     """Spent on waiting for a quiet machine, per driver."""
 
 
 FULL: Final = Sizes(
-    runs=3, tasks=20_000, many=100_000, round_trips=500, run_seconds=120, cut_seconds=15, quiet_seconds=20
+    runs=3,
+    tasks=20_000,
+    many=100_000,
+    round_trips=500,
+    run_seconds=50,
+    cut_seconds=15,
+    many_seconds=120,
+    repeat_seconds=45,
+    quiet_seconds=20,
 )
 QUICK: Final = Sizes(
-    runs=1, tasks=2_000, many=5_000, round_trips=100, run_seconds=15, cut_seconds=4, quiet_seconds=1
+    runs=1,
+    tasks=2_000,
+    many=5_000,
+    round_trips=100,
+    run_seconds=15,
+    cut_seconds=4,
+    many_seconds=15,
+    repeat_seconds=5,
+    quiet_seconds=1,
 )
 
 
@@ -144,7 +163,7 @@ class Measure:
 
 
 class _TooSlow(Exception):
-    """A run was stopped: its tasks are still in the way, so nothing more can be measured with this fleet."""
+    """A run was stopped or there is no time for it: its tasks are in the way of all later ones."""
 
 
 @contextlib.contextmanager
@@ -201,27 +220,32 @@ class Bench:
         return self._deadline - time.monotonic()
 
     def _rate(self, fleet: Fleet, workers: int, asked: int, share: float) -> float:
+        sizes = self.sizes
         measure = self._add(f"trivial_{asked}_tasks_{workers}_workers", workers, asked)
         rate = self._warm_up(fleet, measure)
         measure.tasks = self._fitting(asked, rate, measure)
-        self._repeat(measure, share, lambda: self._timed(fleet, measure.tasks))
+        end = time.monotonic() + self._left() * share
+        self._repeat(measure, end, sizes.run_seconds * SLACK, lambda: self._timed(fleet, measure.tasks))
         _rates(measure)
         return measure.tasks_per_s["median"]
 
     def _many(self, fleet: Fleet, rate: float) -> None:
-        asked = self.sizes.many
+        sizes, asked = self.sizes, self.sizes.many
         measure = self._add(f"trivial_{asked}_tasks_2_workers", 2, asked)
-        limit = min(self.sizes.run_seconds, max(0.0, self._left()))
-        if asked / rate > limit:
-            measure.note = f"more than {limit:.0f} s: about {asked / rate:.0f} s at {rate:,.0f} tasks/s"
+        needed, limit = asked / rate, min(sizes.many_seconds, self._left())
+        if needed > limit:
+            why = "left out" if limit < sizes.many_seconds else f"not within {limit:.0f} s"
+            measure.note = f"{why}: would take about {needed:.0f} s at {rate:,.0f} tasks/s"
             return
         measure.tasks = asked
-        self._repeat(measure, 1.0, lambda: self._timed(fleet, asked))
+        end = time.monotonic() + min(sizes.repeat_seconds, self._left())
+        self._repeat(measure, end, sizes.many_seconds, lambda: self._timed(fleet, asked))
         _rates(measure)
 
     def _latency(self, fleet: Fleet, share: float) -> None:
         measure = self._add("round_trip", 2, self.sizes.round_trips)
-        warm = fleet.round_trips(self._numbers(LATENCY_WARM_UP), LATENCY_WARM_UP)
+        with _at_most(self.sizes.run_seconds, measure):
+            warm = fleet.round_trips(self._numbers(LATENCY_WARM_UP), LATENCY_WARM_UP)
         measure.tasks = self._fitting(measure.asked, 1 / max(median(warm), 1e-6), measure)
         took: list[list[float]] = []
 
@@ -229,12 +253,16 @@ class Bench:
             took.append(sorted(fleet.round_trips(self._numbers(measure.tasks), measure.tasks)))
             return sum(took[-1])
 
-        self._repeat(measure, share, once)
+        end = time.monotonic() + self._left() * share
+        self._repeat(measure, end, self.sizes.run_seconds * SLACK, once)
         measure.p50_ms = _spread([1e3 * one[len(one) // 2] for one in took])
         measure.p99_ms = _spread([1e3 * one[min(len(one) - 1, len(one) * 99 // 100)] for one in took])
 
     def _add(self, name: str, workers: int, asked: int) -> Measure:
         self.measures[name] = measure = Measure(workers=workers, asked=asked)
+        if self._left() <= 0:
+            measure.note = "no time left"
+            raise _TooSlow
         return measure
 
     def _warm_up(self, fleet: Fleet, measure: Measure) -> float:
@@ -256,9 +284,8 @@ class Bench:
         measure.note = f"{asked:,} would take about {needed:.0f} s: measured with {fits:,}"
         return fits
 
-    def _repeat(self, measure: Measure, share: float, once: Callable[[], float]) -> None:
-        """The runs of a measure: at least one, and more while they fit into its share of the time left."""
-        end = time.monotonic() + max(0.0, self._left()) * share
+    def _repeat(self, measure: Measure, end: float, limit: float, once: Callable[[], float]) -> None:
+        """The runs of a measure: at least one, and more while they are expected to be over before `end`."""
         longest = 0.0
         while len(measure.runs) < self.sizes.runs:
             if measure.runs and time.monotonic() + longest > end:
@@ -266,7 +293,7 @@ class Bench:
             started = time.monotonic()
             others_before = self._quiet.wait()
             before = Usage.now()
-            with _at_most(self.sizes.run_seconds * SLACK, measure):
+            with _at_most(limit, measure):
                 seconds = once()
             others = round(Usage.now().others_since(before), 2)
             measure.runs.append(Run(seconds=seconds, others_before=others_before, others=others))

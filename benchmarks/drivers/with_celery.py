@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import sys
@@ -13,8 +12,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import celery_tasks
 import machine
 import measure
+from celery import group
 
 START_SECONDS = 60.0
 CHUNK = 100
@@ -31,8 +32,6 @@ class Fleet(measure.OneByOne):
         self._same = same
 
     def run(self, first: int, count: int) -> None:
-        from celery import group
-
         numbers = range(first, first + count)
         handed_in = group(self._same.s(number) for number in numbers)()
         measure.expect(handed_in.get(timeout=RESULT_SECONDS), list(numbers))
@@ -81,11 +80,8 @@ def peer(variant: str) -> measure.Peer:
     def fleet(workers: int, folder: Path) -> Iterator[Fleet]:
         with contextlib.ExitStack() as stack:
             address = stack.enter_context(redis(folder))
-            os.environ["BENCH_REDIS"] = address
-            sys.modules.pop("celery_tasks", None)
-            from celery_tasks import app, same
-
-            env = {"PYTHONPATH": str(Path(__file__).parent)}
+            app = celery_tasks.make(address)
+            env = {"PYTHONPATH": str(Path(__file__).parent), "BENCH_REDIS": address}
             for number in range(workers):
                 argv = [sys.executable, "-m", "celery", "-A", "celery_tasks", "worker", "--pool", "solo"]
                 argv += ["--concurrency", "1", "--without-gossip", "--without-mingle", "--loglevel", "ERROR"]
@@ -98,7 +94,7 @@ def peer(variant: str) -> measure.Peer:
 
             machine.until(all_answer, START_SECONDS, "Celery's workers start")
             stack.callback(app.close)
-            yield (Fleet if variant == "group" else Chunked)(same)
+            yield (Fleet if variant == "group" else Chunked)(app.tasks["same"])
 
     shown = subprocess.run([redis_server(), "--version"], capture_output=True, text=True, check=True).stdout
     return measure.Peer(

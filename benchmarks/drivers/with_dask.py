@@ -45,7 +45,16 @@ def peer(variant: str) -> measure.Peer:
         scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0"]
         scheduler += ["--no-dashboard", "--no-jupyter", "--scheduler-file", str(where)]
         worker = [sys.executable, "-m", "dask", "worker", "--scheduler-file", str(where)]
-        worker += ["--host", "127.0.0.1", "--nworkers", "1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        worker += [
+            "--host",
+            "127.0.0.1",
+            "--nworkers",
+            "1",
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+        ]
         with contextlib.ExitStack() as stack:
             children = [stack.enter_context(machine.process(scheduler, folder / "scheduler.log", env=env))]
             machine.until(where.exists, START_SECONDS, "Dask's scheduler starts", *children)

@@ -132,8 +132,9 @@ def peer() -> measure.Peer:
         name="taskmessenger",
         title="Task Messenger",
         versions={"task-messenger": __version__, **({"uvloop": version("uvloop")} if _has_uvloop() else {})},
-        durability="submission and outcome fsynced before they are acknowledged; survive kill -9 of the manager",
-        batching=f"client submits {PER_REQUEST:,} tasks a request; each is a task of its own from there on",
+        durability="submission and outcome are fsynced before they are acknowledged, so they survive "
+        "kill -9 of the manager; one fsync covers all that has gathered",
+        batching=f"client submits {PER_REQUEST:,} tasks a request; several leases or outcomes share a frame",
         transport="workers: TCP with mutual TLS; client: the manager's local socket",
         result="values",
         fleet=fleet,

@@ -7,7 +7,9 @@ import ast
 from tests.support.sources import ROOT, SOURCES, name, tree
 
 BORDERS = {
-    "app/roles/manager.py": "a session: a bug in serving one peer ends that session alone",
+    "app/roles/door.py": "a connection: a bug in greeting one peer ends that connection alone",
+    "app/roles/sessions.py": "a session: a bug in serving one peer ends that session alone",
+    "app/roles/worker.py": "a session: a bug in serving it takes down neither what runs nor what is kept",
     "app/store/writer.py": "the thread that writes: what fails for a batch comes again for the one at fault",
     "app/store/lane.py": "a thread of its own: what happens in it is raised at the caller",
     "app/runtimes/async_.py": "task code may raise anything",

@@ -16,7 +16,7 @@ from taskmessenger.core.lifecycle import TaskState
 from tests.support.pool_books import Lease
 from tests.support.pool_world import AFTER, BEFORE, KINDS, Ask, Process, World
 
-EXAMPLES: Final = int(os.environ.get("POOL_MACHINE_EXAMPLES", "200"))
+EXAMPLES: Final = int(os.environ.get("POOL_MACHINE_EXAMPLES", "250"))
 """How many lives of a fleet are tried."""
 STEPS: Final = int(os.environ.get("POOL_MACHINE_STEPS", "80"))
 """How long each of them is."""
@@ -39,7 +39,7 @@ options = st.builds(
     max_attempts=st.integers(1, 4),
     target=st.sampled_from((None, None, "w0")),
 )
-later = st.booleans()
+later = st.sampled_from((False, False, False, True))
 """Whether the manager decides on this together with what comes next."""
 
 
@@ -127,7 +127,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.world.post(Ask(ids, self.world.expect(lambda got: None)))
         self.decide(later)
 
-    @rule(scope=st.sampled_from(SCOPES), resume=st.booleans(), later=later)
+    @rule(scope=st.sampled_from(SCOPES), resume=st.sampled_from((True, True, False)), later=later)
     def pause_or_resume(self, scope: str, resume: bool, later: bool) -> None:
         self.world.post(s.Resume(scope) if resume else s.Pause(scope))
         self.decide(later)
@@ -168,7 +168,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(
         name=workers,
         kinds=st.sampled_from((KINDS, KINDS, ("a",), ("b", "apart"))),
-        capacity=st.integers(0, 3),
+        capacity=st.sampled_from((2, 3, 1, 0)),
         prefetch=st.integers(0, 3),
         paused=st.sampled_from((False, False, False, True)),
         later=later,
@@ -190,7 +190,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.world.begin(self.process(name), quietly=quietly)
         self.decide(later)
 
-    @rule(name=workers, pick=choice, how=st.sampled_from((s.How.SUCCEEDED,) * 4 + BAD_ENDS), later=later)
+    @rule(name=workers, pick=choice, how=st.sampled_from((s.How.SUCCEEDED,) * 3 + BAD_ENDS), later=later)
     def end(self, name: str, pick: int, how: s.How, later: bool) -> None:
         process = self.process(name)
         if not process.of("running"):
@@ -207,9 +207,11 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(later=later)
     def everybody_is_back(self, later: bool) -> None:
         for process in self.world.processes.values():
+            if process.draining:
+                self.leave(process)
             if not process.alive:
                 process.start()
-            if process.session is None:
+            if process.session is None or process.deaf:
                 self.world.join(process)
         self.decide(later)
 

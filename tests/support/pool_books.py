@@ -19,6 +19,7 @@ from .pool_store import RowStore
 
 Lease = tuple[int, int]
 TTL: Final = 30.0
+SPENT: Final = {"failed", "timed_out", "crashed", "lost"}
 
 
 class Books:
@@ -36,6 +37,9 @@ class Books:
         """Seconds that the manager may grant silent workers because it was away itself."""
         self.attempts: Counter[int] = Counter()
         """The highest attempt ever leased, over all lives of the manager."""
+        self.spent: Counter[int] = Counter()
+        """Attempts that ended badly, since a person last asked for the task."""
+        self.paused: set[str] = set()
         self.outcomes: dict[int, object] = {}
         self.retried: set[int] = set()
         self.watched: set[tuple[int, int]] = set()
@@ -49,6 +53,10 @@ class Books:
                 self._unlink(got.worker)
                 self.linked[got.session] = got.worker
                 self.alive_until[got.worker] = self.now + TTL
+            elif isinstance(got, s.Pause):
+                self.paused.add(got.scope)
+            elif isinstance(got, s.Resume):
+                self.paused.discard(got.scope)
             elif isinstance(got, s.WorkerRevoked):
                 self._unlink(got.worker)
                 self._done(got.worker)
@@ -87,8 +95,11 @@ class Books:
     def _stored(self, commit: Commit) -> None:
         """The commit is durable; was it allowed?"""
         self.store.commit(commit)
+        self.spent.update(row[0] for row in commit.attempts if row[5] in SPENT)
         for reopened in commit.reopened:
             self._free(reopened[-1])
+            if reopened[-1] in self.outcomes:
+                self.spent[reopened[-1]] = 0
         for settled in commit.settled:
             if settled[0] == TaskState.CANCELLED:
                 self.leases.pop(settled[-1], None)
@@ -103,8 +114,8 @@ class Books:
         assert row.settled is None, f"G6: task {task_id} has ended and is leased"
         assert attempt > self.attempts[task_id], f"I3: attempt {attempt} of task {task_id} a second time"
         assert target in {None, name}, f"task {task_id} is not for {name}"
-        paused = {f"pause:{scope}" for scope in ("all", f"kind:{kind}", f"worker:{name}")}
-        assert not paused & self.store.settings.keys(), f"I7: task {task_id} leased in a paused scope"
+        paused = self.paused & {"all", f"kind:{kind}", f"worker:{name}"}
+        assert not paused, f"I7: task {task_id} leased in a paused scope"
         assert task_id not in self.leases, f"I2: task {task_id} leased to {name}, and {self.leases[task_id]}"
         self.attempts[task_id] = attempt
         self.leases[task_id] = (name, attempt)
@@ -142,6 +153,9 @@ class Books:
         for task_id, task in self.pool.tasks.items():
             row = self.store.rows[task_id]
             assert (row.spent, row.crashes) == (task.spent, task.crashes), f"task {task_id}: what was spent"
+            assert task.spent == self.spent[task_id], (
+                f"G4: task {task_id} spent {self.spent[task_id]} attempts"
+            )
             assert task.spent < row.submitted[3], f"G4: task {task_id} goes on with all attempts spent"
             if task.grant is not None:
                 assert logged.get(task_id) == task.attempt, f"task {task_id}: its lease is not logged"

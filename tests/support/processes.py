@@ -25,6 +25,8 @@ STOP_SECONDS = 45.0
 COMMAND_SECONDS = 60.0
 POLL_SECONDS = 0.02
 LOG_SHOWN = 4_000
+COMMAND = [sys.executable, "-W", "error", "-m", "taskmessenger"]
+"""As installed, and any warning is an error."""
 ANY_PORT = "tcp://127.0.0.1:0"
 _T = TypeVar("_T")
 
@@ -191,13 +193,28 @@ class Fleet:
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
 
-COMMAND = [sys.executable, "-W", "error", "-m", "taskmessenger"]
-
-
 def environment(home: Path) -> dict[str, str]:
     """Ours, without anything that sets this application up, and with `home`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TASKMESSENGER_")}
     return kept | {HOME_VARIABLE: str(home)}
+
+
+def until(condition: Callable[[], bool], *, within: float = READY_SECONDS) -> None:
+    """Poll until the condition holds; fails when the bound is reached."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come to pass within {within:g} s"
+        time.sleep(POLL_SECONDS)
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    """The command said no: this exit code, one line of error with these parts, and no result."""
+    assert done.returncode == code, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    for part in parts:
+        assert part in line
+    assert done.stdout == ""
 
 
 @contextmanager

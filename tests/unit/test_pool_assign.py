@@ -115,7 +115,7 @@ def test_a_higher_priority_goes_first_across_kinds() -> None:
     assert order == [3, 2, 1]
 
 
-def test_a_retried_task_goes_back_to_its_place_in_the_queue() -> None:
+def test_a_task_given_back_returns_to_its_place_in_the_queue() -> None:
     fleet = Fleet()
     worker = fleet.worker()
     fleet.submit(3)
@@ -246,3 +246,23 @@ def test_cancelled_tasks_leave_no_trace_in_the_queues() -> None:
     ids = fleet.submit(3)
     fleet.do(s.Cancel(ids[:2]))
     assert fleet.worker(capacity=5).held == {ids[2]: 1}
+
+
+def test_a_cancelled_task_at_the_head_of_its_priority_is_passed_over() -> None:
+    fleet = Fleet()
+    high = fleet.submit(2, priority=5)
+    low = fleet.submit(2, priority=1)
+    other = fleet.submit(kind="other", priority=3)
+    fleet.do(s.Cancel(high), s.Cancel(low[:1]))
+    worker = fleet.worker(kinds=("echo", "other"), capacity=5)
+    assert list(worker.held) == other + low[1:]
+
+
+def test_a_priority_whose_tasks_were_all_cancelled_is_not_starving() -> None:
+    fleet = Fleet(aging=10.0)
+    gone = fleet.submit(1, priority=-5)
+    fleet.submit(8, priority=5)
+    fleet.submit(8, priority=6)
+    fleet.do(s.Cancel(gone))
+    fleet.wait(20.0)
+    assert len(fleet.worker(capacity=20).held) == 16

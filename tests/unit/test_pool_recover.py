@@ -203,6 +203,20 @@ def test_a_wall_clock_set_back_meanwhile_makes_no_wait_longer(jump: float) -> No
     assert (fleet.task(retried).due or 0) - fleet.now <= NO_JITTER.longest
 
 
+def test_the_end_of_an_earlier_wait_does_not_cut_the_next_one_short() -> None:
+    fleet = Stored()
+    worker = fleet.worker()
+    fleet.submit()
+    worker.fail(1)
+    fleet.wait(1.0, beating=[worker])
+    assert worker.held == {1: 2}
+    fleet.crash(clock_jump=-0.5)  # the store still has the first wait, and half a second of it seems left
+    worker.back(holding=[(1, 2)])
+    worker.fail(1)
+    assert not the(e.Assign, fleet.wait(1.9, beating=[worker]))
+    assert leases_in(fleet.wait(0.2, beating=[worker])) == {"w1": [1]}
+
+
 def test_pauses_outlive_the_manager() -> None:
     fleet = Stored()
     fleet.do(s.Pause("all"), s.Pause("kind:echo"), s.Pause("worker:w1"))

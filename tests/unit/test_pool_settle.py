@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from random import Random
 
@@ -9,14 +10,20 @@ import msgspec
 import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
-from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.lifecycle import FINAL, TaskState
 from taskmessenger.core.pool.operate import CANCELLED
-from taskmessenger.core.pool.settle import FREE_RELEASES
+from taskmessenger.core.pool.settle import FREE_RELEASES, RELEASED_WAIT
 from taskmessenger.core.pool.workers import LOST_RESTARTED, LOST_SILENT
 from taskmessenger.core.retry import Backoff
 from taskmessenger.handle import ErrorInfo
 
 from tests.support.pool import NULL, Fleet, kinds_of, leases_in, one, the
+
+
+def totals(*, accepted: int, **final: int) -> str:
+    """The setting that carries the totals over a restart."""
+    counts = {str(state.value): final.get(state.word, 0) for state in FINAL}
+    return json.dumps({"accepted": accepted, "final": counts})
 
 
 def test_a_success_is_recorded_acknowledged_and_makes_room() -> None:
@@ -30,6 +37,7 @@ def test_a_success_is_recorded_acknowledged_and_makes_room() -> None:
     assert one(e.Ack, decision) == e.Ack(worker.session, [1], [1])
     assert leases_in(decision) == {"w1": [2]}
     assert kinds_of(decision) == ["Ack", "Assign"]
+    assert decision.commit.settings == {"totals": totals(accepted=2, succeeded=1)}
     assert not decision.commit.attempts
     assert not decision.commit.reopened
     assert fleet.open() == {2}
@@ -166,9 +174,11 @@ def test_who_gives_everything_back_keeps_nobody_busy() -> None:
     fleet.submit(max_attempts=1)
     for _ in range(FREE_RELEASES):
         assert the(e.Assign, worker.fail(1, how=s.How.RELEASED))
-    assert not the(e.Assign, worker.fail(1, how=s.How.RELEASED))
-    assert fleet.state(1) is TaskState.SCHEDULED
-    assert the(e.Assign, fleet.wait(1.0, beating=[worker]))
+    for _ in range(20):
+        assert not the(e.Assign, worker.fail(1, how=s.How.RELEASED))
+        assert fleet.state(1) is TaskState.SCHEDULED
+        assert the(e.Assign, fleet.wait(RELEASED_WAIT, beating=[worker]))
+    assert fleet.task(1).spent == 0
 
 
 def test_failures_that_come_together_come_back_apart() -> None:

@@ -6,6 +6,7 @@ import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.pool.workers import waiting_reason
 
 from tests.support.pool import Fleet, Peer, kinds_of, leases_in, one, the
 
@@ -191,6 +192,17 @@ def test_a_death_is_not_forgotten_when_the_new_process_loses_its_first_link() ->
     worker.drop()
     fleet.do(worker.joining(fresh=True))
     worker.drop()
+    worker.back(holding=[])
+    assert fleet.task(1).crashes == 1
+
+
+def test_a_death_shows_when_the_manager_missed_the_first_session_of_the_new_process() -> None:
+    fleet = Fleet()
+    worker = fleet.worker()
+    fleet.submit()
+    worker.start(1)
+    worker.drop()
+    worker.instance = b"another process"
     worker.back(holding=[])
     assert fleet.task(1).crashes == 1
 
@@ -396,3 +408,29 @@ def test_a_worker_that_pauses_itself_is_an_event(paused: bool) -> None:
     decision = fleet.do(worker.offered(paused=paused))
     word = "paused" if paused else "resumed"
     assert decision.events == [(word, "worker:w1", (), "by the worker")]
+
+
+def test_a_suspect_that_is_cancelled_keeps_nobody_waiting() -> None:
+    fleet = Fleet()
+    ids = suspects(fleet, fleet.worker("w0"), 2)
+    fleet.do(s.Cancel(ids[:1]))
+    worker = fleet.worker("w1", capacity=4)
+    assert list(worker.held) == ids[1:]
+    worker.succeed(ids[1])
+    assert leases_in(fleet.submitting(2)) == {"w1": [3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("scope", "kind", "reason"),
+    [
+        ("all", "echo", "the fleet is paused"),
+        ("kind:echo", "echo", "kind `echo` is paused"),
+        ("kind:hash", "echo", ""),
+        ("kind:hash", "other", "no worker offers `other`"),
+    ],
+)
+def test_the_reason_why_tasks_wait_is_known(scope: str, kind: str, reason: str) -> None:
+    fleet = Fleet()
+    fleet.worker()
+    fleet.do(s.Pause(scope))
+    assert waiting_reason(fleet.pool, kind) == reason

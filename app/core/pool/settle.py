@@ -27,8 +27,9 @@ _WORDS = {
 }
 _GOOD = TaskState.SUCCEEDED.value
 FREE_RELEASES: Final = 5
-"""How often a task may be given back and be handed out again at once; after that it waits, longer each time,
-so that a worker that gives everything back keeps nobody busy."""
+"""How often a task may be given back and be handed out again at once."""
+RELEASED_WAIT: Final = 1.0
+"""Seconds it waits after that, each time: whoever gives everything back must not keep everybody busy."""
 
 
 def on_started(pool: Pool, got: Started, wall: float) -> None:
@@ -108,7 +109,7 @@ def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
     for task_id, attempt, how, seconds, error in got.ends:
         task = pool.tasks.get(task_id)
         if task is None or worker.held.get(task_id) != attempt:
-            if not _account_late(pool, worker, task_id, attempt, wall):
+            if not _account_late(pool, worker, task_id, attempt, wall, how):
                 return
         elif how is How.SUCCEEDED:
             _crime(pool, worker, f"a success of task {task_id} among the failures")
@@ -123,7 +124,9 @@ def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
         attempts.append(attempt)
 
 
-def _account_late(pool: Pool, worker: Worker, task_id: int, attempt: int, wall: float) -> bool:
+def _account_late(
+    pool: Pool, worker: Worker, task_id: int, attempt: int, wall: float, how: How = How.SUCCEEDED
+) -> bool:
     """An outcome that changes nothing: cancelled meanwhile, fenced, sent twice. False when it is forged."""
     if worker.held.get(task_id) == attempt:  # the task was cancelled while it ran
         _drop(worker, task_id)
@@ -134,6 +137,8 @@ def _account_late(pool: Pool, worker: Worker, task_id: int, attempt: int, wall: 
     if task_id >= pool.next_id or task_id < 1 or attempt < 1 or foreign or future:
         _crime(pool, worker, f"an outcome of task {task_id}, attempt {attempt}, which it was never leased")
         return False
+    if how in {How.RELEASED, How.CANCELLED}:
+        return True  # it was asked to end it, or gives back what it no longer had: nobody lost anything
     pool.late += 1
     if task is not None:
         pool.commit.attempts.append((task_id, attempt, worker.id, None, wall, "late", None))
@@ -190,8 +195,8 @@ def end_attempt(
     pool.commit.attempts.append((task.id, task.attempt, task.worker, task.started, at.wall, word, error))
     _close_grant(pool, task)
     if how in {How.RELEASED, How.CANCELLED}:
-        unspent = task.attempt - task.spent - FREE_RELEASES
-        reopen(pool, task, at, delay=pool.backoff.delay(unspent, pool.rng) if unspent > 0 else 0.0)
+        often = task.attempt - task.spent > FREE_RELEASES
+        reopen(pool, task, at, delay=RELEASED_WAIT if often else 0.0)
         return
     task.spent += 1
     task.crashes += how is How.CRASHED

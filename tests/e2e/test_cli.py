@@ -1,0 +1,286 @@
+"""The command line against a real manager and worker: what is printed, and how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.handle import Group
+
+from tests.support.processes import COMMAND, READY_SECONDS, Fleet, environment, fleet, refused, until
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A manager with one worker; tests leave it as they found it."""
+    with fleet(tmp_path_factory.mktemp("cli")) as one:
+        one.manager()
+        one.worker("fern", "--capacity", "2")
+        yield one
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet of this test's own, not started."""
+    with fleet(tmp_path / "fleet") as one:
+        yield one
+
+
+# ---- what works -----------------------------------------------------------------------------------------
+
+
+def test_a_result_comes_back_as_it_is(here: Fleet) -> None:
+    assert here.run("submit", "reverse", "hello", "--wait").stdout == "olleh\n"
+    assert here.run("submit", "sum", "--json-payload", "[1, 2.5]", "--wait").stdout == "3.5\n"
+    digest = hashlib.sha256(b"\0\xff").hexdigest()
+    assert (
+        here.run("submit", "hash", "--payload-file", "-", "--wait", stdin=b"\0\xff").stdout == f"{digest}\n"
+    )
+
+
+def test_many_results_come_in_the_order_of_their_lines(here: Fleet) -> None:
+    lines = "".join(f"{n}\n" for n in range(2_500))
+    done = here.run("submit", "echo", "--jsonl", "-", "--wait", stdin=lines)
+    assert (done.returncode, done.stdout, done.stderr) == (0, lines, "")
+
+
+def test_falsy_results_are_results(here: Fleet) -> None:
+    values = ["null", "false", "0", '""', "[]", "{}"]
+    done = here.run("submit", "echo", "--jsonl", "-", "--wait", "--json", stdin="\n".join(values))
+    found = json.loads(done.stdout)
+    assert [one["result"] for one in found] == [None, False, 0, "", [], {}]
+    assert {one["state"] for one in found} == {"succeeded"}
+
+
+def test_a_result_can_be_had_later_and_bytes_are_written_raw(here: Fleet) -> None:
+    task_id = here.run("submit", "echo", "--payload-file", "-", stdin=b"\0\xff\n").stdout.strip()
+    here.run("submit", "echo", "--wait")
+    until(lambda: here.run("task", "result", task_id).returncode == 0)
+    assert here.run("task", "result", task_id).stdout == "\0\udcff\n"
+    found = json.loads(here.run("task", "result", task_id, "--json").stdout)
+    assert found["result"] == {"base64": "AP8K"}
+
+
+def test_a_task_that_fails_says_why_in_every_place(here: Fleet) -> None:
+    done = here.run("submit", "upper", "--json-payload", "5", "--max-attempts", "1", "--wait")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "failed after 1 attempt: ValueError: upper wants text, not int" in done.stderr
+    task_id = done.stderr.split()[1]
+    result = here.run("task", "result", task_id)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "upper wants text" in result.stderr
+    shown = json.loads(here.run("task", "show", task_id, "--json").stdout)
+    assert shown["state"] == "failed"
+    assert shown["error"]["code"] == "failed"
+    assert "Traceback" not in shown["error"]["message"]
+    assert here.run("task", "retry", task_id).stdout == f"{task_id}\n"
+
+
+def test_a_kind_that_nobody_offers_waits_and_says_so(here: Fleet) -> None:
+    done = here.run("submit", "nonesuch", "x")
+    assert (done.returncode, done.stderr) == (0, "1 task waits: no worker offers `nonesuch`\n")
+    task_id = done.stdout.strip()
+    result = here.run("task", "result", task_id)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"task {task_id} has not ended: it is queued (no worker offers `nonesuch`)\n"
+    assert "no worker offers `nonesuch`" in here.run("pool", "status").stdout
+    assert here.run("task", "cancel", task_id).stdout == f"{task_id}\n"
+    refused(here.run("task", "cancel", task_id), 7, f"task {task_id} is cancelled")
+
+
+def test_a_task_for_a_worker_that_is_not_there_says_so(here: Fleet) -> None:
+    done = here.run("submit", "echo", "x", "--worker", "w-gone")
+    assert "w-gone, which alone may run it, is not connected" in done.stderr
+    here.run("task", "cancel", done.stdout.strip())
+
+
+def test_a_key_makes_one_task_of_two_submissions(here: Fleet) -> None:
+    first = here.run("submit", "echo", "x", "--count", "2", "--key", "monday")
+    again = here.run("submit", "echo", "x", "--count", "2", "--key", "monday")
+    assert again.stdout == first.stdout
+    assert "2 tasks had been submitted before" in again.stderr
+    refused(here.run("submit", "echo", "other", "--key", "monday-1"), 7, "monday-1")
+
+
+def test_a_list_is_whole_or_says_that_it_is_not(here: Fleet) -> None:
+    here.run("submit", "echo", "x", "--count", "5", "--batch", "five", "--wait")
+    cut = here.run("task", "ls", "--batch", "five", "--limit", "2", "--json")
+    ids = [row["id"] for row in json.loads(cut.stdout)]
+    assert cut.stderr.startswith("shown 2; there are more")
+    rest = here.run("task", "ls", "--batch", "five", "--before", str(ids[-1]), "--jsonl")
+    ids += [json.loads(line)["id"] for line in rest.stdout.splitlines()]
+    assert rest.stderr == ""
+    assert ids == sorted(ids, reverse=True)
+    assert len(ids) == 5
+
+
+def test_a_worker_can_be_paused_and_resumed(here: Fleet) -> None:
+    worker_id = here.worker_id()
+    paused = here.run("worker", "pause", worker_id, "--json")
+    assert json.loads(paused.stdout) == {"id": worker_id, "state": "paused"}
+    assert here.ask(lambda remote: remote.workers())[0].state == "paused"
+    here.run("worker", "resume", worker_id)
+    rows = json.loads(here.run("worker", "ls", "--json").stdout)
+    assert [(row["id"], row["state"], row["capacity"]) for row in rows] == [(worker_id, "connected", 2)]
+    assert "hash" in rows[0]["kinds"]
+
+
+def test_the_fleet_and_single_kinds_can_be_paused(here: Fleet) -> None:
+    here.run("pool", "pause", "--kind", "echo")
+    waits = here.run("submit", "echo", "x")
+    assert waits.stderr == "1 task waits: kind `echo` is paused\n"
+    assert "all" in json.loads(here.run("pool", "pause", "--json").stdout)["paused"]
+    assert json.loads(here.run("pool", "status", "--json").stdout)["paused"] == ["all", "kind:echo"]
+    assert "still paused: kind echo" in here.run("pool", "resume").stderr
+    here.run("pool", "resume", "--kind", "echo")
+    until(lambda: here.run("task", "result", waits.stdout.strip()).stdout == "x\n")
+
+
+def test_a_reader_that_leaves_early_is_no_error_worth_a_word(here: Fleet) -> None:
+    lines = "".join(f"{n}\n" for n in range(2_000))
+    command = subprocess.Popen(
+        [*COMMAND, "submit", "echo", "--jsonl", "-", "--wait"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(here.home),
+    )
+    assert command.stdin is not None
+    assert command.stdout is not None
+    assert command.stderr is not None
+    with command, command.stdout, command.stderr:
+        command.stdin.write(lines.encode())
+        command.stdin.close()
+        assert command.stdout.readline() == b"0\n"
+        command.stdout.close()
+        assert command.stderr.read() == b""
+        assert command.wait(READY_SECONDS) in {0, 1}
+
+
+def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(here: Fleet) -> None:
+    command = subprocess.Popen(
+        [*COMMAND, "submit", "wait", "300", "--wait", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(here.home),
+    )
+    until(lambda: here.run("task", "ls", "--state", "running", "--jsonl").stdout != "")
+    command.send_signal(signal.SIGINT)
+    out, err = command.communicate(timeout=READY_SECONDS)
+    assert command.returncode == 130
+    assert json.loads(out) == []
+    (row,) = here.run("task", "ls", "--state", "running", "--jsonl").stdout.splitlines()
+    task_id = json.loads(row)["id"]
+    assert f"goes on with 1 task: see `taskmessenger task result {task_id}`" in err.decode()
+    assert "Traceback" not in err.decode()
+    assert here.run("task", "cancel", str(task_id)).returncode == 0
+
+
+def test_text_of_peers_cannot_speak_to_a_terminal(here: Fleet) -> None:
+    done = here.run("submit", "sum", "\x1b]0;title\x07", "--max-attempts", "1", "--wait")
+    assert "\\x1b" in done.stderr
+    assert "\x1b" not in done.stderr
+    for words in (["ls", "--state", "failed"], ["show", done.stderr.split()[1]]):
+        shown = here.run("task", *words).stdout
+        assert "\\x1b]0;title\\x07" in shown
+        assert "\x1b" not in shown
+
+
+# ---- ids, workers and managers that are not there --------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["show", "result", "cancel", "retry"])
+def test_an_unknown_task_is_not_found(here: Fleet, verb: str) -> None:
+    refused(here.run("task", verb, str(2**63 - 1)), 3, f"there is no task {2**63 - 1}")
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "drain"])
+def test_an_unknown_worker_is_not_found(here: Fleet, verb: str) -> None:
+    refused(here.run("worker", verb, "nobody"), 3, "there is no worker nobody", "taskmessenger worker ls")
+
+
+def test_a_worker_that_is_nearly_right_is_suggested_and_left_alone(here: Fleet) -> None:
+    refused(here.run("worker", "drain", here.worker_id()[:-1]), 3, f"did you mean {here.worker_id()}?")
+
+
+def test_to_revoke_has_to_be_meant(here: Fleet) -> None:
+    refused(here.run("worker", "revoke", here.worker_id()), 2, "--yes")
+    refused(here.run("worker", "revoke", "nobody", "--yes"), 3, "nobody is not a member")
+
+
+# ---- faults ---------------------------------------------------------------------------------------------
+
+
+def test_waiting_survives_a_manager_that_is_killed_and_started_again(alone: Fleet) -> None:
+    manager = alone.manager()
+    command = subprocess.Popen(
+        [*COMMAND, "submit", "reverse", "--jsonl", "-", "--wait"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(alone.home),
+    )
+    with command:
+        assert command.stdin is not None
+        command.stdin.write(b'"ab"\n"cd"\n')
+        command.stdin.close()
+        command.stdin = None
+        until(lambda: alone.ask(lambda remote: remote.status()).accepted == 2)
+        manager.kill()
+        alone.manager()
+        alone.worker()
+        out, err = command.communicate(timeout=READY_SECONDS)
+    assert (command.returncode, out) == (0, b"ba\ndc\n"), err
+
+
+def test_a_drained_worker_leaves_and_its_tasks_stay(alone: Fleet) -> None:
+    alone.manager()
+    worker = alone.worker()
+    assert alone.run("worker", "drain", alone.worker_id(), "--deadline", "5s").returncode == 0
+    assert worker.wait() == 0
+    until(lambda: alone.ask(lambda remote: remote.workers())[0].state == "offline")
+    refused(alone.run("worker", "drain", alone.worker_id()), 7, "is offline")
+    task_id = alone.ask(lambda remote: remote.submit([Group("echo", [b"\x01"])])).ids[0]
+    assert alone.ask(lambda remote: remote.detail(task_id)).row.state == TaskState.QUEUED
+
+
+def test_a_revoked_worker_is_sent_away_for_good(alone: Fleet) -> None:
+    alone.manager()
+    worker = alone.worker()
+    assert alone.run("worker", "revoke", alone.worker_id(), "--yes").returncode == 0
+    assert worker.wait() == 4
+    assert "revoked" in worker.said()
+    refused(alone.run("worker", "pause", alone.worker_id()), 7, "is revoked")
+
+
+# ---- speed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", [("task", "ls", "--json"), ("submit", "echo", "x"), ("pool", "status")], ids=" ".join
+)
+def test_nothing_heavy_is_loaded_for_the_local_socket(here: Fleet, words: tuple[str, ...]) -> None:
+    env = environment(here.home) | {"PYTHONPROFILEIMPORTTIME": "1"}
+    done = subprocess.run([*COMMAND, *words], capture_output=True, env=env, timeout=60, check=True)
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.decode().splitlines()}
+    assert "msgspec" in loaded
+    assert not loaded & {"cryptography", "apsw", "psutil", "textual", "multiprocessing"}
+
+
+def test_commands_need_no_home_of_this_user(here: Fleet) -> None:
+    env = {key: value for key, value in environment(here.home).items() if key not in {"HOME", "LANG", "TERM"}}
+    done = subprocess.run(
+        [*COMMAND, "submit", "echo", "é", "--wait"],
+        capture_output=True,
+        env=env | {"LC_ALL": "C"},
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.decode() == "é" + os.linesep

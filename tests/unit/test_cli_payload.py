@@ -1,0 +1,153 @@
+"""Payloads as they are typed, and results as they are shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from taskmessenger.cli import payload as p
+from taskmessenger.core.errors import UsageError
+
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary()
+keys = st.text() | st.integers(-(2**63), 2**64 - 1) | st.binary() | st.booleans()
+values = st.recursive(scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(keys, v, max_size=4))
+
+
+def test_plain_text_is_a_string() -> None:
+    assert msgpack.unpackb(p.from_text("5")) == "5"
+
+
+def test_json_is_the_value_that_it_says() -> None:
+    assert msgpack.unpackb(p.from_json('{"a": [1, null, 0.5]}')) == {"a": [1, None, 0.5]}
+
+
+def test_not_a_number_can_be_sent() -> None:
+    value = msgpack.unpackb(p.from_json("NaN"))
+    assert value != value  # noqa: PLR0124
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"a":\n 1,}', "line 2, column 4"),
+        ("", "Expecting value at line 1, column 1"),
+        (str(2**64), "an int of 65 bits"),
+        ("9" * 5000, "thousands of digits"),
+        ("[" * 5000, "nested too deeply"),
+        ("[" * 65 + "]" * 65, "nested deeper than 64"),
+        ('"\\ud800"', "not valid Unicode"),
+    ],
+)
+def test_json_that_cannot_be_sent_is_refused_in_one_line(text: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        p.from_json(text)
+    assert why in str(caught.value)
+    assert "--json-payload" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_argument_that_is_no_text_is_refused() -> None:
+    with pytest.raises(UsageError, match="not valid Unicode"):
+        p.from_text("\udcff")
+
+
+def test_a_file_is_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"\0\xff")
+    assert msgpack.unpackb(p.from_file(str(tmp_path / "f"))) == b"\0\xff"
+
+
+def test_a_file_over_the_limit_is_refused_without_reading_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(p, "MAX_BYTES", 10)
+    (tmp_path / "f").write_bytes(bytes(11))
+    with pytest.raises(UsageError, match="over the 10 bytes that a payload may have"):
+        p.from_file(str(tmp_path / "f"))
+
+
+@pytest.mark.parametrize("name", ["gone", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        p.from_file(str(tmp_path / name))
+    with pytest.raises(UsageError, match="cannot be read"):
+        p.from_lines(str(tmp_path / name))
+
+
+def lines(tmp_path: Path, data: bytes) -> list[Any]:
+    (tmp_path / "l").write_bytes(data)
+    return [msgpack.unpackb(one) for one in p.from_lines(str(tmp_path / "l"))]
+
+
+def test_each_line_is_a_value_and_empty_lines_are_none(tmp_path: Path) -> None:
+    assert lines(tmp_path, b'1\n\n  \n"b"\r\n[3]') == [1, "b", [3]]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'1\n\n{"a"\n', r"line 3 of \S+ is not valid JSON: .* at column 5; nothing was submitted"),
+        (b"\xff\n", "line 1 of .* is not valid JSON"),
+        (b"1\n" + str(2**70).encode(), "line 2 of .* an int of 71 bits"),
+        (b"[" * 5000, "line 1 of .* nested too deeply"),
+    ],
+)
+def test_a_line_that_is_wrong_is_named_and_nothing_is_sent(tmp_path: Path, data: bytes, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        lines(tmp_path, data)
+
+
+def test_too_many_lines_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(p, "MAX_TASKS", 2)
+    with pytest.raises(UsageError, match=r"over the 2 lines or .* taken at once: split it"):
+        lines(tmp_path, b"1\n2\n3\n")
+
+
+def test_a_line_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(p, "MAX_BYTES", 4)
+    with pytest.raises(UsageError, match=r"line 2 of .* over the 4 bytes"):
+        lines(tmp_path, b"1\n22222\n")
+
+
+@given(values)
+def test_every_value_can_be_said_in_json(value: Any) -> None:
+    packed = msgpack.packb(value)
+    text = json.dumps(p.jsonable(p.value_of(packed)), allow_nan=False)
+    json.loads(text)
+
+
+def test_what_json_cannot_say_has_a_telling_key() -> None:
+    assert p.jsonable(b"\0\xff") == {"base64": "AP8="}
+    assert p.jsonable(float("inf")) == {"float": "inf"}
+    assert p.jsonable({1: "a", "1": b""}) == {"map": [[1, "a"], ["1", {"base64": ""}]]}
+    assert p.jsonable(msgpack.ExtType(5, b"x")) == {"ext": 5, "base64": "eA=="}
+    assert p.jsonable(msgpack.Timestamp(3, 0)) == {"timestamp": 3.0}
+
+
+def test_text_is_shown_as_it_is_and_other_values_as_json() -> None:
+    assert p.shown(msgpack.packb("a\nb")) == "a\nb"
+    assert p.shown(msgpack.packb({"é": None})) == '{"é": null}'
+    assert p.shown(msgpack.packb(False)) == "false"
+
+
+def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(p, "on_terminal", lambda: True)
+    assert p.shown(msgpack.packb("\x1b[31m\x9b\n\tx")) == "\\x1b[31m\\x9b\n\tx"
+
+
+def test_bytes_are_written_raw_unless_a_person_looks(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p.print_result(msgpack.packb(b"\0\xff"))
+    assert capfdbinary.readouterr().out == b"\0\xff"
+    monkeypatch.setattr(p, "on_terminal", lambda: True)
+    p.print_result(msgpack.packb(b"\0\xff"))
+    assert capfdbinary.readouterr().out == b'{"base64": "AP8="}\n'
+
+
+def test_a_result_that_is_no_value_is_shown_as_bytes() -> None:
+    assert p.shown(b"\xc1") == '{"base64": "wQ=="}'
