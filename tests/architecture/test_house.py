@@ -32,7 +32,8 @@ def texts() -> Iterator[Path]:
     yield from (p for p in ROOT.iterdir() if p.is_file() and p.suffix in TEXTS and p.name != ".git")
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and path.suffix in TEXTS and "__pycache__" not in path.parts:
+            made = "__pycache__" in path.parts or ".venvs" in path.parts
+            if path.is_file() and path.suffix in TEXTS and not made:
                 yield path
 
 

@@ -249,8 +249,8 @@ async def test_errors_of_any_length_are_kept_short(tmp_path) -> None:
 
 async def test_a_worker_that_hoards_and_never_ends_takes_no_more_than_it_offers(tmp_path) -> None:
     async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
-        honest = await fleet.worker("w-good-0002", capacity=4)
         bad = await fleet.member("worker", "w-bad-0001")
+        honest = await fleet.worker("w-good-0002", capacity=4)
         async with a_bad_worker(fleet, bad, capacity=2, limit=2) as peer:
             ids = await submit(remote, "echo", *range(100))
             await until(lambda: len(honest.puppet.begun) >= 98)

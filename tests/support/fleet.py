@@ -31,7 +31,10 @@ from taskmessenger.net import messages as m
 from taskmessenger.net.address import Address
 from taskmessenger.net.protocol import Wire
 from taskmessenger.net.security import identity as identities
+from taskmessenger.net.security.endpoints import TcpEndpoint
+from taskmessenger.net.security.enrol import create_invite
 from taskmessenger.net.security.identity import Identity
+from taskmessenger.net.security.invites import Invite, decode
 from taskmessenger.net.security.tls import client_context, wrap_client
 from taskmessenger.net.session import Session
 from taskmessenger.net.transport import Transport, transport_for
@@ -210,7 +213,10 @@ class Fleet:
         key = identities.new_key()
         authority, now = self.manager.authority, time()
         certificate = authority.issue(identities.make_csr(key), role, peer_id, now)
-        invite = await self.operator_invite(role)
+        _, invite = create_invite(
+            authority.key_hash, [TcpEndpoint(self.address.host, self.address.port)], role, 1, 900.0, now
+        )
+        await self.manager.store.add_invite(invite)
         row = PeerRow(
             peer_id, role, certificate.serial, invite.id, now, certificate.not_after
         )
@@ -228,13 +234,10 @@ class Fleet:
         identities.save(found, key)
         return found
 
-    async def operator_invite(self, role: str, uses: int = 1):
-        _, row = await self.manager.make_invite(m.MakeInvite(0, uses, 900.0, role))
-        return row
-
-    async def invite(self, role: str = "worker", uses: int = 1) -> str:
-        text, _ = await self.manager.make_invite(m.MakeInvite(0, uses, 900.0, role))
-        return text
+    async def invite(self, role: str = "worker", uses: int = 1, endpoints: Sequence[str] = ()) -> Invite:
+        """A real one."""
+        text, _ = await self.manager.make_invite(m.MakeInvite(0, uses, 900.0, role, list(endpoints)))
+        return decode(text, time())
 
     async def worker(
         self,
