@@ -140,12 +140,15 @@ def _drive(entry: Entry, python: Path | str, seconds: float, quick: bool) -> dic
     # A home of its own: no peer finds settings of this user, and none leaves anything behind.
     with tempfile.TemporaryDirectory(prefix="bp-", ignore_cleanup_errors=True) as home:
         log = Path(home) / "driver.log"
-        printed = _bounded(argv, _surroundings(python, Path(home)), log, seconds)
+        printed, status = _bounded(argv, _surroundings(python, Path(home)), log, seconds)
         with contextlib.suppress(ValueError):
             report: dict[str, Any] = json.loads(printed)
             return _complete(report, entry, quick)
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        return {"name": entry.name, "error": f"no report: {said[-1][:300] if said else 'nothing said'}"}
+        return {
+            "name": entry.name,
+            "error": f"no report, exit status {status}: {said[-1][:200] if said else 'nothing said'}",
+        }
 
 
 def _complete(report: dict[str, Any], entry: Entry, quick: bool) -> dict[str, Any]:
@@ -162,15 +165,15 @@ def _surroundings(python: Path, home: Path) -> dict[str, str]:
     return {
         "PATH": search,
         "HOME": str(home),
-        "TMPDIR": tempfile.gettempdir(),
+        "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
 
 
-def _bounded(argv: list[str], env: dict[str, str], log: Path, seconds: float) -> bytes:
-    """Standard output of a driver that is asked to stop, then killed, when it takes too long."""
+def _bounded(argv: list[str], env: dict[str, str], log: Path, seconds: float) -> tuple[bytes, int]:
+    """Standard output and exit status of a driver; one that takes too long is asked to stop, then killed."""
     with log.open("wb") as errors:
         driver = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env, cwd=log.parent
@@ -181,10 +184,10 @@ def _bounded(argv: list[str], env: dict[str, str], log: Path, seconds: float) ->
                 (OVERTIME_SECONDS, signal.SIGKILL),
             ):
                 try:
-                    return driver.communicate(timeout=patience)[0]
+                    return driver.communicate(timeout=patience)[0], driver.returncode
                 except subprocess.TimeoutExpired:
                     driver.send_signal(then)
-            return driver.communicate(timeout=OVERTIME_SECONDS)[0]
+            return driver.communicate(timeout=OVERTIME_SECONDS)[0], driver.returncode
         finally:
             if driver.poll() is None:
                 driver.terminate()

@@ -36,7 +36,8 @@ def machine() -> str:
     """One line on where this ran."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB, "
+        f"{platform.system()} {platform.release()}, "
         f"CPython {platform.python_version()}. Figures hold for this machine and this run only."
     )
 
@@ -114,7 +115,8 @@ def _warnings(reports: Sequence[Report], quick: bool) -> Iterator[str]:
     used = [run["others"] for report in reports for run in _runs(report)]
     if used and max(used) > DISTURBED_CORES:
         disturbed = sum(each > DISTURBED_CORES for each in used)
-        yield f"Not a quiet machine: in {disturbed} of {len(used)} runs others used more than {DISTURBED_CORES} cores."
+        runs = f"{disturbed} of {len(used)} runs"
+        yield f"Not a quiet machine: in {runs} others used more than {DISTURBED_CORES} cores."
     unconfined = [report["name"] for report in reports if report.get("network") == "not confined"]
     if unconfined:
         yield f"Network not confined to loopback (needs root or user namespaces): {', '.join(unconfined)}."
@@ -125,13 +127,13 @@ def _notes(report: Report) -> Iterator[str]:
     if report.get("error"):
         yield f"- {title}: not measured, or not all of it: {report['error']}"
     for name, measure in report.get("measures", {}).items():
-        what = (
-            "round trip" if name == "round_trip" else _heading((name, measure["asked"], measure["workers"]))
-        )
+        column = _heading((name, measure["asked"], measure["workers"])).removesuffix(", tasks/s")
+        shown = f"- {title}, {'round trip' if name == 'round_trip' else column}"
+        runs, planned = len(measure["runs"]), measure["runs_planned"]
         if measure["note"]:
-            yield f"- {title}, {what.removesuffix(', tasks/s')}: {measure['note']}"
-        if measure["runs"] and measure["runs_planned"] > len(measure["runs"]):
-            yield f"- {title}, {what.removesuffix(', tasks/s')}: {len(measure['runs'])} run(s) only, for lack of time"
+            yield f"{shown}: {measure['note']}"
+        if 0 < runs < planned:
+            yield f"{shown}: {runs} of {planned} runs, to stay within its time"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .commit import Commit, Recovered
+from .commit import Commit, OpenRow, Recovered
 
 
 class TaskStore(Protocol):
@@ -37,6 +37,10 @@ class TaskStore(Protocol):
 
     async def payloads(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The payloads of these tasks, of those that exist."""
+        ...
+
+    async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]:
+        """These tasks, of those that exist, with the state they are stored in."""
         ...
 
     async def prune(self, before: float, limit: int) -> int:

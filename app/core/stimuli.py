@@ -161,10 +161,12 @@ class Cancel:
 
 @dataclass(slots=True)
 class Retry:
-    """Ended tasks that a person wants tried again, as the store has them."""
+    """Ended tasks that a person wants tried again."""
 
-    rows: Sequence[OpenRow]
+    rows: Sequence[OpenRow] = ()
+    """As the store has them; whoever hosts the pool fills them in from `ids`, just before."""
     reply: int = 0
+    ids: Sequence[int] = ()
 
 
 @dataclass(slots=True)

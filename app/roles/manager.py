@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from time import time
 from typing import Final, Protocol
@@ -15,7 +16,6 @@ from msgspec.structs import replace
 
 from ..config.model import ManagerConfig
 from ..core import stimuli as s
-from ..core.commit import OpenRow
 from ..core.errors import NotFound, Overloaded, StoreFull, TaskMessengerError, TimedOut
 from ..core.pool import Pool
 from ..core.ports import TaskStore
@@ -52,8 +52,6 @@ class Store(TaskStore, TaskReader, Roster, Protocol):
     """All that a manager keeps on disk."""
 
     def low_space(self) -> bool: ...
-
-    async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]: ...
 
 
 class Manager:
@@ -203,12 +201,11 @@ class Manager:
     async def retry(self, ids: Sequence[int]) -> list[int]:
         """Tasks that failed for good get another life; answers with those that did."""
         self.accepting()
-        rows = await self.store.task_rows(ids)
-        known = {row[0] for row in rows}
+        known = {row[0] for row in await self.store.task_rows(ids)}
         for task_id in ids:
             if task_id not in known:
                 raise no_task(task_id)
-        return (await operate(self.writer, self.delivery, s.Retry(rows))).ids
+        return (await operate(self.writer, self.delivery, s.Retry(ids=ids))).ids
 
     # ---- duties -----------------------------------------------------------------------------------------
 
@@ -219,7 +216,8 @@ class Manager:
             forgotten = PRUNE_BATCH
             while forgotten == PRUNE_BATCH:
                 try:
-                    forgotten = await self.store.prune(time() - retention.days * DAY, PRUNE_BATCH)
+                    before = time() - retention.days * DAY
+                    forgotten = await self.writer.between(partial(self.store.prune, before, PRUNE_BATCH))
                 except (StoreFull, TimedOut) as error:
                     log.warning("old tasks cannot be forgotten now: %s", error)
                     break

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import time
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -20,7 +20,7 @@ from ..core.errors import StoreFull
 from ..core.journal import Journal
 from ..core.pool import Pool
 from ..core.ports import TaskStore
-from ..core.stimuli import Stimulus, Submit, Tick
+from ..core.stimuli import Retry, Stimulus, Submit, Tick
 from .inbox import Inbox
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ LOOK_SECONDS: Final = 1.0
 FULL_RETRY_SECONDS: Final = 1.0
 """How often a batch that found no space on the disk is tried again."""
 RATE_SECONDS: Final = 10.0
+_T = TypeVar("_T")
 
 
 class Writer:
@@ -53,6 +54,10 @@ class Writer:
         self._act = act
         self._clock, self._wall = clock, wall
         self._settled: deque[tuple[float, int]] = deque()
+        self._turn = anyio.Lock()
+        self._under_way = 0
+        """Decisions that are not stored yet: the one that waits, and the one on its way to the disk."""
+        self._stored = anyio.Event()
 
     def now(self) -> float:
         """The monotonic time that decides."""
@@ -82,15 +87,17 @@ class Writer:
         async with send:
             while True:
                 await inbox.wait(self._patience())
-                batch = inbox.take()
-                await self._find_keys(batch)
-                now = self._clock()
-                if not batch or now - looked >= LOOK_SECONDS or _is_due(pool, now):
-                    looked = now
-                    batch.append(Tick())
-                decision = pool.handle(batch, now, self._wall())
-                if decision.commit or decision.effects or decision.events:
-                    await send.send(decision)
+                async with self._turn:
+                    batch = inbox.take()
+                    await self._look_up(batch)
+                    now = self._clock()
+                    if not batch or now - looked >= LOOK_SECONDS or _is_due(pool, now):
+                        looked = now
+                        batch.append(Tick())
+                    decision = pool.handle(batch, now, self._wall())
+                    if decision.commit or decision.effects or decision.events:
+                        self._under_way += 1
+                        await send.send(decision)
 
     async def _release(self, receive: MemoryObjectReceiveStream[Decision]) -> None:
         """Store, then act: strictly in the order of the decisions."""
@@ -98,6 +105,10 @@ class Writer:
             async for decision in receive:
                 if decision.commit:
                     await self._commit(decision)
+                self._under_way -= 1
+                if not self._under_way:
+                    self._stored.set()
+                    self._stored = anyio.Event()
                 self.journal.extend(decision.events)
                 if decision.commit.settled:
                     self._settled.append((self._clock(), len(decision.commit.settled)))
@@ -119,12 +130,26 @@ class Writer:
                 self.degraded = ""
                 return
 
-    async def _find_keys(self, batch: list[Stimulus]) -> None:
-        """Idempotency keys of tasks that have ended are known to the store alone."""
+    async def between(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Await `call` when all decisions are stored: for what changes the store by another way."""
+        async with self._turn:
+            await self._all_stored()
+            return await call()
+
+    async def _all_stored(self) -> None:
+        while self._under_way:
+            await self._stored.wait()
+
+    async def _look_up(self, batch: list[Stimulus]) -> None:
+        """Tasks that have ended, and their idempotency keys, are known to the store alone."""
         for stimulus in batch:
             if isinstance(stimulus, Submit) and stimulus.keys is not None:
                 unknown = [key for key in stimulus.keys if key not in self.pool.keys]
+                await self._all_stored()
                 stimulus.known = await self._store.find_keys(unknown)
+            elif isinstance(stimulus, Retry):
+                await self._all_stored()
+                stimulus.rows = await self._store.task_rows(stimulus.ids)
 
     def _patience(self) -> float:
         deadline = self.pool.deadline()

@@ -14,6 +14,7 @@ from .backup import copy
 from .database import Health
 from .files import Ballast
 from .reader import ReaderLane
+from .segments import Segments
 from .writer import Settings, WriterLane
 
 T = TypeVar("T")
@@ -30,7 +31,8 @@ class Access:
         self._path = path
         self._vfs = settings.vfs
         self._health = Health(path)
-        self.writer = WriterLane(path, settings, ballast, self._health)
+        self.segments = Segments(path.with_name(f"{path.name}.values"))
+        self.writer = WriterLane(path, settings, ballast, self._health, self.segments)
         self.quick = self._reader("store-reader")
         self.browse = self._reader("store-browser")
         self._lanes: tuple[WriterLane | ReaderLane, ...] = ()
@@ -38,7 +40,7 @@ class Access:
         self._used = False
 
     def _reader(self, name: str) -> ReaderLane:
-        return ReaderLane(name, self._path, self._vfs, self._health)
+        return ReaderLane(name, self._path, self._vfs, self._health, self.segments)
 
     @property
     def is_open(self) -> bool:
@@ -115,7 +117,7 @@ class Access:
         lane.start()
         try:
             await lane.call(lane.open)
-            await lane.call(lambda: copy(lane.connection, target))
+            await lane.call(lambda: copy(lane.connection, self.segments, target))
         finally:
             await lane.call(lane.shut)
             await lane.stop()

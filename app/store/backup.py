@@ -1,4 +1,7 @@
-"""Makes a copy of a database that is in use: complete, consistent, readable by its owner only."""
+"""Makes a copy of a database that is in use: complete, consistent, readable by its owner only.
+
+It is one file: values that the database has in files of their own are in the rows of the copy.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ import apsw
 
 from ..core.errors import Conflict, StoreError, StoreFull
 from .files import PRIVATE_FILE
+from .large import fill_in
+from .segments import Segments
 
 _PAGES_A_STEP: Final = 1_024
 
 
-def copy(source: apsw.Connection, target: Path, *, replace: bool = False) -> None:
+def copy(source: apsw.Connection, segments: Segments, target: Path, *, replace: bool = False) -> None:
     """Write what `source` holds at this moment to the new file `target`; it appears when it is complete.
 
-    Must not be called inside a transaction of `source`. Writers go on; what they do meanwhile is left out.
+    Must not be called inside a transaction of `source`. Writers go on; what they do meanwhile is left out. No
+    file of a value that they forget is removed before the copy is done.
 
     Raises:
         Conflict: `target` exists and is not to be replaced.
@@ -33,7 +39,8 @@ def copy(source: apsw.Connection, target: Path, *, replace: bool = False) -> Non
     except OSError as error:
         raise StoreError(f"cannot write {partial}: {error.strerror}; choose another place") from error
     try:
-        _copy_pages(source, partial)
+        with segments.reading():
+            _copy_pages(source, segments, partial)
         _sync(partial)
         partial.replace(target)
         _sync(target.parent)
@@ -48,7 +55,7 @@ def copy(source: apsw.Connection, target: Path, *, replace: bool = False) -> Non
             leftover.unlink(missing_ok=True)
 
 
-def _copy_pages(source: apsw.Connection, partial: Path) -> None:
+def _copy_pages(source: apsw.Connection, segments: Segments, partial: Path) -> None:
     # Inside one read transaction the source does not change under the copy, so it never starts over.
     source.execute("BEGIN")
     try:
@@ -60,6 +67,10 @@ def _copy_pages(source: apsw.Connection, partial: Path) -> None:
                     steps.step(_PAGES_A_STEP)
             # One file is easier to carry: the copy is opened in WAL mode again by whoever restores it.
             destination.pragma("journal_mode", "delete")
+            # Nobody ever sees it unfinished, and it is synced as a whole.
+            destination.pragma("journal_mode", "off")
+            destination.pragma("synchronous", "off")
+            fill_in(destination, segments)
         finally:
             destination.close()
     finally:

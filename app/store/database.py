@@ -5,6 +5,7 @@ It knows no table; the schema is in `migrate`, the rows in `rows`.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ _DISK: Final = (
     apsw.InternalError,
 )
 """Errors after which nothing is certain. Others are about one statement: an odd request ends no manager."""
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def check_library(version: str | None = None) -> None:
@@ -116,14 +118,16 @@ def fetch(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -
     return connection.execute(sql, bindings).fetchall()
 
 
-def is_full(error: apsw.Error) -> bool:
+def is_full(error: apsw.Error | OSError) -> bool:
     """Whether the disk has no space. SQLite calls it an I/O error when the WAL's index cannot grow."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_SPACE
     extended = getattr(error, "extendedresult", 0)  # only errors that SQLite itself raised have it
     return isinstance(error, apsw.FullError) or extended == apsw.SQLITE_IOERR_SHMSIZE
 
 
-def as_store_error(error: apsw.Error, path: Path) -> StoreError:
-    """SQLite's `error` in words for an operator."""
+def as_store_error(error: apsw.Error | OSError, path: Path) -> StoreError:
+    """The `error` of SQLite, or of a file beside it, in words for an operator."""
     if is_full(error):
         return StoreFull(f"no space left for {path}: free some space; nothing was lost")
     if isinstance(error, apsw.BusyError | apsw.LockedError):
@@ -132,7 +136,7 @@ def as_store_error(error: apsw.Error, path: Path) -> StoreError:
         return StoreFailed(f"{path} is not a database: move it away, or restore a backup")
     if isinstance(error, apsw.CorruptError):
         return StoreFailed(f"{path} is damaged ({error}): stop the manager and restore a backup")
-    if isinstance(error, _DISK):
+    if isinstance(error, (*_DISK, OSError)):
         what = f"{type(error).__name__}: {error}"
         return StoreFailed(f"the disk failed under {path} ({what}): check it, then start the manager again")
     return StoreError(f"{path} refused a request, nothing of it was stored: {error}")
@@ -162,7 +166,7 @@ class Health:
         if self._failure is not None:
             raise StoreFailed(self._failure)
 
-    def diagnose(self, error: apsw.Error) -> StoreError:
+    def diagnose(self, error: apsw.Error | OSError) -> StoreError:
         """`error` to raise; after one that means a failed disk, `check` raises for ever."""
         told = as_store_error(error, self._path)
         if isinstance(told, StoreFailed) and self._failure is None:

@@ -17,6 +17,7 @@ import apsw
 from ..core.errors import StoreFailed, StoreTooNew
 from .backup import copy
 from .database import APPLICATION_ID
+from .segments import Segments
 
 _DIGITS: Final = 4
 
@@ -40,7 +41,9 @@ def migrations() -> tuple[Migration, ...]:
     return found
 
 
-def migrate(connection: apsw.Connection, path: Path, steps: Sequence[Migration]) -> Path | None:
+def migrate(
+    connection: apsw.Connection, path: Path, steps: Sequence[Migration], segments: Segments
+) -> Path | None:
     """Bring the database to the version of the last of `steps`; says where the copy of the old one is.
 
     Raises:
@@ -61,7 +64,7 @@ def migrate(connection: apsw.Connection, path: Path, steps: Sequence[Migration])
     saved = None
     if 0 < version < newest:
         saved = path.with_name(f"{path.name}.v{version}.backup")
-        copy(connection, saved, replace=True)
+        copy(connection, segments, saved, replace=True)
     for step in steps[version:]:
         _apply(connection, step)
     return saved

@@ -18,9 +18,12 @@ import apsw
 from ..core.errors import UsageError
 from ..core.lifecycle import TaskState
 from ..handle import AttemptInfo, Outcome, TaskDetail, TaskPage, TaskQuery, TaskRow
+from . import large
+from .bulk import numbers
 from .database import fetch
 from .error_blobs import decode_error, first_line, message_of
-from .rows import numbers
+from .large import Part
+from .segments import Segments
 
 MAX_ID: Final = 2**63 - 1
 MAX_PAGE: Final = 1_000
@@ -234,37 +237,71 @@ def _row(values: tuple[Any, ...]) -> TaskRow:
     return TaskRow(*(*values[:16], first_line(values[16])))
 
 
-def detail(connection: apsw.Connection, task_id: int, payload_limit: int) -> TaskDetail | None:
-    """All that is stored of one task."""
+def detail(
+    connection: apsw.Connection, task_id: int, payload_limit: int, segments: Segments
+) -> TaskDetail | None:
+    """All that is stored of one task.
+
+    Raises:
+        StoreError: its payload is damaged.
+    """
     if not possible([task_id]):
         return None
     found = connection.execute(_DETAIL, (_clamp(payload_limit), task_id)).fetchone()
     if found is None:
         return None
+    payload_size, result_size, payload = found[17:]
+    if payload_size is None:
+        place = large.places(connection, [task_id], Part.PAYLOAD).get(task_id)
+        payload_size = place.size if place is not None else 0
+        if payload_size <= payload_limit:
+            payload = large.read(task_id, Part.PAYLOAD, place, segments)
+    if result_size is None:
+        place = large.places(connection, [task_id], Part.RESULT).get(task_id)
+        result_size = place.size if place is not None else None
     attempts = fetch(connection, _ATTEMPTS, (task_id, MAX_ATTEMPTS))
     return TaskDetail(
         row=_row(found),
-        payload_size=found[17],
-        result_size=found[18],
-        payload=found[19],
+        payload_size=payload_size,
+        result_size=result_size,
+        payload=payload,
         error=decode_error(found[16]),
         attempts=tuple(AttemptInfo(*(*a[:5], decode_error(a[5]))) for a in reversed(attempts)),
     )
 
 
-def outcomes(connection: apsw.Connection, ids: Sequence[int]) -> list[Outcome]:
-    """Those of `ids` that have ended, in their order."""
+def outcomes(connection: apsw.Connection, ids: Sequence[int], segments: Segments) -> list[Outcome]:
+    """Those of `ids` that have ended, in their order.
+
+    Raises:
+        StoreError: a result is damaged.
+    """
     wanted = possible(ids)
     if not wanted:
         return []
     found = fetch(connection, _OUTCOMES, numbers(wanted))
-    return [Outcome(*(*row[:5], decode_error(row[5]), row[6])) for row in found]
+    places = large.places(connection, [row[0] for row in found if row[4] is None], Part.RESULT)
+    results = {
+        task_id: large.read(task_id, Part.RESULT, place, segments) for task_id, place in places.items()
+    }
+    return [Outcome(*(*row[:4], results.get(row[0], row[4]), decode_error(row[5]), row[6])) for row in found]
 
 
-def payloads(connection: apsw.Connection, ids: Sequence[int]) -> dict[int, bytes]:
-    """The payloads of those that exist."""
+def payloads(connection: apsw.Connection, ids: Sequence[int], segments: Segments) -> dict[int, bytes]:
+    """The payloads of those that exist.
+
+    Raises:
+        StoreError: one of them is damaged.
+    """
     wanted = possible(ids)
-    return dict(fetch(connection, _PAYLOADS, numbers(wanted))) if wanted else {}
+    if not wanted:
+        return {}
+    found = dict(fetch(connection, _PAYLOADS, numbers(wanted)))
+    elsewhere = [task_id for task_id, payload in found.items() if payload is None]
+    places = large.places(connection, elsewhere, Part.PAYLOAD)
+    for task_id in elsewhere:
+        found[task_id] = large.read(task_id, Part.PAYLOAD, places.get(task_id), segments)
+    return found
 
 
 def find_keys(connection: apsw.Connection, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:

@@ -13,6 +13,7 @@ from ..core.errors import TimedOut
 from . import query
 from .database import Health, as_store_error, connect_reader
 from .lane import Lane
+from .segments import Segments
 
 T = TypeVar("T")
 
@@ -25,10 +26,11 @@ _STEPS: Final = 100_000
 class ReaderLane(Lane):
     """Answers questions one after another, each from one snapshot of the database."""
 
-    def __init__(self, name: str, path: Path, vfs: str | None, health: Health) -> None:
+    def __init__(self, name: str, path: Path, vfs: str | None, health: Health, segments: Segments) -> None:
         super().__init__(name)
         self.vfs = vfs
         self._path = path
+        self._segments = segments
         self._health = health
         self._connection: apsw.Connection | None = None
         self._deadline = 0.0
@@ -65,15 +67,10 @@ class ReaderLane(Lane):
             TimedOut: it takes longer than READ_LIMIT_SECONDS. StoreFailed: the disk failed.
         """
         self._health.check()
-        connection = self.connection
         self._deadline = time.monotonic() + READ_LIMIT_SECONDS
         try:
-            connection.execute("BEGIN")
-            try:
-                return question(connection)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            with self._segments.reading():  # around the snapshot: what that refers to stays
+                return self._read(question)
         except apsw.InterruptError as error:
             raise TimedOut(
                 f"the search took longer than {READ_LIMIT_SECONDS:g} s: narrow it down by state, batch or id"
@@ -82,6 +79,15 @@ class ReaderLane(Lane):
             raise self._health.diagnose(error) from error
         finally:
             self._deadline = 0.0
+
+    def _read(self, question: Callable[[apsw.Connection], T]) -> T:
+        connection = self.connection
+        connection.execute("BEGIN")
+        try:
+            return question(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def _too_late(self) -> bool:
         return 0.0 < self._deadline < time.monotonic()

@@ -10,9 +10,9 @@ from typing import Final
 import apsw
 
 from ..core.commit import GrantRow, OpenRow, Recovered, unpack_leases
+from .bulk import numbers
 from .database import fetch
 from .query import possible
-from .rows import numbers
 
 INLINE_LIMIT: Final = 1_024
 """Bytes. Larger payloads are left on the disk until a worker gets them."""

@@ -1,49 +1,24 @@
 """Writes a `Commit` into the tables, with a handful of statements however many rows it has.
 
-Every statement that SQLite is asked to run gives up Python's interpreter lock and must win it back; beside a
-busy event loop that takes up to five milliseconds. So rows go in as one statement for hundreds of them, not
-as one statement each. Transactions belong to the caller.
+Transactions belong to the caller.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from itertools import chain
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
 from ..core.commit import Commit, ReopenedRow, SettledRow, SubmittedRow
 from ..core.errors import StoreError
 from ..core.lifecycle import TaskState
+from . import large
+from .bulk import Bulk, numbers
+from .segments import Segments
 
-_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 512)
-"""Rows that one statement takes. Few, so that all stay prepared; apsw keeps none above 16 KiB of SQL."""
-
-
-class Bulk:
-    """`head (VALUES rows) tail` for any number of rows: padded with empty ones that `tail` leaves out."""
-
-    def __init__(self, head: str, columns: int, tail: str) -> None:
-        row = f"({','.join('?' * columns)})"
-        self._sql = [f"{head} (VALUES {','.join([row] * size)}) {tail}" for size in _SIZES]
-        self._empty = (None,) * columns
-
-    def run(self, connection: apsw.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Write them; says how many rows of the table were."""
-        written = 0
-        for start in range(0, len(rows), _SIZES[-1]):
-            part = rows[start : start + _SIZES[-1]]
-            place = bisect_left(_SIZES, len(part))
-            padding = self._empty * (_SIZES[place] - len(part))
-            connection.execute(self._sql[place], (*chain.from_iterable(part), *padding))
-            written += connection.changes()
-        return written
-
-
+_PAYLOAD: Final = large.Split(large.Part.PAYLOAD, column=12, key=0)
+_RESULT: Final = large.Split(large.Part.RESULT, column=6, key=8)
 _SUBMIT: Final = Bulk(
     "INSERT INTO task (id, kind, priority, max_attempts, timeout, batch, key, digest, first_state,"
     " submitted_at, due_at, target, payload) SELECT * FROM",
@@ -96,13 +71,8 @@ ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 _NO_TASK: Final = "DELETE FROM task WHERE id IN (SELECT value FROM carray(?))"
 
 
-def numbers(values: Iterable[int]) -> tuple[apsw.CArrayBinding]:
-    """Binds `values`, at least one, to one `carray(?)`."""
-    return (apsw.carray(array("q", values)),)
-
-
-def write(connection: apsw.Connection, batch: Commit) -> None:
-    """All of `batch`.
+def write(connection: apsw.Connection, batch: Commit, segments: Segments) -> None:
+    """All of `batch`; its large values are placed in `segments`, for the caller to flush.
 
     Reopened rows come before settled ones: a task may go back to its queue and be cancelled in one batch,
     but one that ended in a batch cannot be retried before that batch is stored.
@@ -112,11 +82,11 @@ def write(connection: apsw.Connection, batch: Commit) -> None:
         apsw.Error: the database refused.
     """
     if batch.submitted:
-        _submit(connection, batch.submitted)
+        _submit(connection, batch.submitted, segments)
     if batch.reopened:
-        _reopen(connection, batch.reopened)
+        _reopen(connection, batch.reopened, segments)
     if batch.settled:
-        _settle(connection, batch.settled)
+        _settle(connection, batch.settled, segments)
     if batch.attempts:
         _ATTEMPT.run(connection, batch.attempts)
     if batch.granted:
@@ -127,19 +97,23 @@ def write(connection: apsw.Connection, batch: Commit) -> None:
         _set(connection, batch.settings)
 
 
-def _submit(connection: apsw.Connection, rows: list[SubmittedRow]) -> None:
+def _submit(connection: apsw.Connection, given: list[SubmittedRow], segments: Segments) -> None:
+    rows, places = _PAYLOAD.apart(given, segments)
     _SUBMIT.run(connection, rows)
     connection.execute(_OPEN, numbers(map(itemgetter(0), rows)))
     _must_be(connection.changes(), len(rows), "submitted")
+    large.add(connection, places)
 
 
-def _settle(connection: apsw.Connection, rows: list[SettledRow]) -> None:
+def _settle(connection: apsw.Connection, given: list[SettledRow], segments: Segments) -> None:
+    rows, places = _RESULT.apart(given, segments)
     _END.run(connection, rows)
     connection.execute(_NOT_OPEN, numbers(map(itemgetter(8), rows)))
     _must_be(connection.changes(), len(rows), "settled")
+    large.add(connection, places)
 
 
-def _reopen(connection: apsw.Connection, rows: list[ReopenedRow]) -> None:
+def _reopen(connection: apsw.Connection, rows: list[ReopenedRow], segments: Segments) -> None:
     ids = numbers(map(itemgetter(5), rows))
     ended = [task_id for (task_id,) in connection.execute(_ENDED_OF, ids)]
     if ended:
@@ -147,6 +121,7 @@ def _reopen(connection: apsw.Connection, rows: list[ReopenedRow]) -> None:
         for state in (TaskState.FAILED, TaskState.TIMED_OUT):
             connection.execute(_REMEMBER, (state.word, *numbers(ended), state.value))
         connection.execute(_NOT_ENDED, numbers(ended))
+        segments.drop(large.drop(connection, ended, large.Part.RESULT))
     _must_be(_REOPEN.run(connection, rows), len(rows), "reopened")
 
 
@@ -167,11 +142,12 @@ def _must_be(found: int, wanted: int, what: str) -> None:
         )
 
 
-def forget(connection: apsw.Connection, before: float, limit: int) -> int:
+def forget(connection: apsw.Connection, before: float, limit: int, segments: Segments) -> int:
     """Remove up to `limit` tasks that ended before `before`, with all that belongs to them."""
     old = [task_id for (task_id,) in connection.execute(_OLD, (before, limit))]
     if old:
         connection.execute(_HIGHEST, (max(old),))
         connection.execute(_NOT_ENDED, numbers(old))
+        segments.drop(large.drop(connection, old, *large.Part))
         connection.execute(_NO_TASK, numbers(old))
     return len(old)

@@ -1,4 +1,4 @@
-"""The tasks, invites and peers of one manager in one SQLite file.
+"""The tasks, invites and peers of one manager in one SQLite file, and their large values in files beside it.
 
 It says which call goes to which thread; what they do there is in `rows`, `recover`, `query` and `roster`.
 Nothing here decides anything about tasks.
@@ -93,7 +93,7 @@ class SqliteStore(SqliteRoster):
 
     async def payloads(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The payloads of these tasks, of those that exist."""
-        return await self._access.ask(self._access.quick, queries.payloads, ids)
+        return await self._access.ask(self._access.quick, queries.payloads, ids, self._access.segments)
 
     async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]:
         """These tasks as they are stored, open or ended, by id, without large payloads."""
@@ -104,7 +104,7 @@ class SqliteStore(SqliteRoster):
         forgotten = 0
         while forgotten < limit:
             chunk = min(PRUNE_CHUNK, limit - forgotten)
-            found = await self._access.change(rows.forget, before, chunk)
+            found = await self._access.change(rows.forget, before, chunk, self._access.segments)
             forgotten += found
             if found < chunk:
                 break
@@ -122,11 +122,12 @@ class SqliteStore(SqliteRoster):
 
     async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
         """One task, or None; its payload only up to `payload_limit` bytes."""
-        return await self._access.ask(self._access.quick, queries.detail, task_id, payload_limit)
+        access = self._access
+        return await access.ask(access.quick, queries.detail, task_id, payload_limit, access.segments)
 
     async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
         """Of these tasks, those that have ended, with results."""
-        return await self._access.ask(self._access.quick, queries.outcomes, ids)
+        return await self._access.ask(self._access.quick, queries.outcomes, ids, self._access.segments)
 
     async def totals(self) -> dict[int, int]:
         """How many tasks are kept, by stored state; counted from the rows, which takes time."""

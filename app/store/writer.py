@@ -19,9 +19,11 @@ from ..core.errors import StoreFailed, StoreFull
 from .database import Health, as_store_error, check_library, connect_writer
 from .files import Ballast, LockFile, make_private
 from .lane import Lane, Ticket
+from .large import used
 from .migrate import Migration, migrate
 from .recover import recover
 from .rows import write
+from .segments import Segments
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,15 @@ class Settings:
 class WriterLane(Lane):
     """A lane that writes commits, several in one transaction when several wait."""
 
-    def __init__(self, path: Path, settings: Settings, ballast: Ballast, health: Health) -> None:
+    def __init__(
+        self, path: Path, settings: Settings, ballast: Ballast, health: Health, segments: Segments
+    ) -> None:
         super().__init__("store-writer")
         self._path = path
         self._settings = settings
         self._ballast = ballast
         self._health = health
+        self._segments = segments
         self._lock = LockFile(path.with_name(f"{path.name}.lock"))
         self._connection: apsw.Connection | None = None
         self._wal_pages = 0
@@ -110,7 +115,7 @@ class WriterLane(Lane):
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
-            if isinstance(error, apsw.Error):
+            if isinstance(error, apsw.Error | OSError):
                 raise as_store_error(error, self._path) from error
             raise
 
@@ -123,9 +128,10 @@ class WriterLane(Lane):
             if found != "ok":
                 what = " ".join(str(found).split())
                 raise StoreFailed(f"{self._path} is damaged ({what}): restore a backup")
-        saved = migrate(connection, self._path, settings.steps)
+        saved = migrate(connection, self._path, settings.steps, self._segments)
         if saved is not None:
             log.warning("the database has a new schema; a copy of the old one is %s", saved)
+        self._segments.open(used(connection))
         return recover(connection)
 
     def shut(self) -> None:
@@ -138,6 +144,7 @@ class WriterLane(Lane):
             except apsw.Error as error:
                 clean = False
                 log.warning("closing %s: %s", self._path, error)
+        self._segments.close()
         self._lock.release(clean=clean)
 
     def read(self, question: Callable[[apsw.Connection], T]) -> T:
@@ -177,16 +184,18 @@ class WriterLane(Lane):
         try:
             connection.execute("BEGIN IMMEDIATE")
             value = work(connection)
+            self._segments.flush()
             self._commits += 1
             if self._settings.before_commit is not None:
                 self._settings.before_commit(self._commits)
             connection.execute("COMMIT")
         except BaseException as error:
-            told = self._health.diagnose(error) if isinstance(error, apsw.Error) else None
+            told = self._health.diagnose(error) if isinstance(error, apsw.Error | OSError) else None
             self._roll_back(connection)
             if told is None:
                 raise
             raise told from error
+        self._segments.keep()
         if self._settings.after_commit is not None:
             self._settings.after_commit(self._commits)
         return value
@@ -197,6 +206,8 @@ class WriterLane(Lane):
                 connection.execute("ROLLBACK")
         except apsw.Error as error:
             self._health.diagnose(error)
+        if not self._health.failed:  # otherwise it may be durable all the same: the next start finds out
+            self._segments.undo()
 
     def _serve(self, ticket: Ticket[Any]) -> None:
         group, other = self._group(ticket)
@@ -206,6 +217,7 @@ class WriterLane(Lane):
         if other is not None:
             self._run(other)
             self._deliver([other])
+        self._segments.sweep()
         if self._wal_pages >= self._wal_limit():
             self._checkpoint()
 
@@ -223,7 +235,7 @@ class WriterLane(Lane):
 
         def write_all(connection: apsw.Connection) -> None:
             for ticket in group:
-                write(connection, ticket.work)
+                write(connection, ticket.work, self._segments)
 
         if len(group) > 1:
             # The border of the thread: whatever it was, it comes again for the one whose fault it is.
@@ -236,7 +248,9 @@ class WriterLane(Lane):
             self._run(ticket)
 
     def _write_one(self, batch: Commit) -> None:
-        self.transaction(lambda connection: write(connection, batch), outcomes=not batch.submitted)
+        self.transaction(
+            lambda connection: write(connection, batch, self._segments), outcomes=not batch.submitted
+        )
 
     def _count_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._wal_pages = pages

@@ -211,7 +211,7 @@ class Bench:
 
     @contextlib.contextmanager
     def _fleet(self, workers: int, folder: Path) -> Iterator[Fleet]:
-        own = folder / f"workers-{workers}"
+        own = folder / str(workers)
         own.mkdir(mode=0o700)
         with contextlib.suppress(_TooSlow), self.peer.fleet(workers, own) as fleet:
             yield fleet

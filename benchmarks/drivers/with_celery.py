@@ -104,7 +104,7 @@ def peer(variant: str) -> measure.Peer:
         durability="queue and results in Redis' append-only file, fsync every second; a task that a worker "
         "has taken is lost with it",
         batching=BATCHING[variant],
-        transport="TCP to Redis, open to anyone",
+        transport="TCP to Redis, no authentication",
         result="values",
         fleet=fleet,
         round_trips=variant == "group",

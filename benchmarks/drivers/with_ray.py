@@ -58,7 +58,7 @@ def peer() -> measure.Peer:
         versions={"ray": version("ray")},
         durability="none: the queue is in the client's memory",
         batching="one call a task, sent to the workers without the server on the way",
-        transport="gRPC over TCP, and shared memory; open to anyone",
+        transport="gRPC over TCP, and shared memory; no authentication",
         result="values",
         fleet=fleet,
     )

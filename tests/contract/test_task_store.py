@@ -11,6 +11,7 @@ from taskmessenger.core.commit import Commit
 from taskmessenger.core.errors import StoreError
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import ErrorInfo, TaskQuery, TaskRow
+from taskmessenger.store.large import LARGE, MUCH
 from taskmessenger.store.memory import MemoryStore
 from taskmessenger.store.recover import INLINE_LIMIT
 from taskmessenger.store.sqlite import SqliteStore
@@ -243,6 +244,40 @@ async def test_payloads_of_a_megabyte_and_of_nothing_come_back(store: Store) -> 
     await store.commit(Commit(submitted=[submitted(1, payload=large), submitted(2, payload=b"")]))
     assert await store.payloads([1, 2]) == {1: large, 2: b""}
     assert await store.payloads([]) == {}
+
+
+SIZES = [0, 1, LARGE, LARGE + 1, MUCH - 1, MUCH, MUCH + 1]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "alone"])
+async def test_values_of_every_size_come_back_until_they_are_forgotten(
+    store: Store, restart: Restart, together: bool
+) -> None:
+    values = {number: bytes([number]) * size for number, size in enumerate(SIZES, 1)}
+    rows = [submitted(number, payload=value) for number, value in values.items()]
+    ends = [settled(number, result=value) for number, value in values.items()]
+    for batch in (
+        [Commit(submitted=rows), Commit(settled=ends)]
+        if together
+        else [Commit(submitted=[row], settled=[end]) for row, end in zip(rows, ends, strict=True)]
+    ):
+        await store.commit(batch)
+    after = await restart(store)
+    await after.open()
+    assert await after.payloads([*values, 99]) == values
+    assert {outcome.id: outcome.result for outcome in await after.outcomes([*values])} == values
+    for number, value in values.items():
+        for limit, shown in ((len(value), value), (len(value) - 1, None)):
+            detail = await after.detail(number, limit)
+            assert detail is not None
+            assert (detail.payload_size, detail.result_size) == (len(value), len(value))
+            assert detail.payload == shown
+    await after.commit(Commit(reopened=[reopened(number) for number in values]))
+    assert await after.outcomes([*values]) == []
+    await after.commit(settle(*values, result=b"r" * (MUCH + 1)))
+    assert await after.payloads([*values]) == values
+    assert await after.prune(T0 * 2, 100) == len(values)
+    assert await after.payloads([*values]) == {}
 
 
 async def test_numbers_that_no_task_can_have_are_simply_unknown(store: Store) -> None:

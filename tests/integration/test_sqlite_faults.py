@@ -68,7 +68,7 @@ async def test_of_commits_that_wait_together_only_the_one_too_large_is_refused(t
     store = a_store(tmp_path)
     await store.open()
     await limit_pages(store, 10)
-    answers = await _at_once(store, [submit(1), submit(2, payload=bytes(1 << 20)), submit(3)])
+    answers = await _at_once(store, [submit(1), submit(2, payload=bytes(100_000)), submit(3)])
     assert [type(answer) for answer in answers] == [type(None), StoreFull, type(None)]
     assert [row.id for row in (await store.page(TaskQuery())).rows] == [3, 1]
     await store.close()
@@ -272,8 +272,9 @@ async def test_after_an_io_error_nothing_is_acknowledged_any_more(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("payload", [b"p" * 3_000, b"p" * 200_000], ids=["in its row", "in a file"])
 async def test_an_io_error_of_any_call_loses_nothing_that_was_acknowledged(
-    tmp_path: Path, disk: _Disk
+    tmp_path: Path, disk: _Disk, payload: bytes
 ) -> None:
     for stop_at in range(1, 200):
         folder = tmp_path / str(stop_at)
@@ -285,7 +286,7 @@ async def test_an_io_error_of_any_call_loses_nothing_that_was_acknowledged(
         told: list[int] = []
         try:
             for number in range(1, 6):
-                row = submitted(number, payload=b"p" * 3000)
+                row = submitted(number, payload=payload)
                 await store.commit(Commit(submitted=[row], settled=[settled(number)]))
                 told.append(number)
         except StoreFailed:
@@ -297,6 +298,7 @@ async def test_an_io_error_of_any_call_loses_nothing_that_was_acknowledged(
         found = [outcome.id for outcome in await after.outcomes(range(1, 10))]
         assert found[: len(told)] == told
         assert len(found) <= len(told) + 1
+        assert await after.payloads(found) == dict.fromkeys(found, payload)
         await after.close()
         if len(told) == 5:
             return

@@ -15,7 +15,7 @@ CREATE TABLE task (
     submitted_at REAL    NOT NULL,
     due_at       REAL,
     target       TEXT,
-    payload      BLOB    NOT NULL
+    payload      BLOB
 ) STRICT;
 
 CREATE UNIQUE INDEX task_key ON task (key) WHERE key IS NOT NULL;
@@ -42,6 +42,17 @@ CREATE TABLE ended (
     result      BLOB,
     error       BLOB
 ) STRICT;
+
+-- Payloads (part 0) and results (part 1) that are kept in files of their own; in their rows they are NULL.
+CREATE TABLE large (
+    task    INTEGER NOT NULL REFERENCES task (id),
+    part    INTEGER NOT NULL CHECK (part IN (0, 1)),
+    segment INTEGER NOT NULL,
+    start   INTEGER NOT NULL,
+    size    INTEGER NOT NULL,
+    crc     INTEGER NOT NULL,
+    PRIMARY KEY (task, part)
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX ended_badly ON ended (state) WHERE state <> 4;
 CREATE INDEX ended_when ON ended (finished_at);
