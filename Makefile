@@ -24,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: ## Make .venv, or bring it up to date with pyproject.toml
@@ -45,6 +45,11 @@ simulate: venv ## Whole fleets under faults in virtual time: make simulate SEEDS
 .PHONY: bench
 bench: venv ## Measure throughput, latency, memory and idle load
 	$(BIN)/taskmessenger bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: venv ## Do the same work on Dask, Ray, Celery, HyperQueue and ours; one table
+	@mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/run.py --json benchmarks/results/peers.json --out benchmarks/results/peers.md $(ARGS)
 
 .PHONY: check
 check: static ## Check format, style, types and layers, and run the fast tests
@@ -69,4 +74,4 @@ clean: ## Remove what was built or cached
 
 .PHONY: distclean
 distclean: clean ## Remove .venv too
-	rm -rf .venv
+	rm -rf .venv benchmarks/.venvs benchmarks/results

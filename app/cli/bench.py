@@ -35,6 +35,7 @@ GOALS: Final = {
     "manager_ready_s": "<= 1",
     "first_result_s": "",
     "version_ms": "<= 150",
+    "many_sessions_tasks_per_s": ">= 80 % of 2 workers",
     "empty_submit_p99_ms": "",
     "deep_submit_p99_ms": "<= 3x empty",
     "empty_lease_p99_ms": "",
@@ -53,6 +54,7 @@ class Plan:
     workers: int
     quick: bool
     deep: int
+    sessions: int
 
 
 @click.command()
@@ -65,8 +67,10 @@ class Plan:
 @click.option("--quick", is_flag=True, help="Fewer and shorter measures, for a first impression.")
 @click.option("--deep", type=click.IntRange(0, 10_000_000), default=0, metavar="N",
               help="Also measure with N queued tasks.")  # fmt: skip
+@click.option("--sessions", type=click.IntRange(0, 2_000), default=0, metavar="N",
+              help="Also measure with N worker sessions.")  # fmt: skip
 @as_json
-def bench(*, tasks: int, workers: int, transport: str, quick: bool, deep: int, as_json: bool) -> None:
+def bench(*, transport: str, as_json: bool, tasks: int, quick: bool, **given: int) -> None:
     """Measure throughput, latency, memory and idle load on this machine.
 
     Manager and workers are processes of their own, connected by TLS on loopback; every submission and outcome
@@ -82,9 +86,7 @@ def bench(*, tasks: int, workers: int, transport: str, quick: bool, deep: int, a
 
     if transport not in TRANSPORTS:
         raise UsageError(f"transport {transport} cannot be measured here")
-    plan = Plan(
-        tasks=min(tasks, 5_000) if quick else tasks, many=100_000, workers=workers, quick=quick, deep=deep
-    )
+    plan = Plan(tasks=min(tasks, 5_000) if quick else tasks, many=100_000, quick=quick, **given)
     figures = run(_measure, plan)
     machine = {
         "version": __version__,
@@ -111,9 +113,11 @@ async def _measure(plan: Plan) -> dict[str, Any]:
         figures |= await _in_fleet(
             f"throughput, {workers} workers", partial(_rates, plan=plan, workers=workers)
         )
-    figures |= await _in_fleet("queue and idle", lambda f: _quiet(f, plan))
+    figures |= await _in_fleet("queue and idle", partial(_quiet, plan=plan))
+    if plan.sessions:
+        figures |= await _in_fleet("many sessions", partial(_many, plan=plan))
     if plan.deep:
-        figures |= await _in_fleet("deep queue", lambda f: measures.deep_queue(f, plan.deep))
+        figures |= await _in_fleet("deep queue", partial(measures.deep_queue, tasks=plan.deep))
     return figures
 
 
@@ -130,6 +134,12 @@ async def _rates(fleet: Any, plan: Plan, workers: int) -> dict[str, float]:
             found |= await measures.round_trip(remote, results, 200 if plan.quick else 1_000)
             found["large_echo_mb_per_s"] = await measures.large(remote, results, 64 if plan.quick else 400)
     return found
+
+
+async def _many(fleet: Any, plan: Plan) -> dict[str, float]:
+    from . import bench_measures as measures
+
+    return {"many_sessions_tasks_per_s": await measures.many_sessions(fleet, plan.sessions, plan.tasks)}
 
 
 async def _quiet(fleet: Any, plan: Plan) -> dict[str, float]:

@@ -10,8 +10,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import anyio
@@ -195,13 +195,41 @@ async def first_result(fleet: Fleet) -> dict[str, float]:
     return {"manager_ready_s": ready, "first_result_s": time.perf_counter() - start}
 
 
+async def many_sessions(fleet: Fleet, sessions: int, tasks: int) -> float:
+    """Trivial tasks per second when so many worker sessions share them."""
+    await fleet.start_manager()
+    async with attach(dialler(fleet.paths)) as remote:
+        made = await remote.make_invite(sessions, 600.0)
+        with _swarm(made.text, sessions):
+            with anyio.fail_after(MEASURE_SECONDS):
+                while (await remote.status()).workers < sessions:
+                    await anyio.sleep(0.1)
+            results = Results()
+            remote.on_outcomes = results.take
+            return await trivial(remote, results, tasks)
+
+
+@contextmanager
+def _swarm(invite: str, sessions: int) -> Iterator[None]:
+    """A process with so many sessions, for as long as the block lasts."""
+    words = [sys.executable, "-m", "taskmessenger.cli.bench_swarm", str(sessions)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        try:
+            assert child.stdin is not None
+            child.stdin.write(invite.encode() + b"\n")
+            child.stdin.flush()
+            yield
+        finally:
+            child.kill()
+
+
 async def deep_queue(fleet: Fleet, tasks: int) -> dict[str, float]:
     """A million queued tasks: what a submit and a lease cost then, and how long a restart takes.
 
     Submit and lease latency are the round trips of single tasks of high priority, which overtake the queue.
     """
     figures: dict[str, float] = {}
-    async with with_pause(fleet) as (remote, results):
+    async with _one_worker(fleet) as (remote, results):
         figures["empty_submit_p99_ms"], figures["empty_lease_p99_ms"] = await _urgent(remote, results, 300)
         await remote.command("pause", scope="kind:" + BENCH_KIND)
         await _queue(remote, tasks)
@@ -215,7 +243,7 @@ async def deep_queue(fleet: Fleet, tasks: int) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def with_pause(one: Fleet) -> AsyncIterator[tuple[Remote, Results]]:
+async def _one_worker(one: Fleet) -> AsyncIterator[tuple[Remote, Results]]:
     """A fleet of one worker."""
     async with fleet(one, 1) as pair:
         yield pair

@@ -36,6 +36,7 @@ from .spool import Spool
 log = logging.getLogger(__name__)
 
 STEWARD_SECONDS: Final = 1.0
+"""Between two looks at the worker's own state, at most."""
 FENCE_SHARE: Final = 0.8
 """Part of a lease after which a worker that is cut off stops using it."""
 ACK_SECONDS: Final = 5.0
@@ -203,6 +204,7 @@ class Worker:
         except Exception:  # the border of a session: a bug must not take down what runs, nor the results kept
             log.exception("serving %s failed", printable(welcome.manager))
         finally:
+            self._last_known = (session.wire.acknowledged, welcome.lease_ttl)
             self.outbox.send = None
             self.connected = None
             await session.aclose()
@@ -275,9 +277,10 @@ class Worker:
             self._offer()
 
     async def _steward(self) -> None:
-        """Once a second: load, limits, leases that went stale, and whether we are cut off."""
+        """Now and then: load, limits, leases that went stale, and whether we are cut off."""
         while True:
-            await anyio.sleep(STEWARD_SECONDS)
+            ttl = self._last_known[1] if self._last_known is not None else STEWARD_SECONDS
+            await anyio.sleep(min(STEWARD_SECONDS, ttl * (1 - FENCE_SHARE) / 2))
             self._offer(force=self.slots.release_stale())
             connected = self.connected
             if connected is not None:

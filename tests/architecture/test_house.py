@@ -19,7 +19,7 @@ FOREIGN = re.compile(
         [
             r"(?<![\w.])/(?:root|work)" + r"/\w",
             r"\bissues?" + r" #?\d",
-            r"\b(?:architecture|reliability|ux|seed-systems)" + r"\.md\b",
+            r"\b(?:architecture|ux|seed-systems)" + r"\.md\b",
             r"\b(?:clau" + r"de|anthro" + r"pic|chat" + r"gpt|copi" + r"lot|code" + r"x)\b",
         ]
     ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults import crash
+from tests.faults import crash, crowds, disk, load, pauses
 from tests.support.chaos import Run
 
 SEED = 20_261
@@ -38,4 +38,23 @@ FAULTS = [
     Fault("F5", "the process of a task is killed", crash.killed_tasks, {"kills": 10}, {"kills": 1_000}),
     Fault("F6", "poisonous tasks among good ones", crash.poison,
           {"each": 2, "good": 500}, {"each": 20, "good": 10_000}),
+    Fault("F7", "the manager's disk fills up with results, and later has space again", disk.full_disk,
+          {"disk_mib": 64, "free_mib": 16, "full_s": 5}, {"disk_mib": 256, "free_mib": 64, "full_s": 60}),
+    Fault("F11", "a second manager is started on one database", disk.second_manager, {"times": 2}, {"times": 20}),
+    Fault("F25", "a whole fleet comes back to a manager that was killed", crowds.reconnect_storm,
+          {"sessions": 300}, {"sessions": 1_000}),
+    Fault("F27", "strangers never finish their handshake; an honest worker joins meanwhile", crowds.slow_strangers,
+          {"sockets": 300, "joins": 2}, {"sockets": 900, "joins": 20}),
+    Fault("F40", "the manager's wall clock jumps by hours and days", pauses.jumping_wall,
+          {"jumps": 8, "seeds": 20}, {"jumps": 200, "seeds": 2_000}),
+    Fault("F41", "manager and worker are stopped for less and for more than a lease", pauses.stopped, {}, {}),
+    Fault("F42", "the manager does nothing for a while (SIGSTOP stands in for a blocked event loop)",
+          pauses.blocked_manager, {"seconds": 5}, {"seconds": 5}),
+    Fault("F43", "every worker is told to leave under load", pauses.drained,
+          {"workers": 10, "tasks": 1_000}, {"workers": 40, "tasks": 10_000}),
+    Fault("F46", "tasks are handed in faster than the fleet can work", load.overload,
+          {"seconds": 8, "max_pending": 2_000}, {"seconds": 600, "max_pending": 100_000}),
+    Fault("F48", "all tasks fail at once, again and again", load.retry_storm, {"tasks": 2_000}, {"tasks": 50_000}),
+    Fault("F49", "everything is cancelled while it waits and runs", load.cancel_storm,
+          {"tasks": 20_000}, {"tasks": 100_000}),
 ]  # fmt: skip

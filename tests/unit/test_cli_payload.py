@@ -34,11 +34,11 @@ def test_not_a_number_can_be_sent() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{"a":\n 1,}', "line 2, column 4"),
+        ('{"a":\n 1,}', "line 2, column"),
         ("", "Expecting value at line 1, column 1"),
         (str(2**64), "an int of 65 bits"),
         ("9" * 5000, "thousands of digits"),
-        ("[" * 5000, "nested too deeply"),
+        ("[" * 200_000, "nested too deeply"),
         ("[" * 65 + "]" * 65, "nested deeper than 64"),
         ('"\\ud800"', "not valid Unicode"),
     ],
@@ -93,7 +93,7 @@ def test_each_line_is_a_value_and_empty_lines_are_none(tmp_path: Path) -> None:
         (b'1\n\n{"a"\n', r"line 3 of \S+ is not valid JSON: .* at column 5; nothing was submitted"),
         (b"\xff\n", "line 1 of .* is not valid JSON"),
         (b"1\n" + str(2**70).encode(), "line 2 of .* an int of 71 bits"),
-        (b"[" * 5000, "line 1 of .* nested too deeply"),
+        (b"[" * 200_000, "line 1 of .* nested too deeply"),
     ],
 )
 def test_a_line_that_is_wrong_is_named_and_nothing_is_sent(tmp_path: Path, data: bytes, why: str) -> None:

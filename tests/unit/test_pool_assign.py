@@ -35,16 +35,24 @@ def test_a_worker_gets_no_more_than_it_has_credit_for() -> None:
 
 def test_free_slots_of_everybody_come_before_prefetch_of_anybody() -> None:
     fleet = Fleet()
-    fleet.worker("w1", capacity=1, limit=10)
-    fleet.worker("w2", capacity=3, limit=10)
+    fleet.worker("w1", capacity=1, limit=9)
+    fleet.worker("w2", capacity=3, limit=9)
     assert {name: len(ids) for name, ids in leases_in(fleet.submitting(4)).items()} == {"w1": 1, "w2": 3}
 
 
 def test_prefetch_is_shared_evenly() -> None:
     fleet = Fleet()
     for name in ("w1", "w2", "w3"):
-        fleet.worker(name, capacity=1, limit=100)
-    assert [len(ids) for ids in leases_in(fleet.submitting(30)).values()] == [10, 10, 10]
+        fleet.worker(name, capacity=12, limit=100)
+    assert [len(ids) for ids in leases_in(fleet.submitting(90)).values()] == [30, 30, 30]
+
+
+def test_short_tasks_are_dealt_in_portions_that_are_worth_a_message() -> None:
+    fleet = Fleet()
+    for number in range(50):
+        fleet.worker(f"w{number}", capacity=4, limit=1_028)
+    assert sorted(len(ids) for ids in leases_in(fleet.submitting(600)).values()) == [88, 256, 256]
+    assert sorted(len(ids) for ids in leases_in(fleet.submitting(1)).values()) == [1]
 
 
 def test_tasks_that_nobody_can_run_do_not_make_the_shares_of_the_others_uneven() -> None:

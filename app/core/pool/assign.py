@@ -20,6 +20,12 @@ STARVED_SHARE: Final = 8
 """While something has waited longer than the pool's aging time, it gets one lease of this many."""
 
 
+SHORT: Final = 8
+"""A worker that prefetches more than so many times its slots runs short tasks."""
+GRAIN_SHARE: Final = 4
+"""It gets at least one part in so many of its prefetch at a time."""
+
+
 def assign(pool: Pool, now: float) -> None:
     """Lease queued tasks to workers with credit: free slots of everybody first, prefetch after that."""
     paused = pool.paused
@@ -45,6 +51,16 @@ def assign(pool: Pool, now: float) -> None:
     for key, lane in lanes.items():
         if lane.size <= 0:
             del pool.lanes[key]
+
+
+def _grain(worker: Worker) -> int:
+    """How many tasks are worth a message to this worker.
+
+    One that asks for many times its slots runs tasks that are over before a message has travelled: dealt out
+    evenly to hundreds of such workers they would cost more messages than work.
+    """
+    spare = worker.limit - worker.capacity
+    return spare // GRAIN_SHARE if spare > SHORT * worker.capacity else 1
 
 
 def _load(worker: Worker) -> int:
@@ -81,11 +97,12 @@ def _share(
         again: list[Worker] = []
         for worker in todo:
             mine = given.setdefault(worker.id, [])
-            top = worker.limit if prefetch else min(worker.capacity, worker.limit)
+            grain = _grain(worker)
+            top = worker.limit if prefetch else min(max(worker.capacity, grain), worker.limit)
             room = top - len(worker.held) - len(mine)
             if room <= 0:
                 continue
-            wanted = min(room, share)
+            wanted = min(room, max(share, grain))
             taken = _take(pool, worker, lanes, wanted, now)
             mine += taken
             if len(taken) == wanted and room > wanted:
