@@ -11,7 +11,7 @@ import msgspec
 
 from ..core import effects as e
 from ..core.effects import LeaseRow, OutcomeRow
-from ..core.errors import StoreError
+from ..core.errors import StoreError, StoreFailed
 from ..handle import ErrorInfo, Outcome
 from ..net import messages as m
 from ..net.framing import FRAGMENT
@@ -61,6 +61,8 @@ class Delivery:
         self.links: dict[int, Link] = {}
         self.unconfirmed: dict[int, int] = {}
         """Orders to workers that are not known to be in force: sequence number to session."""
+        self.on_damaged: Callable[[int, int, int], None] = lambda _session, _task, _attempt: None
+        """Told session, task and attempt of a lease whose payload cannot be read any more."""
         self._replies: dict[int, Reply] = {}
         self.outbox = outbox
         self._fetch, self._start = fetch, start
@@ -135,7 +137,8 @@ class Delivery:
     async def _fetch_and_assign(self, effect: e.Assign) -> None:
         """Payloads too large to be kept in memory come from the store, one at a time, as the link takes them.
 
-        A lease whose payload cannot be had is not sent: it ends when the worker next says what it holds.
+        A lease whose payload is gone is not sent: it ends when the worker next says what it holds. One whose
+        payload is damaged ends at once, for good: it would be damaged for every other worker too.
         """
         link = self.links.get(effect.session)
         if link is None:
@@ -148,10 +151,14 @@ class Delivery:
                 return
             try:
                 payload = (await self._fetch([row[0]])).get(row[0])
-            except StoreError as error:
+            except StoreFailed as error:
                 log.warning("the payload of task %d cannot be read: %s", row[0], error)
                 link.cut("store", "the manager cannot read the payloads of some tasks: come back later")
                 return
+            except StoreError as error:
+                log.warning("the payload of task %d is damaged: %s", row[0], error)
+                self.on_damaged(effect.session, row[0], row[1])
+                continue
             if payload is not None:
                 send_leases(link, [(*row[:3], payload)])
 

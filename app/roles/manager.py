@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from ..config.model import ManagerConfig
 from ..core import stimuli as s
+from ..core.blob import error_blob
 from ..core.errors import NotFound, Overloaded, StoreFull, TaskMessengerError, TimedOut
 from ..core.pool import Pool
 from ..core.ports import TaskStore
@@ -46,6 +47,7 @@ FAREWELL_SECONDS: Final = 2.0
 RENEW_SECONDS: Final = 6 * 3600.0
 """How often the manager's own certificate is looked at."""
 DAY: Final = 86_400.0
+DAMAGED: Final = error_blob("damaged", "its payload on the manager's disk is damaged: submit it again")
 
 
 class Store(TaskStore, TaskReader, Roster, Protocol):
@@ -75,6 +77,7 @@ class Manager:
         )
         self.delivery = Delivery(store.payloads, self._start, config.limits.outbox)
         self.writer = Writer(pool, store, self.delivery.act)
+        self.delivery.on_damaged = self._end_damaged
         self.authority = Authority.load_or_create(paths.authority, config.name, time())
         self.registrar = Registrar(authority=self.authority, roster=store)
         self.desk = Desk(
@@ -106,7 +109,7 @@ class Manager:
                     self.desk.started_at = time()
                     task_status.started(self.desk.listening)
                     await self._stopping.wait()
-                    await self._drain(listeners)
+                    await self._drain(listeners, local)
                     tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
@@ -207,6 +210,11 @@ class Manager:
                 raise no_task(task_id)
         return (await operate(self.writer, self.delivery, s.Retry(ids=ids))).ids
 
+    def _end_damaged(self, session: int, task: int, attempt: int) -> None:
+        """A task whose payload the disk has lost fails for good, with that as its error."""
+        end = (task, attempt, s.How.REFUSED, 0.0, DAMAGED)
+        self.writer.inbox.put_nowait(s.Broke(session, [end]))
+
     # ---- duties -----------------------------------------------------------------------------------------
 
     async def _prune(self) -> None:
@@ -233,8 +241,11 @@ class Manager:
             except (TaskMessengerError, OSError) as error:
                 log.warning("the manager's certificate cannot be renewed now: %s", error)
 
-    async def _drain(self, listeners: Sequence[Listener]) -> None:
-        """No new connections, no new leases; what runs may end. Workers keep what they have."""
+    async def _drain(self, listeners: Sequence[Listener], local: Listener) -> None:
+        """No new members, no new leases; what runs may end. Workers keep what they have.
+
+        Whoever runs this manager can ask how far it is until the end, and may not come back after that.
+        """
         for listener in listeners:
             await listener.aclose()
         pool = self.writer.pool
@@ -244,6 +255,7 @@ class Manager:
             if self._stop_now or anyio.current_time() >= deadline:
                 break
             await anyio.sleep(0.05)
+        await local.aclose()
         for link in list(self.delivery.links.values()):
             link.close("stopping", "the manager stops; workers keep what they have")
         with anyio.move_on_after(FAREWELL_SECONDS):

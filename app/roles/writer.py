@@ -54,7 +54,7 @@ class Writer:
         self._act = act
         self._clock, self._wall = clock, wall
         self._settled: deque[tuple[float, int]] = deque()
-        self._turn = anyio.Lock()
+        self._turn = anyio.Lock(fast_acquire=True)
         self._under_way = 0
         """Decisions that are not stored yet: the one that waits, and the one on its way to the disk."""
         self._stored = anyio.Event()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults import crash, crowds, disk, load, pauses
+from tests.faults import crash, crowds, disk, load, pauses, power
 from tests.support.chaos import Run
 
 SEED = 20_261
@@ -33,6 +33,10 @@ class Fault:
 FAULTS = [
     Fault("F1", "the manager is killed at random moments, while it starts too", crash.killed_managers,
           {"kills": 20, "tasks": 20_000, "workers": 3}, {"kills": 100, "tasks": 100_000, "workers": 20}),
+    Fault("F2", "the manager dies before and after every commit of a script", power.killed_at_commits,
+          {"steps": 200}, {"steps": 2_000}),
+    Fault("F3", "the power fails at every sync; un-synced sectors are lost, torn or kept", power.power_loss,
+          {"steps": 60}, {"steps": 1_000}),
     Fault("F4", "workers are killed at random moments", crash.killed_workers,
           {"kills": 50, "tasks": 3_000, "workers": 4}, {"kills": 1_000, "tasks": 100_000, "workers": 16}),
     Fault("F5", "the process of a task is killed", crash.killed_tasks, {"kills": 10}, {"kills": 1_000}),

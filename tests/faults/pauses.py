@@ -16,9 +16,9 @@ from tests.support.fleet import FAST, a_fleet, results, running, submit
 from tests.support.processes import Process
 
 ROOT = Path(__file__).parents[2]
-SLOW = {"ttl": 6.0, "heartbeat": 0.4, "dead_after": 1.5}
-"""A worker fences itself after 4.8 s."""
-SHORT, LONG = 2.5, 8.0
+SLOW = {"ttl": 5.0, "heartbeat": 0.4, "dead_after": 1.2}
+"""A worker fences itself after 4 s."""
+SHORT, LONG = 2.0, 7.0
 """Seconds: a link that is lost and a lease that is not; and both lost."""
 
 
@@ -83,7 +83,7 @@ async def stopped(run: Run) -> None:
 async def _stop(place: Town, client: Client, process: Process, seconds: float, first: int) -> int:
     """Stop it while eight tasks run and others wait; executions beyond one for each task."""
     before = len(marks(place.marks))
-    ids = await client.marks(first, 8, 3.0)
+    ids = await client.marks(first, 8, max(2.5, seconds - 1))
     await until(lambda: len(marks(place.marks)) == before + 8, "eight tasks run")
     process.popen.send_signal(signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""Clients that ask for too much, do not read, or garble: refused or cut off, and the others notice nothing."""
+"""Clients that ask for too much, do not read, or garble: refused or cut off; the others notice nothing."""
 
 from __future__ import annotations
 

@@ -155,7 +155,8 @@ async def test_nothing_counts_that_is_said_after_the_goodbye(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "first", [m.Finished([1], [1], [GOOD], [0.1]), offer(), m.Beat(1), m.Submit(1, []), m.Join("x", b"", b"", "")]
+    "first",
+    [m.Finished([1], [1], [GOOD], [0.1]), offer(), m.Beat(1), m.Submit(1, []), m.Join("x", b"", b"", "")],
 )
 async def test_nothing_counts_that_is_said_before_the_hello(tmp_path, first, caplog) -> None:
     async with a_fleet(tmp_path) as fleet:
@@ -192,7 +193,8 @@ async def test_escape_sequences_of_a_worker_reach_no_terminal(tmp_path, caplog) 
             await lease(peer)
             await peer.say(m.Started([task], [1]), m.Progress(task, 1, math.nan, evil, b""))
             await running(fleet, task)
-            await until(lambda: any(getattr(k, "progress", None) for k in fleet.manager.delivery.links.values()))
+            links = fleet.manager.delivery.links
+            await until(lambda: any(getattr(link, "progress", None) for link in links.values()))
             (row,) = await remote.workers()
             detail = await remote.detail(task)
             await peer.say(m.Goodbye("left", evil))

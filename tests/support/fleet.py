@@ -1,7 +1,7 @@
 """A whole fleet in one process: real manager, workers, TCP, TLS and SQLite, on the test's own event loop.
 
-Times are short (see `FAST`), so that what takes half a minute in life takes a second or two here. Workers run a
-`Puppet` unless a test wants real runtimes: it counts what it runs, and ends it when it is told to.
+Times are short (see `FAST`), so that what takes half a minute in life takes a second or two here. Workers run
+a `Puppet` unless a test wants real runtimes: it counts what it runs, and ends it when it is told to.
 """
 
 from __future__ import annotations
@@ -19,10 +19,18 @@ import anyio
 import msgpack
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
-from taskmessenger.config.model import Backoff, Drain, Leases, ManagerConfig, ManagerLimits, Reconnect, Tasks
+from taskmessenger.config.model import (
+    Backoff,
+    Drain,
+    Leases,
+    ManagerConfig,
+    ManagerLimits,
+    Reconnect,
+    Tasks,
+    WorkerConfig,
+)
 from taskmessenger.config.model import Store as StoreConfig
 from taskmessenger.config.model import Transport as Listening
-from taskmessenger.config.model import WorkerConfig
 from taskmessenger.core.errors import TaskMessengerError
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import ErrorInfo, Group, Outcome, PeerRow
@@ -69,7 +77,8 @@ def unpacked(outcome: Outcome) -> Any:
 class Puppet:
     """A runtime on strings: `echo` returns its payload, `hold` runs until it is told how to end.
 
-    Other kinds: `raise` fails, `deaf` does not end when it is asked to, `broken` cannot be run by this worker.
+    Other kinds: `raise` fails, `deaf` does not end when it is asked to, `broken` is more than this worker can
+    do.
     """
 
     KINDS = ("echo", "hold", "raise", "deaf", "broken")
@@ -217,9 +226,7 @@ class Fleet:
             authority.key_hash, [TcpEndpoint(self.address.host, self.address.port)], role, 1, 900.0, now
         )
         await self.manager.store.add_invite(invite)
-        row = PeerRow(
-            peer_id, role, certificate.serial, invite.id, now, certificate.not_after
-        )
+        row = PeerRow(peer_id, role, certificate.serial, invite.id, now, certificate.not_after)
         assert await self.manager.store.redeem(invite.id, row, now)
         found = Identity(
             folder=self.home / peer_id,
@@ -262,7 +269,11 @@ class Fleet:
         )
         puppet = Puppet()
         role: list[Worker] = []
-        engine: Any = puppet if runtime is None else runtime(lambda *about: role[0].report(*about))
+
+        def report(*about: Any) -> None:
+            role[0].report(*about)
+
+        engine: Any = puppet if runtime is None else runtime(report)
         announced = puppet.announce() if runtime is None else engine.kinds.announce()
         dial = self.dialler(identity, through)
         spool = Spool(self.home / f"spool-{identity.peer_id}", 64 * 1024 * 1024)
@@ -343,7 +354,12 @@ class Real:
 
 @asynccontextmanager
 async def a_fleet(
-    home: Path, *, leases: Leases = FAST, limits: ManagerLimits | None = None, drain: float = 5.0, **tasks: Any
+    home: Path,
+    *,
+    leases: Leases = FAST,
+    limits: ManagerLimits | None = None,
+    drain: float = 5.0,
+    **tasks: Any,
 ) -> AsyncIterator[Fleet]:
     """A running manager, without anybody yet."""
     config = ManagerConfig(
