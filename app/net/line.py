@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from ..core.errors import Conflict, PeerError, Refused, TaskMessengerError, TimedOut, Unreachable, by_code
+from ..core.text import printable
 from . import messages as m
 from .client import Connected
 from .session import Ended
@@ -88,18 +89,20 @@ class Line:
             self.connected, self.welcome = connected, connected.welcome
             self._up.set()
             returned()
+            refused: Refused | None = None
             try:
                 await connected.session.run(self._handle)
             except Ended as error:
-                if error.reason == "refused":
-                    self._give_up(Refused(str(error)))
-                    return
+                refused = Refused(printable(str(error))) if error.reason == "refused" else None
             except TaskMessengerError as error:
                 log.info("the link to the manager is lost: %s", error)
             finally:
                 self.connected = None
                 self._up = anyio.Event()
                 await connected.session.aclose()
+            if refused is not None:
+                self._give_up(refused)
+                return
             self._fail_requests(Lost("the link to the manager was lost before it answered"))
             connected = await self._dial_again()
 

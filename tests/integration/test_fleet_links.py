@@ -20,119 +20,137 @@ BRIEF = Leases(ttl=1.0, heartbeat=0.2, dead_after=0.6)
 
 
 async def test_a_link_that_breaks_at_any_byte_loses_nothing(tmp_path) -> None:
-    async with a_fleet(tmp_path, leases=PATIENT) as fleet, fleet.operator() as remote:
-        async with FaultyTransport(TcpTransport(), seed=20) as bad:
-            offsets = [*range(0, 2_000, 133), *range(2_000, 60_000, 4_999)]
-            node = await fleet.worker(capacity=4, prefetch=16, through=bad, connected=False)
-            ids = await submit(remote, "echo", *(bytes(500) + bytes([n % 256]) for n in range(400)))
-            for place, offset in enumerate(offsets):
-                bad.change(Way.OUT if place % 2 else Way.IN, reset_after=offset)
-                made = bad._made
-                await until(lambda made=made: bad._made > made or not fleet.pool.tasks)
-                for link in list(bad.links):
-                    link.reset()
-            bad.change(reset_after=None)
+    async with (
+        a_fleet(tmp_path, leases=PATIENT) as fleet,
+        fleet.operator() as remote,
+        FaultyTransport(TcpTransport(), seed=20) as bad,
+    ):
+        offsets = [*range(0, 2_000, 133), *range(2_000, 60_000, 4_999)]
+        node = await fleet.worker(capacity=4, prefetch=16, through=bad, connected=False)
+        ids = await submit(remote, "echo", *(bytes(500) + bytes([n % 256]) for n in range(400)))
+        for place, offset in enumerate(offsets):
+            bad.change(Way.OUT if place % 2 else Way.IN, reset_after=offset)
+            made = bad._made
+            await until(lambda made=made: bad._made > made or not fleet.pool.tasks)
             for link in list(bad.links):
                 link.reset()
-            found = await results(remote, ids)
-            assert {one.state for one in found.values()} == {TaskState.SUCCEEDED}
-            assert bad._made > len(offsets) // 2
-            await fleet.settled()
-            status = await remote.status()
-            assert status.totals["succeeded"] == status.accepted == len(ids)
-            assert status.refused == 0
-            await until(lambda: len(bad.links) == 1)
-            assert node.worker.outbox.unacknowledged == 0
+        bad.change(reset_after=None)
+        for link in list(bad.links):
+            link.reset()
+        found = await results(remote, ids)
+        assert {one.state for one in found.values()} == {TaskState.SUCCEEDED}
+        assert bad._made > len(offsets) // 2
+        await fleet.settled()
+        status = await remote.status()
+        assert status.totals["succeeded"] == status.accepted == len(ids)
+        assert status.refused == 0
+        await until(lambda: len(bad.links) == 1)
+        assert node.worker.outbox.unacknowledged == 0
 
 
 async def test_a_partition_shorter_than_the_lease_repeats_nothing(tmp_path) -> None:
-    async with a_fleet(tmp_path, leases=PATIENT) as fleet, fleet.operator() as remote:
-        async with FaultyTransport(TcpTransport(), seed=21) as bad:
-            node = await fleet.worker(through=bad)
-            ids = await submit(remote, "hold", 1, 2)
-            await running(fleet, *ids)
-            bad.partition()
-            await until(lambda: node.worker.connected is None and not fleet.pool.by_session)
-            node.puppet.finish(ids[0], "meanwhile")
-            await until(lambda: node.worker.outbox.unacknowledged == 1)
-            bad.heal()
-            await node.connected()
-            node.puppet.finish(ids[1], "later")
-            found = await results(remote, ids)
-            assert [unpacked(found[i]) for i in ids] == ["meanwhile", "later"]
-            assert sorted(node.puppet.begun) == [(ids[0], 1), (ids[1], 1)]
-            assert node.puppet.cancelled == []
-            assert (await remote.status()).late == 0
+    async with (
+        a_fleet(tmp_path, leases=PATIENT) as fleet,
+        fleet.operator() as remote,
+        FaultyTransport(TcpTransport(), seed=21) as bad,
+    ):
+        node = await fleet.worker(through=bad)
+        ids = await submit(remote, "hold", 1, 2)
+        await running(fleet, *ids)
+        bad.partition()
+        await until(lambda: node.worker.connected is None and not fleet.pool.by_session)
+        node.puppet.finish(ids[0], "meanwhile")
+        await until(lambda: node.worker.outbox.unacknowledged == 1)
+        bad.heal()
+        await node.connected()
+        node.puppet.finish(ids[1], "later")
+        found = await results(remote, ids)
+        assert [unpacked(found[i]) for i in ids] == ["meanwhile", "later"]
+        assert sorted(node.puppet.begun) == [(ids[0], 1), (ids[1], 1)]
+        assert node.puppet.cancelled == []
+        assert (await remote.status()).late == 0
 
 
 @pytest.mark.parametrize("way", [Way.OUT, Way.IN])
 async def test_a_link_that_is_half_open_is_noticed_on_both_sides_and_resumed(tmp_path, way) -> None:
-    async with a_fleet(tmp_path, leases=PATIENT) as fleet, fleet.operator() as remote:
-        async with FaultyTransport(TcpTransport(), seed=22) as bad:
-            node = await fleet.worker(through=bad)
-            (task,) = await submit(remote, "hold", 1)
-            await running(fleet, task)
-            first = node.worker.connected
-            (number,) = fleet.pool.by_session
-            bad.links[0].change(way, vanish_after=0)
-            await until(lambda: node.worker.connected not in {None, first})
-            await until(lambda: number not in fleet.pool.by_session and fleet.pool.by_session)
-            node.puppet.finish(task)
-            assert (await results(remote, [task]))[task].attempt == 1
-            assert node.puppet.begun == [(task, 1)]
+    async with (
+        a_fleet(tmp_path, leases=PATIENT) as fleet,
+        fleet.operator() as remote,
+        FaultyTransport(TcpTransport(), seed=22) as bad,
+    ):
+        node = await fleet.worker(through=bad)
+        (task,) = await submit(remote, "hold", 1)
+        await running(fleet, task)
+        first = node.worker.connected
+        (number,) = fleet.pool.by_session
+        bad.links[0].change(way, vanish_after=0)
+        await until(lambda: node.worker.connected not in {None, first})
+        await until(lambda: number not in fleet.pool.by_session and fleet.pool.by_session)
+        node.puppet.finish(task)
+        assert (await results(remote, [task]))[task].attempt == 1
+        assert node.puppet.begun == [(task, 1)]
 
 
 async def test_after_a_longer_partition_one_outcome_counts_and_the_late_one_is_counted(tmp_path) -> None:
-    async with a_fleet(tmp_path, leases=BRIEF) as fleet, fleet.operator() as remote:
-        async with FaultyTransport(TcpTransport(), seed=23) as bad:
-            cut_off = await fleet.worker("w-far-0001", through=bad)
-            (task,) = await submit(remote, "hold", 1)
-            await running(fleet, task)
-            # It ends before the worker fences itself, so that there is a result that comes too late.
-            bad.partition()
-            cut_off.puppet.finish(task, "too late")
-            await until(lambda: cut_off.worker.outbox.unacknowledged == 1)
-            near = await fleet.worker("w-near-0002")
-            await until(lambda: near.puppet.begun == [(task, 2)])
-            bad.heal()
-            await cut_off.connected()
-            await until(lambda: cut_off.worker.outbox.unacknowledged == 0)
-            near.puppet.finish(task, "in time")
-            assert unpacked((await results(remote, [task]))[task]) == "in time"
-            status = await remote.status()
-            assert (status.late, status.totals["succeeded"], status.refused) == (1, 1, 0)
+    async with (
+        a_fleet(tmp_path, leases=BRIEF) as fleet,
+        fleet.operator() as remote,
+        FaultyTransport(TcpTransport(), seed=23) as bad,
+    ):
+        cut_off = await fleet.worker("w-far-0001", through=bad)
+        (task,) = await submit(remote, "hold", 1)
+        await running(fleet, task)
+        # It ends before the worker fences itself, so that there is a result that comes too late.
+        bad.partition()
+        cut_off.puppet.finish(task, "too late")
+        await until(lambda: cut_off.worker.outbox.unacknowledged == 1)
+        near = await fleet.worker("w-near-0002")
+        await until(lambda: near.puppet.begun == [(task, 2)])
+        bad.heal()
+        await cut_off.connected()
+        await until(lambda: cut_off.worker.outbox.unacknowledged == 0)
+        near.puppet.finish(task, "in time")
+        assert unpacked((await results(remote, [task]))[task]) == "in time"
+        status = await remote.status()
+        assert (status.late, status.totals["succeeded"], status.refused) == (1, 1, 0)
 
 
 async def test_a_worker_that_is_cut_off_stops_using_its_leases_before_they_run_out(tmp_path) -> None:
-    async with a_fleet(tmp_path, leases=BRIEF) as fleet, fleet.operator() as remote:
-        async with FaultyTransport(TcpTransport(), seed=24) as bad:
-            node = await fleet.worker(through=bad)
-            (task,) = await submit(remote, "hold", 1)
-            await running(fleet, task)
-            bad.partition()
-            await until(lambda: node.puppet.cancelled == [task])
-            assert node.worker.slots.leases == []
-            await until(lambda: fleet.pool.tasks[task].state is TaskState.QUEUED)
-            bad.heal()
-            await node.connected()
-            await until(lambda: node.puppet.begun == [(task, 1), (task, 2)])
-            node.puppet.finish(task)
-            found = (await results(remote, [task]))[task]
-            assert (found.state, found.attempt) == (TaskState.SUCCEEDED, 2)
-            assert (await remote.status()).late == 0
+    async with (
+        a_fleet(tmp_path, leases=BRIEF) as fleet,
+        fleet.operator() as remote,
+        FaultyTransport(TcpTransport(), seed=24) as bad,
+    ):
+        node = await fleet.worker(through=bad)
+        (task,) = await submit(remote, "hold", 1)
+        await running(fleet, task)
+        bad.partition()
+        await until(lambda: node.puppet.cancelled == [task])
+        assert node.worker.slots.leases == []
+        await until(lambda: fleet.pool.tasks[task].state is TaskState.QUEUED)
+        bad.heal()
+        await node.connected()
+        await until(lambda: node.puppet.begun == [(task, 1), (task, 2)])
+        node.puppet.finish(task)
+        found = (await results(remote, [task]))[task]
+        assert (found.state, found.attempt) == (TaskState.SUCCEEDED, 2)
+        assert (await remote.status()).late == 0
 
 
 async def test_delay_and_stalls_below_the_bound_lose_no_worker(tmp_path) -> None:
-    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
-        async with FaultyTransport(TcpTransport(), seed=25) as bad:
-            bad.change(delay=0.02, jitter=0.05, stall_chance=0.1, stall_seconds=0.2)
-            node = await fleet.worker(capacity=4, prefetch=32, through=bad)
-            ids = await submit(remote, "echo", *range(200))
-            found = await results(remote, ids)
-            assert [unpacked(found[i]) for i in ids] == list(range(200))
-            assert all(one.attempt == 1 for one in found.values())
-            assert bad._made == 1
-            assert len(node.puppet.begun) == 200
+    async with (
+        a_fleet(tmp_path) as fleet,
+        fleet.operator() as remote,
+        FaultyTransport(TcpTransport(), seed=25) as bad,
+    ):
+        bad.change(delay=0.02, jitter=0.05, stall_chance=0.1, stall_seconds=0.2)
+        node = await fleet.worker(capacity=4, prefetch=32, through=bad)
+        ids = await submit(remote, "echo", *range(200))
+        found = await results(remote, ids)
+        assert [unpacked(found[i]) for i in ids] == list(range(200))
+        assert all(one.attempt == 1 for one in found.values())
+        assert bad._made == 1
+        assert len(node.puppet.begun) == 200
 
 
 async def test_a_manager_that_dies_finds_its_workers_at_work(tmp_path) -> None:
@@ -251,19 +269,23 @@ async def test_a_worker_that_was_killed_brings_its_unsent_results_with_it(tmp_pa
 
 
 async def test_a_stream_that_garbles_one_bit_is_a_new_session_and_nothing_worse(tmp_path) -> None:
-    async with a_fleet(tmp_path, leases=PATIENT) as fleet, fleet.operator() as remote:
-        async with FaultyTransport(TcpTransport(), seed=26) as bad:
-            node = await fleet.worker(capacity=2, prefetch=8, through=bad)
-            ids = await submit(remote, "echo", *(bytes(2_000) for _ in range(20)))
-            for way in (Way.OUT, Way.IN):
-                made = bad._made
-                link = bad.links[-1]
-                link.change(way, corrupt_at=(link.out if way is Way.OUT else link.back).delivered + 5)
-                await until(lambda made=made: bad._made > made and node.worker.connected is not None)
-                ids += await submit(remote, "echo", *(bytes(2_000) for _ in range(20)))
-            found = await results(remote, ids)
-            assert {one.state for one in found.values()} == {TaskState.SUCCEEDED}
-            assert (await remote.status()).totals["succeeded"] == len(ids)
+    async with (
+        a_fleet(tmp_path, leases=PATIENT) as fleet,
+        fleet.operator() as remote,
+        FaultyTransport(TcpTransport(), seed=26) as bad,
+    ):
+        node = await fleet.worker(capacity=2, prefetch=8, through=bad)
+        ids: list[int] = []
+        for way in (Way.OUT, Way.IN):
+            await results(remote, ids)
+            await fleet.settled()  # nothing is under way now: the damage is done to what comes next
+            made, link = bad._made, bad.links[-1]
+            link.change(way, corrupt_at=(link.out if way is Way.OUT else link.back).delivered + 500)
+            ids += await submit(remote, "echo", *(bytes(2_000) for _ in range(20)))
+            await until(lambda made=made: bad._made > made and node.worker.connected is not None)
+        found = await results(remote, ids)
+        assert {one.state for one in found.values()} == {TaskState.SUCCEEDED}
+        assert (await remote.status()).totals["succeeded"] == len(ids)
 
 
 async def test_results_larger_than_the_window_all_arrive_after_a_reconnect(tmp_path, monkeypatch) -> None:

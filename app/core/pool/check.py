@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..lifecycle import TaskState
+from .payloads import SMALL
 
 if TYPE_CHECKING:
     from .machine import Pool
@@ -16,6 +17,8 @@ def check(pool: Pool) -> None:
     _totals(pool)
     _leases(pool)
     _queues(pool)
+    heavy = (task.payload for task in pool.tasks.values())
+    assert pool.kept.size == sum(len(p) for p in heavy if p is not None and len(p) > SMALL), "kept bytes"
     for key, (task_id, _) in pool.keys.items():
         task = pool.tasks.get(task_id)
         assert task is not None, f"I10: key {key} leads to no open task"

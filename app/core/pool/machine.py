@@ -13,6 +13,7 @@ from ..lifecycle import TaskState
 from ..retry import Backoff
 from . import assign, operate, recover, settle, submit, timers, workers
 from .lanes import Lane, LaneKey
+from .payloads import Kept
 from .state import Task, Worker
 
 
@@ -55,10 +56,8 @@ class Pool:
         """Tasks by state, ever: final ones keep counting after their rows are pruned."""
         self.accepted = 0
         self.next_id = self.next_grant = 1
-        self.late = 0
-        """Outcomes that came too late to count."""
-        self.refused = 0
-        """Messages that a worker had no right to send."""
+        self.late = self.refused = 0
+        """Outcomes that came too late to count; messages that a worker had no right to send."""
         self.last_now: float | None = None
         self.stopping = False
         """The manager is about to leave: nothing new is handed out."""
@@ -72,6 +71,7 @@ class Pool:
         self.ended_keys: dict[str, tuple[int, bytes]] = {}
         """Keys of tasks that ended in this batch: whoever asked the store before it was not told of them."""
         self.changed_totals = False
+        self.kept = Kept()
 
     def recover(self, found: Recovered, now: float, wall: float) -> None:
         """Take over what the store held. Leases hold on for one full period, so that workers can return."""
@@ -137,6 +137,7 @@ class Pool:
 
     def _decision(self) -> Decision:
         submit.flush(self)
+        self.kept.let_go()
         done = Decision(self.commit, self.effects, self.events)
         self.commit, self.effects, self.events = Commit(), [], []
         return done

@@ -10,6 +10,7 @@ from ..blob import error_blob
 from ..lifecycle import TaskState, check
 from ..stimuli import Broke, Finished, How, Started
 from .links import cut
+from .payloads import SMALL
 from .state import Task, Worker
 from .submit import enqueue
 
@@ -79,6 +80,9 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
         running.discard(task_id)
         totals[task.state] -= 1
         settled.append((_GOOD, attempt, task.spent, worker_id, wall, seconds, result, None, task_id))
+        if task.payload is not None and len(task.payload) > SMALL:
+            pool.kept.gone(task.payload)
+            task.payload = None
         _close_grant(pool, task)
         if task.key is not None:
             pool.ended_keys[task.key] = pool.keys.pop(task.key)
@@ -93,11 +97,16 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
         attempts += got.attempts
     worker.done += len(done)
     totals[_GOOD] += len(done)
-    if worker.alone is not None and worker.alone not in held:
-        worker.alone = None
+    _look_after_suspect(worker)
     if done:
         pool.changed_totals = True
         pool.events.append(("succeeded", worker_id, done, ""))
+
+
+def _look_after_suspect(worker: Worker) -> None:
+    """A worker that has run its suspect may have others again."""
+    if worker.alone is not None and worker.alone not in worker.held:
+        worker.alone = None
 
 
 def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
@@ -225,6 +234,9 @@ def finish(
     row = (state.value, task.attempt, task.spent, task.worker, wall, seconds, None, error, task.id)
     pool.commit.settled.append(row)
     _close_grant(pool, task)
+    if task.payload is not None:
+        pool.kept.gone(task.payload)
+        task.payload = None
     del pool.tasks[task.id]
     if task.key is not None:
         pool.ended_keys[task.key] = pool.keys.pop(task.key)

@@ -10,6 +10,7 @@ from ..effects import Accepted, Ack, Rejected, Tell
 from ..lifecycle import TaskState
 from ..stimuli import Submit
 from .lanes import Lane
+from .payloads import SMALL
 from .state import Task
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def _accept(pool: Pool, got: Submit, places: range | list[int], now: float, wall
             heappush(pool.due, (task.due, task_id))
         else:
             enqueue(pool, task, now)
+    if payloads and max(map(len, payloads)) > SMALL:
+        for task_id, place in zip(ids, places, strict=True):
+            if len(payloads[place]) > SMALL:
+                pool.kept.add(tasks[task_id])
     pool.accepted += len(ids)
     pool.totals[code] += len(ids)
     pool.changed_totals = True
