@@ -38,6 +38,10 @@ demo: venv ## Hash a real directory on a fleet of real processes while some of t
 test: venv ## Run all tests
 	$(PYTEST) tests $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
 
+.PHONY: faults
+faults: venv ## Break a fleet in every way and write what held into docs/reliability.md: make faults FULL=1
+	$(BIN)/python -m tests.faults.run $(if $(FULL),--full) $(if $(ONLY),$(ONLY))
+
 .PHONY: simulate
 simulate: venv ## Whole fleets under faults in virtual time: make simulate SEEDS=100000 FIRST=0
 	$(BIN)/python -m tests.simulation.simulate --first $(FIRST) --seeds $(SEEDS)

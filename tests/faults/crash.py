@@ -13,7 +13,18 @@ import anyio
 import psutil
 from taskmessenger.core.lifecycle import TaskState
 
-from tests.support.chaos import Client, Run, Town, by_number, in_thread, marks, once_each, percentile, town, until
+from tests.support.chaos import (
+    Client,
+    Run,
+    Town,
+    by_number,
+    in_thread,
+    marks,
+    once_each,
+    percentile,
+    town,
+    until,
+)
 from tests.support.processes import Process
 
 READY_GOAL, READY_BOUND = 5.0, 60.0
@@ -225,7 +236,11 @@ async def poison(run: Run) -> None:
             status = await client.all_well()
             for name, ids in bad.items():
                 run.figures[name] = await _how(run, client, name, ids)
-        run.figures |= {"good_tasks": len(client.ids), "good_dead": 0, "succeeded": status.totals["succeeded"]}
+        run.figures |= {
+            "good_tasks": len(client.ids),
+            "good_dead": 0,
+            "succeeded": status.totals["succeeded"],
+        }
         run.must(all(worker.running for worker in workers), "a worker is gone")
         executions = once_each(run, marks(place.marks))
         run.must(executions.total() == len(client.ids), "a good task was run again because of a bad one")
@@ -251,6 +266,3 @@ def _breeding() -> bool:
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("TM_KIND") == "breed":
                 return True
     return False
-
-
-

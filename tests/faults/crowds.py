@@ -169,7 +169,10 @@ async def _loiter(address: Address, source: str, held: list[float]) -> None:
     start = time.monotonic()
     try:
         await _dial(stranger, address)
-        async with await anyio.abc.SocketStream.from_socket(stranger) as stream, anyio.create_task_group() as tasks:
+        async with (
+            await anyio.abc.SocketStream.from_socket(stranger) as stream,
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(_drip, stream)
             try:
                 while await stream.receive():

@@ -100,7 +100,9 @@ async def retry_storm(run: Run) -> None:
         ]
         seconds = sorted(mark.moment for mark in began if mark.attempt == 2)
         slots = Counter(int((moment - seconds[0]) / 0.1) for moment in seconds)
-        run.must(min(waits) >= first * (1 - jitter) - 0.01, f"an attempt came {min(waits):.3f} s after the last")
+        run.must(
+            min(waits) >= first * (1 - jitter) - 0.01, f"an attempt came {min(waits):.3f} s after the last"
+        )
         spread = percentile(waits, 95) - percentile(waits, 5)
         run.must(spread >= first * jitter, f"the waits lie within {spread:.2f} s of each other")
         run.figures |= {
@@ -134,15 +136,21 @@ async def cancel_storm(run: Run) -> None:
             await client.all(await client.marks(10_000_000, 50, 0.0))
             status = await client.remote.status()
         began = marks(place.marks)
-        after = [mark.moment - acknowledged for mark in began if mark.moment > acknowledged and mark.number < tasks]
+        after = [
+            mark.moment - acknowledged for mark in began if mark.moment > acknowledged and mark.number < tasks
+        ]
         states = Counter(client.outcomes[i].state for i in ids)
         wrong = [i for i in cancelled if client.outcomes[i].state != TaskState.CANCELLED]
         run.must(not wrong, f"{len(wrong)} tasks were cancelled and ended otherwise")
         run.must(set(states) <= {TaskState.CANCELLED, TaskState.SUCCEEDED}, f"the tasks ended as {states}")
-        run.must(states[TaskState.SUCCEEDED] + len(cancelled) == tasks, f"{states}, {len(cancelled)} cancelled")
+        run.must(
+            states[TaskState.SUCCEEDED] + len(cancelled) == tasks, f"{states}, {len(cancelled)} cancelled"
+        )
         run.must(all(client.outcomes[i].result == pack(n) for n, i in enumerate(ids)
                      if client.outcomes[i].state == TaskState.SUCCEEDED), "a wrong result")  # fmt: skip
-        run.must(max(after, default=0.0) <= 2 * 0.25 + 5, f"an attempt began {max(after, default=0):.2f} s later")
+        run.must(
+            max(after, default=0.0) <= 2 * 0.25 + 5, f"an attempt began {max(after, default=0):.2f} s later"
+        )
         run.figures |= {
             "tasks": tasks, "cancelled": len(cancelled), "succeeded_before": states[TaskState.SUCCEEDED],
             "began_after_acknowledgement": len(after), "late": status.late,

@@ -49,7 +49,15 @@ async def jumping_wall(run: Run) -> None:
             run.must((await remote.status()).late == 0, "a lease was lost")
     run.figures |= {"jumps": jumps, "leases_lost": 0}
     seeds = run.size["seeds"]
-    command = [sys.executable, "-m", "tests.simulation.simulate", "--seeds", str(seeds), "--first", str(run.seed)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.simulation.simulate",
+        "--seeds",
+        str(seeds),
+        "--first",
+        str(run.seed),
+    ]
     done = await anyio.run_process(command, check=False, cwd=ROOT, stderr=subprocess.STDOUT)
     run.must(done.returncode == 0, done.stdout.decode()[-500:])
     run.figures["simulated_fleets_with_jumps"] = seeds
@@ -75,7 +83,11 @@ async def stopped(run: Run) -> None:
                 # At most what it ran at that moment: eight slots of the fleet, or four of the worker.
                 run.must(again <= 8, f"{again} attempts were repeated after {name}")
             status = await client.all_well()
-            run.figures |= {"late": status.late, "accepted": status.accepted, "ended": dict(await client.endings())}
+            run.figures |= {
+                "late": status.late,
+                "accepted": status.accepted,
+                "ended": dict(await client.endings()),
+            }
         once_each(run, marks(place.marks))
         await place.audit(manager)
 

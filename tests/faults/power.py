@@ -121,7 +121,9 @@ class Script:
         """The next one, with its number among the settings."""
         rng, made = self.rng, Commit(settings={STEP: str(len(self.states))})
         for _ in range(rng.randint(0, 4)):
-            made.submitted.append(submitted(self.next, key=f"k{self.next}", payload=rng.randbytes(rng.choice([9, 900]))))
+            made.submitted.append(
+                submitted(self.next, key=f"k{self.next}", payload=rng.randbytes(rng.choice([9, 900])))
+            )
             self.open[self.next] = (0, 0, 0)
             self.next += 1
         for task in rng.sample(sorted(self.open), min(len(self.open), rng.randint(0, 3))):
@@ -219,7 +221,11 @@ class _Play:
                 (folder / name).write_bytes(content)
             connection = apsw.Connection(str(folder / "tasks.db"))
             whole = connection.pragma("integrity_check")
-            grants = {seq for (seq,) in connection.execute("SELECT seq FROM lease_grant")} if whole == "ok" else set()
+            grants = (
+                {seq for (seq,) in connection.execute("SELECT seq FROM lease_grant")}
+                if whole == "ok"
+                else set()
+            )
             connection.close()
             self.run.must(whole == "ok", f"{what}: the database is damaged: {whole}")
             await self._compare(folder, what, grants)
@@ -232,7 +238,9 @@ class _Play:
         step = int(found.settings.get(STEP, "0"))
         self.run.must(step >= self.told, f"{what}: commit {self.told} was acknowledged, the disk has {step}")
         opened, ended, grants = self.script.states[step]
-        self.run.must({row[0]: tuple(row[13:16]) for row in found.tasks} == opened, f"{what}: other open tasks")
+        self.run.must(
+            {row[0]: tuple(row[13:16]) for row in found.tasks} == opened, f"{what}: other open tasks"
+        )
         self.run.must(leases == grants, f"{what}: other leases")
         there = {one.id: (one.state, one.attempt) for one in await store.outcomes(range(1, self.script.next))}
         self.run.must(there == ended, f"{what}: other outcomes")

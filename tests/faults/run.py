@@ -1,6 +1,6 @@
 """Runs the fault programme and writes what it found into docs/reliability.md: `make faults [FULL=1]`.
 
-    python -m tests.faults.run [--full] [--seed N] [--no-table] [F1 F4 ...]
+python -m tests.faults.run [--full] [--seed N] [--no-table] [F1 F4 ...]
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def write(rows: dict[str, str]) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """All faults, or those that are named; exit code 1 when a guarantee was not kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("faults", nargs="*", metavar="FAULT")
     parser.add_argument("--full", action="store_true", help="the full size, for a night")
     parser.add_argument("--seed", type=int, default=SEED)

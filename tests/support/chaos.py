@@ -216,7 +216,14 @@ class Client:
     def progress(self) -> int:
         return len(self.ids) + len(self.outcomes)
 
-    async def marks(self, first: int, count: int, seconds: float | Callable[[], float] = 0.0, how: str = "", **options: Any) -> list[int]:  # noqa: E501
+    async def marks(
+        self,
+        first: int,
+        count: int,
+        seconds: float | Callable[[], float] = 0.0,
+        how: str = "",
+        **options: Any,
+    ) -> list[int]:  # noqa: E501
         """`count` tasks that leave marks, group after group, each with a key; their ids."""
         all_ids: list[int] = []
         for start in range(first, first + count, GROUP):
@@ -239,7 +246,9 @@ class Client:
             await self.remote.wait([i for i in wanted if i not in self.outcomes])
         left = [i for i in wanted if i not in self.outcomes]
         status = await self.remote.status() if left else None
-        self.run.must(not (scope.cancelled_caught and left), f"{len(left)} tasks never ended: {left[:5]}, {status}")
+        self.run.must(
+            not (scope.cancelled_caught and left), f"{len(left)} tasks never ended: {left[:5]}, {status}"
+        )
 
     async def all_well(self) -> PoolStatus:
         """Every task that was accepted has its right result, and the manager's books say the same."""
@@ -291,6 +300,7 @@ def audit(run: Run, database: Path) -> dict[str, int]:
     """The file is whole, every task has one row that says where it is, and attempts only count up."""
     connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
+
         def one(sql: str) -> Any:
             return connection.execute(sql).fetchone()[0]
 
@@ -299,11 +309,15 @@ def audit(run: Run, database: Path) -> dict[str, int]:
         run.must(tasks == ended + waiting, f"{tasks} tasks, but {ended} ended and {waiting} open")
         both = one("SELECT count(*) FROM ended JOIN open_task USING (id)")
         run.must(both == 0, f"{both} tasks are both open and ended")
-        wrong = one("SELECT count(*) FROM ended JOIN attempt ON task = id WHERE attempt.attempt > ended.attempt")
+        wrong = one(
+            "SELECT count(*) FROM ended JOIN attempt ON task = id WHERE attempt.attempt > ended.attempt"
+        )
         run.must(wrong == 0, f"{wrong} attempts came after the one that ended the task")
         empty = one("SELECT count(*) FROM ended WHERE result IS NULL AND error IS NULL")
         run.must(empty == 0, f"{empty} outcomes have neither result nor error")
-        again = one("SELECT count(*) FROM (SELECT key FROM task WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1)")
+        again = one(
+            "SELECT count(*) FROM (SELECT key FROM task WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1)"
+        )
         run.must(again == 0, f"{again} keys belong to more than one task")
         return {"tasks": tasks, "ended": ended, "open": waiting}
     finally:

@@ -22,7 +22,7 @@ STARVED_SHARE: Final = 8
 
 SHORT: Final = 8
 """A worker that prefetches more than so many times its slots runs short tasks."""
-GRAIN_SHARE: Final = 4
+GRAIN_SHARE: Final = 2
 """It gets at least one part in so many of its prefetch at a time."""
 
 
