@@ -1,4 +1,4 @@
-"""Processes that die: the manager (F1), workers (F4), the processes of tasks (F5), and tasks that kill (F6)."""
+"""Processes that die: the manager (F1), workers (F4), processes of tasks (F5), and tasks that kill (F6)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -107,7 +108,7 @@ async def killed_workers(run: Run) -> None:
         again = [
             second.moment - killed[first.pid]
             for attempts in by_number(began).values()
-            for first, second in zip(attempts, attempts[1:], strict=False)
+            for first, second in pairwise(attempts)
             if first.pid in killed and first.moment <= killed[first.pid]
         ]
         more = executions.total() - status.accepted

@@ -149,9 +149,8 @@ async def slow_strangers(run: Run) -> None:
                 crowded: list[float] = []
                 for _ in range(64 + more):
                     group.start_soon(_loiter, address, "127.0.2.1", crowded)
-                times = []
-                for number in range(run.size["joins"]):
-                    times.append(await _timed(lambda n=number: _honest(invite, run.folder / f"h{n}")))
+                joins = [run.folder / f"h{number}" for number in range(run.size["joins"])]
+                times = [await _timed(lambda f=folder: _honest(invite, f)) for folder in joins]
         at_once = sum(seconds < HANDSHAKE_SECONDS * 0.8 for seconds in crowded)
         run.must(len(held) == count, f"only {len(held)} of {count} were cut off")
         run.must(at_once >= more, f"{at_once} of {more} too many from one address were cut off at once")
@@ -164,7 +163,7 @@ async def slow_strangers(run: Run) -> None:
 async def _loiter(address: Address, source: str, held: list[float]) -> None:
     """Send a byte now and then until the other side hangs up; note after how many seconds it did."""
     stranger = socket.socket()
-    stranger.setblocking(False)  # noqa: FBT003
+    stranger.setblocking(False)
     stranger.bind((source, 0))
     start = time.monotonic()
     try:

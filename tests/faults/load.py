@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from itertools import pairwise
 
 import anyio
 import psutil
@@ -96,7 +97,7 @@ async def retry_storm(run: Run) -> None:
         waits = [
             later.moment - earlier.moment
             for each in by_number(began).values()
-            for earlier, later in zip(each, each[1:], strict=False)
+            for earlier, later in pairwise(each)
         ]
         seconds = sorted(mark.moment for mark in began if mark.attempt == 2)
         slots = Counter(int((moment - seconds[0]) / 0.1) for moment in seconds)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from taskmessenger.core.errors import FrameTooLarge, PeerError
 from taskmessenger.net import messages as m
 from taskmessenger.net import protocol
-from taskmessenger.net.framing import FRAGMENT, FrameWriter
+from taskmessenger.net.framing import FRAGMENT, FrameReader, FrameWriter
 from taskmessenger.net.messages import MAY_SAY
 from taskmessenger.net.protocol import GREETING_SECONDS, PeerSilent, Phase, Wire
 
@@ -193,8 +193,6 @@ def test_beats_go_out_in_their_rhythm_with_what_the_machine_does() -> None:
 
 
 def bodies(data: bytes) -> list[bytes]:
-    from taskmessenger.net.framing import FrameReader  # noqa: PLC0415
-
     return FrameReader().feed(data)
 
 
@@ -269,7 +267,9 @@ def test_silence_is_given_up_after_its_time_and_not_before() -> None:
 
 def test_any_byte_is_a_sign_of_life() -> None:
     manager, _ = a_pair()
+    manager.tick(105.0)
     manager.receive(frames(m.Steered(1))[:3], 110.0)
+    manager.tick(110.0)
     assert silent_until(manager, 110.0, 200.0) == pytest.approx(110.0 + DEAD_AFTER)
 
 
