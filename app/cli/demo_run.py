@@ -237,7 +237,7 @@ class _Run:
         self._fleet.freeze(name)
         self._submit_up_to(submit_up_to)
         for _ in range(2):  # the second look is at what is left when all that it had sent was read
-            await self._row(name, lambda row: _holds_still(row) or self._work.finished)
+            await self._row(name, lambda row: _holds_still(row) or self._starved(row))
         outcomes, began = self._work.ended, anyio.current_time()
         self._fleet.kill(name)
         in_hand = (await self._row(name, lambda row: row.state not in HERE)).held
@@ -245,6 +245,12 @@ class _Run:
         self._fleet.start_worker(name)
         await self._row(name, lambda row: row.state in HERE)
         self._note(Kill(name, outcomes, in_hand, anyio.current_time() - began))
+
+    def _starved(self, row: WorkerRow) -> bool:
+        """A frozen worker that has nothing gets something when more is submitted; True: there is none."""
+        if not row.held and not self._work.open:
+            self._submit_up_to(self._work.submitted + self._work.window)
+        return self._work.finished
 
     async def _kill_manager(self) -> None:
         """At once: nothing is awaited between the look at what is open and the blow."""

@@ -24,6 +24,8 @@ MAX_REMEMBERED: Final = 10_000
 """Ended attempts that are remembered in case their lease arrives after their end."""
 HORIZON: Final = 0.03
 """Seconds of work that should wait here, so that a slot never waits for the manager."""
+UNASKED: Final = 64
+"""Leases that may wait here beyond twice as many as are ever asked for: the last may be under way."""
 COOL_SECONDS: Final = 1.0
 """How long a slot rests after this worker could not run something through no fault of the task's."""
 MAX_SCOPES: Final = 4_096
@@ -95,8 +97,13 @@ class Slots:
                 tasks.start_soon(self._slot)
 
     def assign(self, kind: str, leases: list[Lease]) -> None:
-        """New leases. A large one may come after a pause that was sent later."""
-        if self.leaving or self._outbox.full or self._is_paused(kind):
+        """New leases. A large one may come after a pause that was sent later.
+
+        What nobody asked for goes back: a manager cannot fill this worker's memory.
+        """
+        most = UNASKED + 2 * (self.capacity + self._prefetch)
+        too_many = len(self._queue) + len(leases) > most
+        if self.leaving or self._outbox.full or too_many or self._is_paused(kind):
             self._outbox.released([lease for t, a, *_ in leases if (lease := (t, a)) not in self._ended])
             return
         now = monotonic()

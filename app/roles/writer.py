@@ -76,10 +76,16 @@ class Writer:
 
     def rate(self) -> float:
         """Outcomes per second over the last seconds."""
+        self._count(0)
+        return sum(count for _, count in self._settled) / RATE_SECONDS
+
+    def _count(self, settled: int) -> None:
+        """So many more outcomes; what is too long ago to count is forgotten."""
         now = self._clock()
         while self._settled and self._settled[0][0] < now - RATE_SECONDS:
             self._settled.popleft()
-        return sum(count for _, count in self._settled) / RATE_SECONDS
+        if settled:
+            self._settled.append((now, settled))
 
     async def _decide(self, send: MemoryObjectSendStream[Decision]) -> None:
         pool, inbox = self.pool, self.inbox
@@ -111,7 +117,7 @@ class Writer:
                     self._stored = anyio.Event()
                 self.journal.extend(decision.events)
                 if decision.commit.settled:
-                    self._settled.append((self._clock(), len(decision.commit.settled)))
+                    self._count(len(decision.commit.settled))
                 self._act(decision.effects)
 
     async def _commit(self, decision: Decision) -> None:

@@ -8,6 +8,7 @@ import anyio
 import msgpack
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Group, Outcome
+
 from tests.support.processes import fleet
 
 SIZE = 300_000

@@ -99,6 +99,9 @@ async def killed_workers(run: Run) -> None:
             async with anyio.create_task_group() as group:
                 group.start_soon(_keep_busy, client, tasks, done)
                 await _kill_workers(place, running, kills, killed)
+                _, for_good = running.popitem()  # nobody starts it again: its leases have to run out
+                for_good.kill()
+                killed[for_good.pid] = time.monotonic()
                 done.set()
             await client.all()
             status = await client.all_well()

@@ -1,4 +1,4 @@
-"""Time stands still or jumps: the wall clock (F40), stopped processes (F41, F42), leaving under load (F43)."""
+"""Time stands still or jumps: wall clock (F40), stopped processes (F41, F42); leaving under load (F43)."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class _File(apsw.VFSFile):
 
 
 class Segments(SystemDisk):
-    """The same for the files that large values are kept in. A name may be lost until its directory is synced."""
+    """The same for the files of large values. A name may be lost until its directory is synced."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -266,7 +266,11 @@ class _Play:
         if self.failure is not None:
             raise self.failure
         self.run.must(self.images > self.run.size["steps"], "the file layer was not asked")
-        self.run.figures["steps"] = self.run.size["steps"]
+        large = sum(size == LARGE for size in self.script.sizes.values())
+        self.run.must(
+            large > 0 and any("/" in name for name in self.disk.durable), "no large value was stored"
+        )
+        self.run.figures |= {"steps": self.run.size["steps"], "large_payloads": large}
 
     def look(self, image: dict[str, bytes], what: str) -> None:
         """Called on the store's thread, which waits for the verdict; a bad one is raised by `all`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from tests.simulation.simulate import play
 
 SEEDS = int(os.environ.get("TM_SEEDS", "500"))

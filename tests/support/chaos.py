@@ -1,4 +1,4 @@
-"""What every fault run needs: kinds that leave marks, a client that sees all outcomes, an audit of the file."""
+"""What every fault run needs: kinds that leave marks, a client that sees all outcomes, an audit."""
 
 from __future__ import annotations
 

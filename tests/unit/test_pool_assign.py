@@ -51,7 +51,7 @@ def test_short_tasks_are_dealt_in_portions_that_are_worth_a_message() -> None:
     fleet = Fleet()
     for number in range(50):
         fleet.worker(f"w{number}", capacity=4, limit=1_028)
-    assert sorted(len(ids) for ids in leases_in(fleet.submitting(600)).values()) == [88, 512]
+    assert sorted(len(ids) for ids in leases_in(fleet.submitting(600)).values()) == [88, 256, 256]
     assert sorted(len(ids) for ids in leases_in(fleet.submitting(1)).values()) == [1]
 
 

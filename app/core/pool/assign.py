@@ -22,7 +22,7 @@ STARVED_SHARE: Final = 8
 
 SHORT: Final = 8
 """A worker that prefetches more than so many times its slots runs short tasks."""
-GRAIN_SHARE: Final = 2
+GRAIN_SHARE: Final = 4
 """It gets at least one part in so many of its prefetch at a time."""
 
 
@@ -63,8 +63,9 @@ def _grain(worker: Worker) -> int:
     return spare // GRAIN_SHARE if spare > SHORT * worker.capacity else 1
 
 
-def _load(worker: Worker) -> int:
-    return len(worker.held)
+def _load(worker: Worker) -> tuple[int, int]:
+    """Who has least comes first; of several, who has waited longest."""
+    return (len(worker.held), worker.newest_grant)
 
 
 def _runnable(pool: Pool, ready: list[Worker]) -> dict[LaneKey, Lane]:
@@ -190,6 +191,7 @@ def _grant(pool: Pool, worker: Worker, tasks: list[Task]) -> None:
     assert worker.session is not None
     assert len(worker.held) + len(tasks) <= worker.limit, "I8: more leases than credit"
     grant = Grant(pool.next_grant, len(tasks))
+    worker.newest_grant = grant.seq
     pool.next_grant += 1
     leases: list[LeaseRow] = []
     held, worker_id = worker.held, worker.id
