@@ -9,8 +9,16 @@ from time import time
 import anyio
 import pytest
 from anyio.abc import ByteStream
-from taskmessenger.config.model import ManagerLimits
-from taskmessenger.core.errors import Conflict, InviteError, Refused, TaskMessengerError, Unreachable
+from taskmessenger import node as program
+from taskmessenger.config.model import ManagerLimits, WorkerConfig
+from taskmessenger.core.errors import (
+    Conflict,
+    InviteError,
+    Refused,
+    TaskMessengerError,
+    Unreachable,
+    UsageError,
+)
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.net import client
 from taskmessenger.net import messages as m
@@ -18,6 +26,8 @@ from taskmessenger.net.address import Address
 from taskmessenger.net.security import authority as authorities
 from taskmessenger.net.security import identity as identities
 from taskmessenger.net.security.certificates import Certificate
+from taskmessenger.net.security.invites import encode
+from taskmessenger.paths import under
 
 from tests.support.fleet import a_fleet, results, running, submit, unpacked
 from tests.support.hostile import a_bad_worker, lease
@@ -129,6 +139,28 @@ async def test_what_is_wrong_with_an_invite_is_said_in_words(tmp_path) -> None:
 
 def changed_secret(invite):
     return replace(invite, secret=bytes(len(invite.secret)))
+
+
+async def test_a_machine_that_is_started_again_with_its_invite_joins_once(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet:
+        invite = await fleet.invite(uses=3)
+        paths, config = under(tmp_path / "machine"), WorkerConfig(name="fern")
+        for _ in range(2):
+            await program._join(encode(invite), config, paths)
+        (member,) = await peers(fleet)
+        late = replace(invite, expires_at=int(time()) - 60)
+        await program._join(encode(late), config, paths)
+        await fleet.manager.revoke(member)
+        with pytest.raises(InviteError, match="expired"):
+            await program._join(encode(late), config, paths)
+        await program._join(encode(invite), config, paths)
+        assert len(await peers(fleet)) == 2
+        await fleet.kill()
+        await program._join(encode(invite), config, paths)  # it cannot be asked: what is on disk has to do
+        await fleet.start()
+        assert len(await peers(fleet)) == 2
+        with pytest.raises(UsageError, match="for a client"):
+            await program._join(encode(await fleet.invite("client")), config, paths)
 
 
 async def test_a_worker_that_is_revoked_while_it_works_is_out_at_once(tmp_path) -> None:
