@@ -29,7 +29,8 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     """-100 to 100, higher first."""
     timeout: float | None = None
     """Seconds that one attempt may run; None for the kind's own limit."""
-    max_attempts: int = 5
+    max_attempts: int | None = None
+    """None for the manager's setting."""
     delay: float = 0.0
     """Seconds to wait before the first attempt."""
     batch: str | None = None

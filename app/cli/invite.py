@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..net.messages import InviteMade
 
 ROLES: Final = ("worker", "client", "operator")
-TTL: Final = 15 * 60.0
 _JOIN: Final = {
     "worker": "taskmessenger --role worker --no-ui --join -",
     "client": "taskmessenger join -",
@@ -55,19 +54,26 @@ def invite() -> None:
 
 @invite.command()
 @click.option(
-    "--uses", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Machines."
+    "--uses",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Machines; 1 unless the manager is set otherwise.",
 )
-@click.option("--ttl", type=DURATION, default=TTL, show_default="15m", help="How long it is good for.")
+@click.option(
+    "--ttl",
+    type=DURATION,
+    help="How long it is good for; 15m unless the manager is set otherwise.",
+)
 @click.option(
     "--role", type=click.Choice(ROLES), default="worker", show_default=True, help="What they become."
 )
 @as_json
-def create(*, uses: int, ttl: float, role: str, as_json: bool) -> None:
+def create(*, uses: int | None, ttl: float | None, role: str, as_json: bool) -> None:
     """Make an invite: its text alone goes to standard output. Whoever has it may join."""
 
     async def ask() -> InviteMade:
         async with manager() as remote:
-            return await remote.make_invite(uses, ttl, role)
+            return await remote.make_invite(uses or 0, ttl or 0.0, role)
 
     made = run(ask)
     endpoints = _endpoints(made.text)
@@ -76,8 +82,8 @@ def create(*, uses: int, ttl: float, role: str, as_json: bool) -> None:
     else:
         _explain(made.invite, endpoints)
         click.echo(made.text)
-    if uses > 1:
-        note(f"warning: {uses:,} machines can join with it until it expires; revoke it when they have")
+    if made.invite.uses > 1:
+        note(f"warning: {made.invite.uses:,} machines can join with it until it expires; revoke it then")
     if endpoints and all(map(_is_loopback, endpoints)):
         note(
             f"warning: it leads to {', '.join(endpoints)}, which only this machine can reach; for others"

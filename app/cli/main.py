@@ -137,7 +137,7 @@ def main() -> None:
 def _run() -> Any:
     """The exit code, or None; a role runs many tasks, and their errors come in groups."""
     try:
-        return cli(standalone_mode=False)
+        return cli(standalone_mode=False, prog_name="taskmessenger")
     except BaseExceptionGroup as group:
         raise the_one(group) from None
 

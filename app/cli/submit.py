@@ -77,7 +77,12 @@ class Order:
 @click.option("--wait", is_flag=True, help="Print the results, in the order of submission.")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher first.", metavar="P")
 @click.option("--timeout", type=DURATION, help="How long one attempt may run, as 30s or 5m.")
-@click.option("--max-attempts", type=click.IntRange(1, 1_000), default=5, show_default=True, metavar="N")
+@click.option(
+    "--max-attempts",
+    type=click.IntRange(1, 1_000),
+    metavar="N",
+    help="Executions at most; 5 unless the manager is set otherwise.",
+)
 @click.option("--delay", type=DURATION, default=0.0, help="Not before this time has passed.")
 @click.option(
     "--key", metavar="K", help="Idempotency key: the same key is one task, however often submitted."

@@ -200,7 +200,7 @@ class Command(Base, frozen=True, tag=46):
 
 
 class MakeInvite(Base, frozen=True, tag=47):
-    """A new invite."""
+    """A new invite. 0 for what the manager is set to."""
 
     request: int
     uses: int

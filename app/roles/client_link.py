@@ -56,6 +56,11 @@ class Office(Protocol):
     @property
     def max_payload(self) -> int: ...
 
+    @property
+    def max_attempts(self) -> int:
+        """Of a task that does not say."""
+        ...
+
     def accepting(self) -> None:
         """Raise the reason why nothing new is accepted now."""
         ...
@@ -165,7 +170,7 @@ class ClientLink:
             kind=group.kind,
             priority=group.priority,
             timeout=group.timeout,
-            max_attempts=group.max_attempts,
+            max_attempts=self._office.max_attempts if group.max_attempts is None else group.max_attempts,
             batch=group.batch,
             target=group.worker,
         )
@@ -344,7 +349,7 @@ def check_group(group: Group, max_payload: int) -> None:
         raise UsageError(f"priority {group.priority} is not between -{MAX_PRIORITY} and {MAX_PRIORITY}")
     if group.timeout is not None and not 0 < group.timeout <= MAX_SECONDS:
         raise UsageError(f"a timeout of {group.timeout:g} s makes no sense; give seconds above 0")
-    if not 1 <= group.max_attempts <= MAX_ATTEMPTS:
+    if group.max_attempts is not None and not 1 <= group.max_attempts <= MAX_ATTEMPTS:
         raise UsageError(f"max_attempts is {group.max_attempts}, not between 1 and {MAX_ATTEMPTS}")
     if not 0 <= group.delay <= MAX_SECONDS:
         raise UsageError(f"a delay of {group.delay:g} s makes no sense")

@@ -79,11 +79,13 @@ class Manager:
         self.writer = Writer(pool, store, self.delivery.act)
         self.delivery.on_damaged = self._end_damaged
         self.authority = Authority.load_or_create(paths.authority, config.name, time())
-        self.registrar = Registrar(authority=self.authority, roster=store)
+        self.registrar = Registrar(
+            authority=self.authority, roster=store, days=config.security.certificate_days
+        )
         self.desk = Desk(
             self.writer, store, store, self.delivery, name=config.name, fleet=self.authority.fleet_id
         )
-        self.max_payload = tasks.max_payload
+        self.max_payload, self.max_attempts = tasks.max_payload, tasks.max_attempts
         self._tls = server_context(self.authority.ca_pem, self.authority.issue_manager(time()))
         self._tasks: TaskGroup | None = None
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
@@ -163,11 +165,13 @@ class Manager:
     async def make_invite(self, wish: m.MakeInvite) -> tuple[str, InviteRow]:
         """A new invite; its text is seen this once."""
         addresses = tuple(wish.endpoints) or self.config.transport.advertise or self.desk.listening
+        security = self.config.security
+        uses, ttl = wish.uses or security.invite_uses, wish.ttl or security.invite_ttl
         invite, row = create_invite(
-            self.authority.key_hash, endpoints_for(addresses), wish.role, wish.uses, wish.ttl, time()
+            self.authority.key_hash, endpoints_for(addresses), wish.role, uses, ttl, time()
         )
         await self.store.add_invite(row)
-        log.info("invite %s was made: %s, %d uses, %d s", row.id, row.role, row.uses, wish.ttl)
+        log.info("invite %s was made: %s, %d uses, %d s", row.id, row.role, uses, ttl)
         return encode(invite), replace(row, secret_hash=b"")
 
     async def revoke_invite(self, invite_id: str) -> None:

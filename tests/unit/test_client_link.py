@@ -61,6 +61,7 @@ class Office:
     """The manager behind the link."""
 
     max_payload = 1_000
+    max_attempts = 5
 
     def __init__(self) -> None:
         self.full: Exception | None = None

@@ -169,6 +169,8 @@ class Registrar:
     authority: Authority
     roster: Roster
     limiter: FailureLimiter = field(default_factory=FailureLimiter)
+    days: float = 30.0
+    """That a member's certificate is valid."""
 
     async def enrol(self, request: EnrolRequest, address: str, now: float) -> EnrolGranted:
         """Let the sender in, or say why not.
@@ -192,7 +194,7 @@ class Registrar:
         row = await self._recognise(request, address, now)
         _check_usable(row, now)
         peer_id = await self._new_peer_id(row.role, request.name)
-        certificate = self.authority.issue(request.csr, row.role, peer_id, now)
+        certificate = self.authority.issue(request.csr, row.role, peer_id, now, self.days)
         peer = _peer_row(row, peer_id, certificate, now, _printable(request.inventory, MAX_INVENTORY))
         if not await self.roster.redeem(row.id, peer, now):
             await self._explain(row.id, now)
@@ -207,7 +209,7 @@ class Registrar:
             PeerError: the signing request cannot be read.
         """
         row = await admit(credentials, self.roster, self.authority.fleet_id, now)
-        certificate = self.authority.issue(csr, row.role, row.id, now)
+        certificate = self.authority.issue(csr, row.role, row.id, now, self.days)
         await self.roster.renew_peer(row.id, certificate.serial, certificate.not_after)
         return self._granted(certificate, row.role, row.id)
 
