@@ -20,7 +20,7 @@ from ..core.text import printable
 from ..handle import Group, InviteRow, Outcome, WorkerRow
 from ..net import messages as m
 from ..net.session import Session
-from .deliver import OUTCOME_BYTES, Delivery, in_parts
+from .deliver import OUTCOME_BYTES, Delivery, Link, in_parts
 from .desk import Desk
 from .inbox import weight_of
 from .writer import Writer
@@ -80,7 +80,7 @@ class Office(Protocol):
     async def retry(self, ids: Sequence[int]) -> list[int]: ...
 
 
-class ClientLink:
+class ClientLink(Link):
     """One connected client or operator."""
 
     def __init__(
@@ -93,30 +93,10 @@ class ClientLink:
         desk: Desk,
         office: Office,
     ) -> None:
-        self.number, self.role, self.session = number, role, session
+        super().__init__(session)
+        self.number, self.role = number, role
         self._writer, self._delivery, self._desk, self._office = writer, delivery, desk, office
         self._told = 0
-
-    def send(self, message: m.Message, *, urgent: bool = False) -> None:
-        """Queue a message for the other side."""
-        self.session.send(message, urgent=urgent)
-
-    def close(self, code: str, message: str = "") -> None:
-        """Say goodbye."""
-        self.session.close(code, message)
-
-    def cut(self, code: str, message: str = "") -> None:
-        """Say goodbye at once, and listen no more."""
-        self.session.cut(code, message)
-
-    async def room(self, most: int) -> bool:
-        """Wait until at most `most` bytes wait to be sent; False when the session ended instead."""
-        return await self.session.room(most)
-
-    @property
-    def pending(self) -> int:
-        """Bytes that wait to be sent."""
-        return self.session.wire.pending
 
     async def handle(self, messages: list[m.Message]) -> None:
         """Take what arrived, one request after the other; waiting here slows the sender down.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
 import msgspec
@@ -15,6 +15,7 @@ from ..core.errors import StoreError, StoreFailed
 from ..handle import ErrorInfo, Outcome
 from ..net import messages as m
 from ..net.framing import FRAGMENT
+from ..net.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -24,25 +25,32 @@ Reply = Callable[[e.Accepted | e.Rejected | e.Done], None]
 _errors: Final = msgspec.msgpack.Decoder(ErrorInfo)
 
 
-class Link(Protocol):
+class Link:
     """The manager's end of a session, as far as delivery needs it."""
 
-    def send(self, message: m.Message, *, urgent: bool = False) -> None: ...
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def send(self, message: m.Message, *, urgent: bool = False) -> None:
+        """Queue a message for the other side."""
+        self.session.send(message, urgent=urgent)
 
     def close(self, code: str, message: str = "") -> None:
         """Say goodbye once everything else is said."""
-        ...
+        self.session.close(code, message)
 
     def cut(self, code: str, message: str = "") -> None:
-        """Say goodbye at once: the other side is not wanted any more."""
-        ...
+        """Say goodbye at once, and listen no more: the other side is not wanted."""
+        self.session.cut(code, message)
 
     @property
-    def pending(self) -> int: ...
+    def pending(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.session.wire.pending
 
     async def room(self, most: int) -> bool:
         """Wait until at most `most` bytes wait to be sent; False when the session ended instead."""
-        ...
+        return await self.session.room(most)
 
 
 class Delivery:

@@ -20,7 +20,7 @@ from ..core.text import printable
 from ..handle import ErrorInfo
 from ..net import messages as m
 from ..net.session import Session
-from .deliver import Delivery
+from .deliver import Delivery, Link
 from .inbox import WORKERS_SHARE, Inbox, weight_of
 
 MAX_KINDS: Final = 1_000
@@ -47,7 +47,7 @@ _read_error: Final = msgspec.msgpack.Decoder(ErrorInfo)
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-class WorkerLink:
+class WorkerLink(Link):
     """One connected worker."""
 
     def __init__(
@@ -59,34 +59,14 @@ class WorkerLink:
         delivery: Delivery,
         renew: Callable[[bytes], Awaitable[bytes]],
     ) -> None:
-        self.number, self.worker, self.session = number, worker, session
+        super().__init__(session)
+        self.number, self.worker = number, worker
         self.labels: dict[str, str] = {}
         self.version = ""
         self.progress: dict[int, tuple[int, float | None, str, bytes]] = {}
         """Of running tasks: attempt, fraction, note, newest output."""
         self._inbox, self._delivery, self._renew = inbox, delivery, renew
         self._renewed = float("-inf")
-
-    def send(self, message: m.Message, *, urgent: bool = False) -> None:
-        """Queue a message for the worker."""
-        self.session.send(message, urgent=urgent)
-
-    def close(self, code: str, message: str = "") -> None:
-        """Say goodbye to the worker."""
-        self.session.close(code, message)
-
-    def cut(self, code: str, message: str = "") -> None:
-        """Say goodbye to the worker at once, and listen no more."""
-        self.session.cut(code, message)
-
-    async def room(self, most: int) -> bool:
-        """Wait until at most `most` bytes wait to be sent; False when the session ended instead."""
-        return await self.session.room(most)
-
-    @property
-    def pending(self) -> int:
-        """Bytes that wait to be sent."""
-        return self.session.wire.pending
 
     async def handle(self, messages: list[m.Message]) -> None:
         """Take what arrived. Waits for room only when far more is there than workers have credit for."""
