@@ -30,12 +30,16 @@ help: ## Say what can be made
 venv: ## Make .venv, or bring it up to date with pyproject.toml
 	@scripts/venv
 
+.PHONY: libzt
+libzt: venv ## Have libzt for the demo and the tests; does nothing when it is there, and needs no network then
+	@$(BIN)/taskmessenger zerotier install >/dev/null || [[ -z "$${CI:-}" ]]
+
 .PHONY: demo
-demo: venv ## Hash a real directory on a fleet of real processes while some of them are killed
+demo: libzt ## Hash a real directory on a fleet of real processes while some of them are killed
 	$(BIN)/taskmessenger demo --chaos
 
 .PHONY: test
-test: venv ## Run all tests
+test: libzt ## Run all tests
 	$(PYTEST) tests $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
 
 .PHONY: faults
@@ -55,8 +59,16 @@ bench-peers: venv ## Do the same work on Dask, Ray, Celery, HyperQueue and ours;
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/run.py --json benchmarks/results/peers.json --out benchmarks/results/peers.md $(ARGS)
 
+.PHONY: bench-console
+bench-console: venv ## Measure the console: keys, pages, events, memory, and what it costs a manager
+	$(BIN)/python -m tests.bench.console $(ARGS)
+
+.PHONY: pictures
+pictures: venv ## Take the pictures of the screens for the README
+	$(BIN)/python -m tests.console.pictures
+
 .PHONY: check
-check: static ## Check format, style, types and layers, and run the fast tests
+check: static libzt ## Check format, style, types and layers, and run the fast tests
 	$(PYTEST) $(FAST) $(ARGS)
 
 .PHONY: static

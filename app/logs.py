@@ -14,6 +14,7 @@ import math
 import os
 import sys
 import time
+from collections import deque
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -85,6 +86,22 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 
     def handleError(self, record: LogRecord) -> None:  # noqa: N802  the name is logging's
         """See `_Quiet`; standard error still gets the line."""
+
+
+class Tail(logging.Handler):
+    """Keeps the newest lines in memory, for whoever looks; may be written to from any thread."""
+
+    def __init__(self, lines: int = 1_000) -> None:
+        super().__init__()
+        self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=lines)
+
+    def emit(self, record: LogRecord) -> None:
+        where = record.name.removeprefix("taskmessenger.")
+        self._lines.append((record.created, record.levelname.lower(), where, _message(record)))
+
+    def take(self) -> list[tuple[float, str, str, str]]:
+        """Moment (wall clock), level, logger and text of the lines that came since the last call."""
+        return [self._lines.popleft() for _ in range(len(self._lines))]
 
 
 def setup(role: Role, config: Logging, paths: Paths, stream: TextIO | None = None) -> Path | None:

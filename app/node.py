@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from time import time
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -21,9 +21,20 @@ from .core.errors import ConfigError, Conflict, Refused, Unreachable, UsageError
 from .paths import Paths, private_directory
 
 if TYPE_CHECKING:
+    from .handle import NodeHandle
+    from .net.address import Address
+    from .net.approach import Approach
+    from .net.client import Connected
+    from .net.discovery.finder import Finder
+    from .net.security.identity import Identity
     from .net.security.invites import Invite
+    from .roles.worker import Dial, Worker
+    from .runtimes.registry import Registry
 
 log = logging.getLogger(__name__)
+
+Began = Callable[["NodeHandle"], None]
+"""Told the handle of a role that runs."""
 
 MIB: Final = 1024 * 1024
 SWITCH_SECONDS: Final = 0.0005
@@ -44,9 +55,17 @@ def run(main: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> N
     anyio.run(main, *arguments, backend_options=options)
 
 
-async def manager(config: ManagerConfig, paths: Paths) -> None:
-    """A headless manager, until a signal ends it."""
+async def manager(
+    config: ManagerConfig, paths: Paths, began: Began | None = None, origins: Mapping[str, str] | None = None
+) -> None:
+    """A manager. A headless one is ended by a signal; any other by the handle that `began` is given.
+
+    `origins`: where settings came from, by key.
+    """
+    from .net.carriers import Listening
     from .roles.manager import Manager
+    from .roles.manager_handle import ManagerHandle
+    from .roles.nearby import beacon_for, carriers_for
     from .roles.signals import stop_on_signals
     from .store.sqlite import SqliteStore
 
@@ -55,40 +74,54 @@ async def manager(config: ManagerConfig, paths: Paths) -> None:
     store = SqliteStore(
         paths.database, ballast=config.store.ballast, low_water=config.store.low_water_mb * MIB
     )
-    role = Manager(config, paths, store)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stop_on_signals, role.stop)
+    underneath = Listening(config, paths)
+    role = Manager(config, paths, store, underneath)
+    carriers = carriers_for(config.discovery, config.transport.listen)
+    role.view.origins = origins or {}
+    async with underneath, anyio.create_task_group() as tasks:
+        if began is None:
+            tasks.start_soon(stop_on_signals, role.stop)
         async with anyio.create_task_group() as serving:
             listening = await serving.start(role.run)
             log.info(
                 "manager %s of fleet %s is ready at %s; version %s",
                 config.name, role.authority.fleet_id, ", ".join(listening), __version__,
             )  # fmt: skip
+            tasks.start_soon(underneath.report)
+            if began is not None:
+                await role.view.telemetry.refresh()
+                began(ManagerHandle(role))
+            if carriers:
+                tasks.start_soon(beacon_for(role, carriers).run)
         tasks.cancel_scope.cancel()
 
 
-async def worker(config: WorkerConfig, paths: Paths, invite: str | None) -> None:
-    """A headless worker, until a signal, or its manager, ends it. With an invite it joins first."""
+async def worker(
+    config: WorkerConfig,
+    paths: Paths,
+    invite: str | None,
+    began: Began | None = None,
+    origins: Mapping[str, str] | None = None,
+) -> None:
+    """A worker, until its manager ends it, or a signal, or the handle that `began` is given.
+
+    With an invite it joins first.
+    """
+    from .net.carriers import approach_of
     from .net.security.identity import load
     from .roles.signals import stop_on_signals
     from .roles.spool import Spool
     from .roles.worker import Worker
-    from .runtimes.leftovers import kill_leftovers
-    from .runtimes.registry import Registry
-    from .runtimes.runner import CHILDREN, Runtimes
+    from .roles.worker_handle import WorkerHandle
+    from .runtimes.runner import Runtimes
 
     home = private_directory(paths.identity("worker").parent)
     with _lock(home / "worker.lock"):
-        dropped_in = [paths.kinds] if paths.kinds.is_dir() else []
-        kinds = Registry.load(
-            config.kinds.allow, [*dropped_in, *map(Path, config.kinds.paths)], config.kinds.runtimes
-        )
-        run_dir = private_directory(paths.runtime / "tm-worker")
-        killed = await anyio.to_thread.run_sync(kill_leftovers, run_dir / CHILDREN)
-        if killed:
-            log.warning("%d processes left over from an earlier run were ended", killed)
+        kinds = _registry(config, paths)
+        run_dir = await _cleared(private_directory(paths.runtime / "tm-worker"))
+        approach = approach_of("worker", config.zerotier, paths)
         if invite is not None:
-            await _join(invite, config, paths)
+            await _join(invite, config, paths, approach)
         role: list[Worker] = []
 
         def report(task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
@@ -96,22 +129,78 @@ async def worker(config: WorkerConfig, paths: Paths, invite: str | None) -> None
 
         runtimes = Runtimes(kinds, config.slots, report, _limits(config), run_dir)
         spool = Spool(paths.spool, config.spool.max_mb * MIB)
-        role.append(
-            Worker(config, load(paths.identity("worker"), "worker"), kinds.announce(), runtimes, spool)
-        )
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(stop_on_signals, role[0].stop)
+        identity = load(paths.identity("worker"), "worker")
+        finder = _finder(config, identity)
+        dial = _dialling(role, approach, finder)
+        role.append(Worker(config, identity, kinds.announce(), runtimes, spool, dial=dial))
+        async with approach, anyio.create_task_group() as tasks:
+            if began is None:
+                tasks.start_soon(stop_on_signals, role[0].stop)
+            else:
+                handle = WorkerHandle(role[0], origins or {})
+                tasks.start_soon(handle.keep)
+                began(handle)
+            tasks.start_soon(approach.tend)
+            if finder is not None:
+                tasks.start_soon(finder.run)
             await role[0].run()
             tasks.cancel_scope.cancel()
         spool.close()
 
 
-async def _join(text: str, config: WorkerConfig, paths: Paths) -> None:
+def _registry(config: WorkerConfig, paths: Paths) -> Registry:
+    """The kinds that this worker offers."""
+    from .runtimes.registry import Registry
+
+    dropped_in = [paths.kinds] if paths.kinds.is_dir() else []
+    folders = [*dropped_in, *map(Path, config.kinds.paths)]
+    return Registry.load(config.kinds.allow, folders, config.kinds.runtimes)
+
+
+async def _cleared(run_dir: Path) -> Path:
+    """The same directory, when what an earlier run left behind is ended."""
+    from .runtimes.leftovers import kill_leftovers
+    from .runtimes.runner import CHILDREN
+
+    killed = await anyio.to_thread.run_sync(kill_leftovers, run_dir / CHILDREN)
+    if killed:
+        log.warning("%d processes left over from an earlier run were ended", killed)
+    return run_dir
+
+
+def _finder(config: WorkerConfig, identity: Identity) -> Finder | None:
+    """Looks for managers besides the known addresses, if this worker's operator wants that."""
+    if not config.discovery.enabled:
+        return None
+    from .roles.nearby import carriers_for, finder_for
+
+    return finder_for(identity, carriers_for(config.discovery, identity.endpoints))
+
+
+def _dialling(role: Sequence[Worker], approach: Approach, finder: Finder | None) -> Dial:
+    """Dials what the worker knows, and what the finder finds; the worker is there when it is called."""
+
+    def known() -> list[Address]:
+        return role[0].identity.addresses
+
+    async def reach(addresses: Sequence[Address], fresh: bool) -> Connected:
+        return await approach.connect(role[0].identity, addresses, fresh=fresh)
+
+    async def dial(fresh: bool) -> Connected:
+        return await reach(known(), fresh)
+
+    if finder is None:
+        return dial
+    from .roles.nearby import searching
+
+    return searching(known, reach, finder)
+
+
+async def _join(text: str, config: WorkerConfig, paths: Paths, approach: Approach) -> None:
     """Become a member, unless this machine is a welcome one of that fleet already.
 
     So a service that is always started with the same invite joins once. One that was revoked joins anew.
     """
-    from .net.client import join
     from .net.security.invites import decode
 
     invite = decode(text, 0.0)  # a member that starts again may well come with an invite that has expired
@@ -119,21 +208,19 @@ async def _join(text: str, config: WorkerConfig, paths: Paths) -> None:
         raise UsageError(
             f"this invite is for a {invite.role}, not for a worker: make one with `taskmessenger invite`"
         )
-    if await _is_member(invite, paths):
+    if await _is_member(invite, paths, approach):
         log.info("this machine is a member of that fleet already: the invite is not used")
         return
     invite = decode(text, time())
     inventory = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, version {__version__}"
     )
-    identity = await join(invite, config.name, paths.identity(invite.role), inventory)
+    identity = await approach.join(invite, config.name, paths.identity(invite.role), inventory)
     log.info("joined %s as %s", identity.manager_name, identity.peer_id)
 
 
-async def _is_member(invite: Invite, paths: Paths) -> bool:
+async def _is_member(invite: Invite, paths: Paths, approach: Approach) -> bool:
     """Whether the manager that made the invite knows us; when it cannot be asked, what our files say."""
-    from .net.address import Address
-    from .net.client import connect
     from .net.security.certificates import key_hash, parse
     from .net.security.identity import is_joined, load
 
@@ -144,7 +231,7 @@ async def _is_member(invite: Invite, paths: Paths) -> bool:
         identity = load(folder, invite.role)
         if key_hash(parse(identity.ca_der)) != invite.ca_hash:
             return False
-        connected = await connect(identity, [Address.parse(text) for text in identity.endpoints])
+        connected = await approach.connect(identity, identity.addresses)
     except Unreachable:
         return True
     except (Refused, ConfigError):

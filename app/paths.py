@@ -71,6 +71,15 @@ class Paths:
         """Key and certificates of someone who was let in: a worker, a client or an operator."""
         return self.data / f"tm-{role}" / "identity"
 
+    def node(self, role: str) -> Path:
+        """Who the ZeroTier node of a manager, worker, client or operator is."""
+        base = self.config if role == "manager" else self.data
+        return base / f"tm-{role}" / f"vn-{role}-identity"
+
+    def node_state(self, role: str) -> Path:
+        """What that node remembers of others and of its network."""
+        return self.state / f"tm-{role}" / "libzt"
+
     @property
     def spool(self) -> Path:
         """Results that the manager has not acknowledged yet."""
@@ -102,6 +111,8 @@ class Paths:
             "manager database": self.database,
             "fleet authority": self.authority,
             "worker identity": self.identity("worker"),
+            "manager node": self.node("manager"),
+            "worker node": self.node("worker"),
             "worker spool": self.spool,
             "manager log": self.log_file("manager"),
             "worker log": self.log_file("worker"),

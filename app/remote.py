@@ -18,6 +18,9 @@ from anyio.abc import TaskGroup
 from .core.errors import TaskMessengerError, UsageError
 from .core.groups import the_one
 from .handle import (
+    Act,
+    ActDone,
+    Count,
     Group,
     InviteRow,
     Outcome,
@@ -44,17 +47,52 @@ FETCH_CHUNK: Final = 100
 MAX_SUBMIT: Final = 64 * 1024 * 1024
 """Bytes of payloads in one submission."""
 
+ONCE: Final = frozenset({"resubmit", "edit"})
+"""Acts that make new tasks: done a second time they would make them twice."""
+
 OnOutcomes = Callable[[list[Outcome]], None]
 
 
-class Remote:
+class Questions:
+    """What changes nothing and is answered in one message."""
+
+    def __init__(self, line: Line) -> None:
+        self.ask = line.ask
+        """Sends a request and waits for its answer; for what has no method here."""
+
+    async def page(self, query: TaskQuery) -> TaskPage:
+        """A page of tasks."""
+        return (await self.ask(lambda n: m.FindTasks(n, query), m.Page)).page
+
+    async def count(self, query: TaskQuery, most: int) -> Count:
+        """How many tasks match; counting stops at `most`, and when it takes too long."""
+        return (await self.ask(lambda n: m.CountTasks(n, query, most), m.Counted)).count
+
+    async def detail(self, task_id: int, payload_limit: int = 4096) -> TaskDetail:
+        """One task."""
+        return (await self.ask(lambda n: m.GetTask(n, task_id, payload_limit), m.Detail)).detail
+
+    async def status(self) -> PoolStatus:
+        """The fleet at a glance."""
+        return (await self.ask(lambda n: m.Ask(n, "status"), m.Status)).status
+
+    async def workers(self) -> list[WorkerRow]:
+        """Everyone who may run tasks."""
+        return (await self.ask(lambda n: m.Ask(n, "workers"), m.Workers)).workers
+
+    async def invites(self) -> list[InviteRow]:
+        """All invites, newest first."""
+        return (await self.ask(lambda n: m.Ask(n, "invites"), m.Invites)).invites
+
+
+class Remote(Questions):
     """A client's or operator's view of a manager. Make one with `attach`."""
 
     def __init__(self, dial: Dial, patience: float, welcome: m.Welcome) -> None:
         self.on_outcomes: OnOutcomes | None = None
         """Called with outcomes of watched tasks as they come; one may come twice."""
         self._line = Line(dial, patience, welcome, self._tell)
-        self._ask = self._line.ask
+        super().__init__(self._line)
         self._watched: dict[int, None] = {}
         self._early: set[int] = set()
         """Ended before we were told that they were accepted: a short message overtakes a long one."""
@@ -72,6 +110,11 @@ class Remote:
     def connected(self) -> bool:
         """Whether there is a session just now."""
         return self._line.connected is not None
+
+    @property
+    def failed(self) -> TaskMessengerError | None:
+        """Why there will be no session any more."""
+        return self._line.failed
 
     async def keep(self, first: Connected, tasks: TaskGroup) -> None:
         """Serve until cancelled or out of patience. `attach` does this."""
@@ -99,7 +142,7 @@ class Remote:
     async def _fetch(self, ids: list[int]) -> None:
         with _whoever_waits_sees():
             for start in range(0, len(ids), FETCH_CHUNK):
-                await self._ask(partial(m.GetOutcomes, ids=ids[start : start + FETCH_CHUNK]), m.Outcomes)
+                await self.ask(partial(m.GetOutcomes, ids=ids[start : start + FETCH_CHUNK]), m.Outcomes)
 
     async def _watch_again(self) -> None:
         with _whoever_waits_sees():
@@ -107,7 +150,7 @@ class Remote:
 
     async def _watch(self, ids: list[int]) -> None:
         for start in range(0, len(ids), WATCH_CHUNK):
-            await self._ask(partial(m.Watch, ids=ids[start : start + WATCH_CHUNK]), m.Outcomes)
+            await self.ask(partial(m.Watch, ids=ids[start : start + WATCH_CHUNK]), m.Outcomes)
 
     # ---- what can be asked ------------------------------------------------------------------------------
 
@@ -128,7 +171,7 @@ class Remote:
 
         self._submitting += watch
         try:
-            answer = await self._ask(
+            answer = await self.ask(
                 lambda n: m.Submit(n, list(groups), watch), m.Submitted, again=again, then=note
             )
         finally:
@@ -159,45 +202,30 @@ class Remote:
         wanted = set(ids)
         self._collecting.append(found)
         try:
-            await self._ask(lambda n: m.GetOutcomes(n, list(ids)), m.Outcomes)
+            await self.ask(lambda n: m.GetOutcomes(n, list(ids)), m.Outcomes)
         finally:
             self._collecting = [one for one in self._collecting if one is not found]
         return [one for task_id, one in sorted(found.items()) if task_id in wanted]
 
-    async def page(self, query: TaskQuery) -> TaskPage:
-        """A page of tasks."""
-        return (await self._ask(lambda n: m.FindTasks(n, query), m.Page)).page
-
-    async def detail(self, task_id: int, payload_limit: int = 4096) -> TaskDetail:
-        """One task."""
-        return (await self._ask(lambda n: m.GetTask(n, task_id, payload_limit), m.Detail)).detail
-
-    async def status(self) -> PoolStatus:
-        """The fleet at a glance."""
-        return (await self._ask(lambda n: m.Ask(n, "status"), m.Status)).status
-
-    async def workers(self) -> list[WorkerRow]:
-        """Everyone who may run tasks."""
-        return (await self._ask(lambda n: m.Ask(n, "workers"), m.Workers)).workers
-
-    async def invites(self) -> list[InviteRow]:
-        """All invites, newest first."""
-        return (await self._ask(lambda n: m.Ask(n, "invites"), m.Invites)).invites
-
     async def make_invite(self, uses: int, ttl: float, role: str = "worker") -> m.InviteMade:
         """A new invite: its text is shown this once."""
-        return await self._ask(lambda n: m.MakeInvite(n, uses, ttl, role), m.InviteMade, again=False)
+        return await self.ask(lambda n: m.MakeInvite(n, uses, ttl, role), m.InviteMade, again=False)
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""
-        await self._ask(lambda n: m.RevokeInvite(n, invite_id), m.Done)
+        await self.ask(lambda n: m.RevokeInvite(n, invite_id), m.Done)
+
+    async def act(self, act: Act) -> ActDone:
+        """Carry out a command; on everything that matches a query, a part of it: see `handle.acting`."""
+        again = act.verb not in ONCE
+        return (await self.ask(lambda n: m.Do(n, act), m.Did, again=again)).done
 
     async def command(
         self, verb: str, *, ids: Sequence[int] = (), scope: str = "", deadline: float = 0.0
     ) -> list[int]:
         """`cancel`, `retry` (ids); `pause`, `resume` (scope); `drain`, `revoke` (a worker's id as scope)."""
         make = m.Command
-        return (await self._ask(lambda n: make(n, verb, list(ids), scope, deadline), m.Done)).ids
+        return (await self.ask(lambda n: make(n, verb, list(ids), scope, deadline), m.Done)).ids
 
 
 def _still(ids: list[int], watched: Container[int]) -> list[int]:

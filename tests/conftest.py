@@ -11,6 +11,14 @@ from pathlib import Path
 import pytest
 from taskmessenger import logs
 
+from tests.support.namespaces import (  # noqa: F401  hooks and fixtures of tests with ZeroTier nodes
+    identities,
+    pytest_configure,
+    pytest_runtest_logreport,
+    pytest_runtest_protocol,
+    pytest_sessionstart,
+)
+
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

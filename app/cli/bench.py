@@ -15,12 +15,11 @@ from typing import Any, Final
 import click
 
 from .. import __version__
-from ..core.errors import UsageError
 from . import output
+from .namespace import LISTEN, in_a_namespace
 from .options import as_json
 
 IDLE_SECONDS: Final = 20.0
-TRANSPORTS: Final = ("tcp",)
 GOALS: Final = {
     "trivial_1_worker_tasks_per_s": "",
     "trivial_2_workers_tasks_per_s": ">= 15000",
@@ -62,8 +61,8 @@ class Plan:
               help="Trivial tasks of one measure.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 16), default=2, show_default=True, metavar="W",
               help="Workers of the largest fleet.")  # fmt: skip
-@click.option("--transport", type=click.Choice(TRANSPORTS), default="tcp", show_default=True,
-              help="Between manager and workers.")  # fmt: skip
+@click.option("--transport", type=click.Choice(sorted(LISTEN)), default="tcp", show_default=True,
+              help="Between manager and workers; zerotier: both, in a network namespace.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="Fewer and shorter measures, for a first impression.")
 @click.option("--deep", type=click.IntRange(0, 10_000_000), default=0, metavar="N",
               help="Also measure with N queued tasks.")  # fmt: skip
@@ -81,12 +80,17 @@ def bench(*, transport: str, as_json: bool, tasks: int, quick: bool, **given: in
       taskmessenger bench --quick
       taskmessenger bench --json > figures.json
       taskmessenger bench --deep 1000000
+      taskmessenger bench --transport zerotier
     """  # noqa: D301  \b keeps click from filling the examples
     from .connect import run
 
-    if transport not in TRANSPORTS:
-        raise UsageError(f"transport {transport} cannot be measured here")
     plan = Plan(tasks=min(tasks, 5_000) if quick else tasks, many=100_000, quick=quick, **given)
+    if transport != "tcp":
+        from .bench_overlay import compare
+
+        in_a_namespace()
+        compare(plan, in_fleet, as_json=as_json)
+        return
     figures = run(_measure, plan)
     machine = {
         "version": __version__,
@@ -108,16 +112,16 @@ async def _measure(plan: Plan) -> dict[str, Any]:
     from . import bench_measures as measures
 
     figures: dict[str, Any] = {"load_before": os.getloadavg()[0], "version_ms": measures.version_ms()}
-    figures |= await _in_fleet("first result", measures.first_result)
+    figures |= await in_fleet("first result", measures.first_result)
     for workers in sorted({1, plan.workers}):
-        figures |= await _in_fleet(
+        figures |= await in_fleet(
             f"throughput, {workers} workers", partial(_rates, plan=plan, workers=workers)
         )
-    figures |= await _in_fleet("queue and idle", partial(_quiet, plan=plan))
+    figures |= await in_fleet("queue and idle", partial(_quiet, plan=plan))
     if plan.sessions:
-        figures |= await _in_fleet("many sessions", partial(_many, plan=plan))
+        figures |= await in_fleet("many sessions", partial(_many, plan=plan))
     if plan.deep:
-        figures |= await _in_fleet("deep queue", partial(measures.deep_queue, tasks=plan.deep))
+        figures |= await in_fleet("deep queue", partial(measures.deep_queue, tasks=plan.deep))
     return figures
 
 
@@ -157,14 +161,16 @@ async def _quiet(fleet: Any, plan: Plan) -> dict[str, float]:
     return found
 
 
-async def _in_fleet(what: str, measure: Callable[[Any], Awaitable[dict[str, float]]]) -> dict[str, float]:
+async def in_fleet(
+    what: str, measure: Callable[[Any], Awaitable[dict[str, float]]], transport: str = "tcp"
+) -> dict[str, float]:
     """A throw-away home for one measure."""
     from .demo_fleet import Fleet, temporary
 
     output.note(f"measuring: {what}")
     home = Path(tempfile.mkdtemp(prefix="tm-bench-", dir=temporary()))
     try:
-        with Fleet(home) as fleet:
+        with Fleet(home, transport) as fleet:
             return await measure(fleet)
     finally:
         shutil.rmtree(home, ignore_errors=True)

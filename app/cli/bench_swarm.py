@@ -15,11 +15,14 @@ from typing import Final
 
 import anyio
 
+from ..config.model import WorkerZeroTier
 from ..core.errors import TaskMessengerError
 from ..net import messages as m
-from ..net.address import Address
+from ..net.carriers import approach_of
 from ..net.client import Connected, connect, join
-from ..net.security.invites import decode
+from ..net.security.invites import Invite, decode
+from ..net.transport import Prepare
+from ..paths import under
 
 KIND: Final = "echo"
 CAPACITY: Final = 4
@@ -32,18 +35,18 @@ SIDE_BY_SIDE: Final = 8
 async def swarm(text: str, sessions: int, folder: Path) -> None:
     """Join, connect and serve until cancelled."""
     invite = decode(text, time.time())
+    approach = approach_of("worker", WorkerZeroTier(), under(folder))
     slots = anyio.Semaphore(SIDE_BY_SIDE)
-    async with anyio.create_task_group() as tasks:
+    async with approach, anyio.create_task_group() as tasks:
         for number in range(sessions):
             await slots.acquire()
-            tasks.start_soon(_one, invite, folder / str(number), slots)
+            tasks.start_soon(_one, invite, folder / str(number), slots, approach.prepare)
 
 
-async def _one(invite: object, folder: Path, slots: anyio.Semaphore) -> None:
+async def _one(invite: Invite, folder: Path, slots: anyio.Semaphore, prepare: Prepare) -> None:
     try:
-        identity = await join(invite, f"swarm-{folder.name}", folder)  # type: ignore[arg-type]
-        addresses = [Address.parse(text) for text in identity.endpoints]
-        connected = await connect(identity, addresses, fresh=True)
+        identity = await join(invite, f"swarm-{folder.name}", folder, prepare=prepare)
+        connected = await connect(identity, identity.addresses, fresh=True, prepare=prepare)
     finally:
         slots.release()
     session = connected.session

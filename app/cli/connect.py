@@ -12,6 +12,7 @@ from ..core.errors import Unreachable
 from ..paths import Paths, find
 
 if TYPE_CHECKING:
+    from ..net.approach import Approach
     from ..net.client import Connected
     from ..remote import Remote
 
@@ -28,12 +29,14 @@ def dialler(paths: Paths) -> Callable[[], Awaitable[Connected]]:
     """
     from ..net.client import connect_locally
 
+    approaches: dict[str, Approach] = {}
+
     async def dial() -> Connected:
         if not paths.socket.exists():
             for role in MEMBERS:
                 # Asked first like this: whoever reaches the local socket needs no cryptography to be loaded.
                 if paths.identity(role).is_dir():
-                    member = await _as_member(paths, role)
+                    member = await _as_member(paths, role, approaches)
                     if member is not None:
                         return member
         try:
@@ -47,16 +50,17 @@ def dialler(paths: Paths) -> Callable[[], Awaitable[Connected]]:
     return dial
 
 
-async def _as_member(paths: Paths, role: str) -> Connected | None:
+async def _as_member(paths: Paths, role: str, approaches: dict[str, Approach]) -> Connected | None:
     """A session with the manager whose fleet this user has joined in this role, if it has."""
-    from ..net.address import Address
-    from ..net.client import connect
+    from ..net.carriers import approach_for_a_command
     from ..net.security.identity import is_joined, load
 
     if not is_joined(paths.identity(role)):
         return None
     identity = load(paths.identity(role), role)
-    return await connect(identity, [Address.parse(text) for text in identity.endpoints])
+    if role not in approaches:
+        approaches[role] = approach_for_a_command(role, paths)
+    return await approaches[role].connect(identity, identity.addresses)
 
 
 @asynccontextmanager

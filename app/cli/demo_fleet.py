@@ -5,12 +5,13 @@ Starts them, kills them, and sees to it that none is left behind. What they are 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +23,11 @@ from ..core.errors import TaskMessengerError, Unreachable
 from ..core.text import printable, redact
 from ..paths import HOME_VARIABLE, Paths, under
 from .connect import dialler
+from .namespace import HERE, LISTEN
 
 MANAGER: Final = "manager"
+NODE_PORT: Final = 7712
+"""UDP port of the manager's ZeroTier node."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READY_SECONDS: Final = 60.0
 """For a process to be of use: keys are made the first time, and the machine may be busy."""
@@ -32,6 +36,8 @@ LEAVE_SECONDS: Final = 5.0
 """For a process that was asked to leave; after that it is killed."""
 SHORT: Final = 60
 """Bytes of a temporary directory's path below which local sockets still fit."""
+PR_SET_PDEATHSIG: Final = 1
+"""Of prctl(2)."""
 LAST_WORDS: Final = 4_096
 """Bytes of a log that are searched for the reason of a process's end."""
 
@@ -45,10 +51,12 @@ class Died(TaskMessengerError):
 class Fleet:
     """One manager and its workers, all started from here. Leaving the block ends every one of them."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, transport: str = "tcp") -> None:
         self.home = home
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._listen = "tcp://127.0.0.1:0"
+        self._listen = LISTEN[transport]
+        self._settings = {"TASKMESSENGER_ZEROTIER_ADVERTISE": f"{HERE}:{NODE_PORT}"}
+        """Used by managers, and only by those that listen over ZeroTier."""
 
     def __enter__(self) -> Fleet:
         return self
@@ -110,7 +118,8 @@ class Fleet:
                 stdout=log,
                 stderr=log,
                 cwd=home,
-                env=_environment(home),
+                env=_environment(home) | self._settings,
+                preexec_fn=_ends_with_us(),  # noqa: PLW1509 - no thread of ours holds a lock that it needs
                 start_new_session=True,  # Ctrl-C is for the demo, which then ends the others in order
             )
         self._children[name] = child
@@ -173,6 +182,14 @@ def _environment(home: Path) -> dict[str, str]:
     """Ours, without settings that are meant for another fleet."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("TASKMESSENGER_")}
     return ours | {HOME_VARIABLE: str(home)}
+
+
+def _ends_with_us() -> Callable[[], None] | None:
+    """For a new process, on Linux: the kernel kills it when this one has gone, however it went."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _tell(pipe: IO[bytes], line: str) -> None:

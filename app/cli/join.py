@@ -51,7 +51,7 @@ def join(invite: str | None, *, invite_file: Path | None, name: str | None, as_j
             "this invite is for a worker: use it with `taskmessenger --role worker --no-ui --join -`,"
             " or make one with `taskmessenger invite --role client` at the manager"
         )
-    identity = run(_join, found, name)
+    identity = run(enter, found, name)
     tell(
         f"joined {identity.manager_name} as {identity.peer_id} ({identity.role})",
         {"manager": identity.manager_name, "id": identity.peer_id, "role": identity.role},
@@ -59,17 +59,23 @@ def join(invite: str | None, *, invite_file: Path | None, name: str | None, as_j
     )
 
 
-async def _join(invite: Invite, name: str | None) -> Identity:
+async def enter(invite: Invite, name: str | None) -> Identity:
+    """Become a client or operator with this invite, under this name or that of the host.
+
+    Raises:
+        Conflict: this user is one already. Unreachable, InviteError: the manager cannot be asked, or says no.
+    """
     from .. import __version__
-    from ..net import client
+    from ..net.carriers import approach_for_a_command
     from ..net.security.identity import is_joined
     from ..paths import find, private_directory
 
-    folder = find().identity(invite.role)
+    paths = find()
+    folder = paths.identity(invite.role)
     if is_joined(folder):
         raise Conflict(f"you have joined a fleet as {invite.role}: move {folder} away to join another")
     private_directory(folder.parent)
     who = (name or platform.node() or "host")[:MAX_NAME]
-    return await client.join(
-        invite, who, folder, f"{platform.system()} {platform.machine()}, version {__version__}"
-    )
+    inventory = f"{platform.system()} {platform.machine()}, version {__version__}"
+    async with approach_for_a_command(invite.role, paths) as approach:
+        return await approach.join(invite, who, folder, inventory)

@@ -24,12 +24,18 @@ COMMANDS: Final = {
     "bench": ("bench", "bench", "Measure how fast this program is here."),
     "config": ("config", "config", "Show and check settings."),
     "demo": ("demo", "demo", "Run the main job here: hash files on a fleet of three workers."),
+    "discover": ("discover", "discover", "Find managers of this fleet near here."),
+    "doctor": ("doctor", "doctor", "Look for what is wrong here, and say what to do."),
     "invite": ("invite", "invite", "Make, list and revoke invites."),
     "join": ("join", "join", "Become a client or operator of a fleet elsewhere."),
     "pool": ("pool", "pool", "Look at the whole fleet; pause and resume it."),
+    "replay": ("replay", "replay", "Look at a recording of a console, forward and back."),
+    "serve": ("serve", "serve", "The console in a browser of this machine."),
     "submit": ("submit", "submit", "Hand in tasks."),
     "task": ("task", "task", "List, show, cancel and retry tasks."),
+    "watch": ("watch", "watch", "Print what goes on as lines, for pipes and screen readers."),
     "worker": ("worker", "worker", "List, pause, drain and revoke workers."),
+    "zerotier": ("zerotier", "zerotier", "Install libzt; look at the ZeroTier nodes of this machine."),
 }
 """Name to module, attribute and the line that `--help` shows."""
 WHAT_TO_TYPE: Final = """Start a manager:          taskmessenger --role manager --no-ui
@@ -78,6 +84,16 @@ class Lazy(click.Group):
     __version__, "-V", "--version", prog_name="taskmessenger", message="%(prog)s %(version)s"
 )
 @click.option("--role", type=click.Choice(["manager", "worker"]), help="Be a manager or a worker.")
+@click.option(
+    "--attach", is_flag=False, flag_value="nearest", metavar="[ADDRESS]",
+    help="The console of a manager that runs: this user's, or at an address such as tcp://HOST:PORT.",
+)  # fmt: skip
+@click.option("--demo", is_flag=True, help="The console over a simulated fleet, to look around in.")
+@click.option("--read-only", is_flag=True, help="A console that changes nothing.")
+@click.option(
+    "--record", type=click.Path(path_type=Path), metavar="FILE",
+    help="Keep what the console sees, for `taskmessenger replay FILE`.",
+)  # fmt: skip
 @click.option("--no-ui", is_flag=True, help="Without a console: logs on standard error.")
 @click.option(
     "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the default file."
@@ -92,8 +108,19 @@ class Lazy(click.Group):
     "--join-file", type=click.Path(path_type=Path), metavar="FILE", help="Worker: the invite is in a file."
 )
 @click.option("--capacity", type=int, metavar="N", help="Worker: tasks at a time.")
+@click.option("--discover", is_flag=True, default=None, help="Worker: find the manager without its address.")
 @click.pass_context
-def cli(ctx: click.Context, /, role: str | None, **options: Any) -> None:
+def cli(
+    ctx: click.Context,
+    /,
+    role: str | None,
+    *,
+    attach: str | None,
+    demo: bool,
+    read_only: bool,
+    record: Path | None,
+    **options: Any,
+) -> None:
     """Task Messenger: one fleet from machines anywhere, joined with one pasted string.
 
     \b
@@ -104,12 +131,37 @@ def cli(ctx: click.Context, /, role: str | None, **options: Any) -> None:
     """  # noqa: D301  \b keeps click from filling the examples
     if ctx.invoked_subcommand is not None:
         return
-    if role is None:
-        click.echo(WHAT_TO_TYPE)
+    if (role is not None) + (attach is not None) + demo > 1:
+        raise UsageError("--role, --attach and --demo exclude each other: give one of them")
+    if record is not None and options["no_ui"]:
+        raise UsageError("--record keeps what a console sees: leave out --no-ui, or --record")
+    if role is None and attach is None and not demo:
+        _ask(read_only=read_only, record=record)
         return
-    from .role import start
+    from .console import Extras
 
-    start(role, **options)
+    extras = Extras(record=record)
+    if role is not None:
+        from .role import start
+
+        start(role, read_only=read_only, extras=extras, **options)
+        return
+    from . import console
+
+    if attach is not None:
+        console.attach(attach, read_only=read_only, extras=extras)
+    else:
+        console.demo(read_only=read_only, extras=extras)
+
+
+def _ask(*, read_only: bool, record: Path | None) -> None:
+    """The start screen; what to type, where there is nobody to see it."""
+    from .start import begin, is_a_terminal
+
+    if is_a_terminal():
+        begin(read_only=read_only, record=record)
+    else:
+        click.echo(WHAT_TO_TYPE)
 
 
 def main() -> None:

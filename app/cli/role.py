@@ -4,45 +4,116 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ..core.errors import UsageError
 from ..core.text import printable
-from ..paths import find
+from ..paths import Paths, find
+
+if TYPE_CHECKING:
+    from ..config.load import Loaded
+    from ..config.model import ManagerConfig, WorkerConfig
+    from ..hosted import Hosted
+    from .console import Extras
 
 MAX_INVITE: Final = 4_096
 """Characters that are read for an invite."""
 
 
-def start(role: str, *, no_ui: bool, file: Path | None, **given: Any) -> None:
-    """Be a manager or a worker until a signal ends it."""
-    from .. import logs, node
+def start(
+    role: str,
+    *,
+    no_ui: bool,
+    read_only: bool,
+    file: Path | None,
+    extras: Extras | None = None,
+    invite: str = "",
+    **given: Any,
+) -> None:
+    """Be a manager or a worker: with a console, or without one until a signal ends it.
+
+    `invite`: one that a worker was given without a flag.
+    """
+    from .. import logs
     from ..config import load
 
+    if no_ui and read_only:
+        raise UsageError("--read-only is for a console: leave out --no-ui, or --read-only")
     if not no_ui:
-        raise UsageError("there is no console in this version: add --no-ui")
+        from .console import check_terminal
+
+        check_terminal()
     paths = find()
+    flags: dict[str, object] = {"name": given["name"]}
     if role == "manager":
-        _none_of(given, ("join", "join_file", "capacity"), "worker")
-        flags = {
-            "name": given["name"],
-            "transport.listen": given["listen"],
-            "transport.advertise": given["advertise"],
-        }
-        manager = load("manager", flags, os.environ, paths, file=file).config
-        logs.setup("manager", manager.logging, paths)
-        node.run(node.manager, manager, paths)
+        _none_of(given, ("join", "join_file", "capacity", "discover"), "worker")
+        flags |= {"transport.listen": given["listen"], "transport.advertise": given["advertise"]}
+        manager = load("manager", flags, os.environ, paths, file=file)
+        log = partial(logs.setup, "manager", manager.config.logging, paths)
+        _run(role, partial(_manager, manager, paths), log, no_ui=no_ui, read_only=read_only, extras=extras)
         return
     _none_of(given, ("listen", "advertise"), "manager")
-    flags = {"name": given["name"], "capacity": given["capacity"]}
-    worker = load("worker", flags, os.environ, paths, file=file).config
-    logs.setup("worker", worker.logging, paths)
-    node.run(node.worker, worker, paths, _for_worker(read_invite(given["join"], given["join_file"])))
+    flags |= {"capacity": given["capacity"], "discovery.enabled": given["discover"]}
+    worker = load("worker", flags, os.environ, paths, file=file)
+    log = partial(logs.setup, "worker", worker.config.logging, paths)
+    text = _for_worker(invite or read_invite(given["join"], given["join_file"]))
+    begin = partial(_worker, worker, paths, text)
+    _run(role, begin, log, no_ui=no_ui, read_only=read_only, extras=extras)
+
+
+def _run(
+    role: str,
+    begin: Callable[..., Hosted | None],
+    log: Callable[..., object],
+    *,
+    no_ui: bool,
+    read_only: bool,
+    extras: Extras | None,
+) -> None:
+    """Headless on this thread; or beside a console, when nothing else may write to the terminal."""
+    if no_ui:
+        log()
+        begin(None)
+        return
+    from . import console
+
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        log(stream=nowhere)
+        hosted = begin(read_only)
+        assert hosted is not None
+        console.role(hosted, role, read_only=read_only, headless_log=log, extras=extras or console.PLAIN)
+
+
+def _manager(loaded: Loaded[ManagerConfig], paths: Paths, read_only: bool | None) -> Hosted | None:
+    """A manager: to its end when `read_only` is None, else for a console."""
+    if read_only is None:
+        from .. import node
+
+        node.run(node.manager, loaded.config, paths, None, loaded.origins)
+        return None
+    from .. import hosted
+
+    return hosted.manager(loaded.config, paths, loaded.origins, read_only=read_only)
+
+
+def _worker(
+    loaded: Loaded[WorkerConfig], paths: Paths, invite: str | None, read_only: bool | None
+) -> Hosted | None:
+    """A worker, likewise."""
+    if read_only is None:
+        from .. import node
+
+        node.run(node.worker, loaded.config, paths, invite, None, loaded.origins)
+        return None
+    from .. import hosted
+
+    return hosted.worker(loaded.config, paths, invite, loaded.origins, read_only=read_only)
 
 
 def _for_worker(text: str | None) -> str | None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import Conflict, NotFound, TaskMessengerError, UsageError
+from ..core.filter import SORTS
 from ..core.lifecycle import TaskState
 from .connect import manager, run
 from .options import ID, as_json
 from .output import note
+from .task_many import act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
 
 if TYPE_CHECKING:
     from ..handle import TaskQuery, TaskRow
@@ -30,15 +32,21 @@ _RETRYABLE: Final = {TaskState.FAILED, TaskState.TIMED_OUT}
 
 @click.group()
 def task() -> None:
-    """List, show, cancel and retry tasks.
+    """List, show, cancel, retry, resubmit and edit tasks.
 
     \b
     Examples:
       taskmessenger task ls --state failed
+      taskmessenger task ls --filter "kind:hash -state:succeeded run>2s" --sort run
       taskmessenger task show 17
       taskmessenger task result 17 > result.bin
       taskmessenger task retry 17 18
     """  # noqa: D301  \b keeps click from filling the examples
+
+
+task.add_command(resubmit)
+task.add_command(edit)
+task.add_command(priority)
 
 
 @task.command("ls")
@@ -47,6 +55,11 @@ def task() -> None:
 @click.option("--worker", "workers", multiple=True, metavar="ID", help="Last on this worker.")
 @click.option("--batch", "batches", multiple=True, metavar="NAME", help="Of this batch.")
 @click.option("--text", default="", help="With this in kind, key, batch, worker or error.")
+@click.option(
+    "--filter", "line", default="", metavar="TEXT", help="Matching, such as: kind:a -state:failed run>2s."
+)
+@click.option("--sort", type=click.Choice(SORTS), default="id", show_default=True, help="By this field.")
+@click.option("--reverse", is_flag=True, help="The smallest, or oldest, first.")
 @click.option("--before", type=ID, metavar="ID", help="Older than this one: the next page.")
 @click.option(
     "--limit",
@@ -59,24 +72,42 @@ def task() -> None:
 @as_json
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object for each task, a line each.")
 def ls(
-    *, states: tuple[str, ...], text: str, limit: int, as_json: bool, as_jsonl: bool, **given: Any
+    *, states: tuple[str, ...], line: str, limit: int, as_json: bool, as_jsonl: bool, **given: Any
 ) -> None:
     """Tasks, newest first. Options of different names must all hold; repeated ones, either.
+
+    A filter has terms such as kind:hash, -state:succeeded, worker:w1,w2, attempt>1, submitted<10m, run>2s,
+    priority:1..5, error:"no space", and any word to look for. All must hold; `-` leaves out. Fields are kind,
+    state, worker, batch, key, id, attempt, priority, run, submitted, finished, error and text.
 
     \b
     Examples:
       taskmessenger task ls --state failed,timed_out --kind hash
       taskmessenger task ls --text "No space left" --limit 1000 --json
     """  # noqa: D301  \b keeps click from filling the examples
-    from ..handle import TaskQuery
-
     if as_json and as_jsonl:
         raise UsageError("--json prints an array, --jsonl a line for each task: give one of them")
     wanted = [word for option in states for word in option.split(",")]
-    query = TaskQuery(states=tuple(sorted({TaskState.of(word).value for word in wanted})), text=text, **given)
+    named = {"states": tuple(sorted({TaskState.of(word).value for word in wanted})), **given}
+    query = _query(line, named)
     last = run(_list, query, limit, "json" if as_json else "jsonl" if as_jsonl else "table")
     if last is not None:
         _say_more(*last, query, limit)
+
+
+def _query(line: str, named: dict[str, Any]) -> TaskQuery:
+    """The filter and the options, of which each must hold."""
+    from msgspec.structs import replace
+
+    named["descending"] = not named.pop("reverse")
+    query = query_from(line)
+    for name in ("states", "kinds", "workers", "batches"):
+        if named[name] and getattr(query, name):
+            raise UsageError(f"the filter and an option both speak of {name}: put all of it into the filter")
+        named[name] = named[name] or getattr(query, name)
+    if named["before"] is not None and (named["sort"] != "id" or not named["descending"]):
+        raise UsageError("--before goes with the newest first alone")
+    return replace(query, **named)
 
 
 async def _list(query: TaskQuery, limit: int, form: str) -> tuple[int, int] | None:
@@ -94,20 +125,31 @@ async def _list(query: TaskQuery, limit: int, form: str) -> tuple[int, int] | No
                 shown += len(page.rows)
                 if not page.more:
                     return None
-                if not page.rows:
-                    return shown, query.before or 0
-                query = replace(query, before=page.rows[-1].id)
-                if shown >= limit:
-                    return shown, page.rows[-1].id
+                last = page.next.id if page.next is not None else page.rows[-1].id if page.rows else 0
+                if shown >= limit or not last:
+                    return shown, last or query.before or 0
+                if page.next is not None:
+                    query = replace(query, at=page.next, before=None)
+                else:
+                    query = replace(query, before=last)
 
 
 def _say_more(shown: int, last: int, query: TaskQuery, limit: int) -> None:
     """A list that was cut says so, and how to see the rest."""
+    from msgspec.structs import replace
+
+    from ..handle.filters import filter_of
+
+    if query.sort != "id" or not query.descending:
+        note(f"shown {shown:,}; there are more: raise --limit")
+        return
     words = ["taskmessenger", "task", "ls"]
     words += [word for state in query.states for word in ("--state", TaskState(state).word)]
     for name, values in (("kind", query.kinds), ("worker", query.workers), ("batch", query.batches)):
         words += [word for value in values for word in (f"--{name}", value)]
     words += ["--text", query.text] if query.text else []
+    rest = filter_of(replace(query, states=(), kinds=(), workers=(), batches=(), text=""))
+    words += ["--filter", rest] if rest else []
     words += ["--limit", str(limit), "--before", str(last)]
     note(f"shown {shown:,}; there are more, the next with `{shlex.join(words)}`")
 
@@ -162,19 +204,31 @@ def result(task_id: int, *, as_json: bool) -> None:
 
 
 @task.command()
-@click.argument("ids", type=ID, nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", type=ID, nargs=-1, metavar="ID...")
+@by_filter
+@yes
 @as_json
-def cancel(ids: tuple[int, ...], *, as_json: bool) -> None:
+def cancel(ids: tuple[int, ...], *, text: str | None, yes: bool, as_json: bool) -> None:
     """End tasks for good, also those that run just now. Prints the ids of those that this has ended."""
-    run(_change, "cancel", _few(ids), as_json)
+    one_of(ids, text)
+    if text is not None:
+        act_on("cancel", (), text, yes=yes, as_json=as_json)
+    else:
+        run(_change, "cancel", _few(ids), as_json)
 
 
 @task.command()
-@click.argument("ids", type=ID, nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", type=ID, nargs=-1, metavar="ID...")
+@by_filter
+@yes
 @as_json
-def retry(ids: tuple[int, ...], *, as_json: bool) -> None:
+def retry(ids: tuple[int, ...], *, text: str | None, yes: bool, as_json: bool) -> None:
     """Give tasks that failed or timed out for good another life, under the same id. Prints these ids."""
-    run(_change, "retry", _few(ids), as_json)
+    one_of(ids, text)
+    if text is not None:
+        act_on("retry", (), text, yes=yes, as_json=as_json)
+    else:
+        run(_change, "retry", _few(ids), as_json)
 
 
 def _few(ids: Sequence[int]) -> list[int]:

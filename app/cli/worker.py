@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..remote import Remote
 
 DRAIN_SECONDS: Final = 30.0
+MAX_DIGITS: Final = 6
+"""Of a limit."""
 _HEAD: Final = (
     "ID",
     "STATE",
@@ -28,8 +30,11 @@ _HEAD: Final = (
     "RTT",
     "HEARD",
     "VERSION",
+    "VIA",
     "ADDRESS",
 )
+VIA: Final = {"zt": "zerotier"}
+"""What people call a transport, where that is not its scheme."""
 _HERE: Final = {"connected", "paused", "draining"}
 _ID = click.argument("worker_id", metavar="ID")
 
@@ -74,7 +79,8 @@ def _cells(row: WorkerRow) -> tuple[object, ...]:
     rtt = None if row.rtt is None else f"{row.rtt * 1000:.1f} ms"
     here = row.state in _HERE
     numbers = (row.running, row.capacity, row.held, row.done, row.failed) if here else (None,) * 5
-    return (row.id, row.state, *numbers, rtt, heard, row.version, row.address)
+    via = VIA.get(row.transport, row.transport) if here else None
+    return (row.id, row.state, *numbers, rtt, heard, row.version, via, row.address)
 
 
 @worker.command()
@@ -117,6 +123,35 @@ def drain(worker_id: str, *, deadline: float, as_json: bool) -> None:
     run(ask)
     text = f"{worker_id} ends what it runs and leaves, in {span(deadline)} at most"
     tell(text, {"id": worker_id, "state": "draining", "deadline": deadline}, as_json=as_json)
+
+
+@worker.command()
+@_ID
+@click.argument("tasks", metavar="N|none")
+@as_json
+def limit(worker_id: str, tasks: str, *, as_json: bool) -> None:
+    """Let a worker have at most N tasks at a time, whatever it offers; `none` ends that.
+
+    It holds until it is ended, across restarts too. What the worker already has it may still run.
+    """
+    from ..handle import Act
+
+    if tasks != "none" and not (tasks.isascii() and tasks.isdecimal() and len(tasks) <= MAX_DIGITS):
+        raise UsageError(f"`{tasks[:40]}` is no limit: give a whole number from 0, or none")
+
+    async def ask() -> None:
+        async with manager() as remote:
+            await _known(remote, worker_id)
+            number = -1 if tasks == "none" else int(tasks)
+            await remote.act(Act("limit", scope=f"worker:{worker_id}", number=number))
+
+    run(ask)
+    text = (
+        f"{worker_id} has no limit any more"
+        if tasks == "none"
+        else f"{worker_id} gets at most {tasks} at a time"
+    )
+    tell(text, {"id": worker_id, "limit": None if tasks == "none" else int(tasks)}, as_json=as_json)
 
 
 @worker.command()

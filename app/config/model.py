@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from ipaddress import IPv4Address
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -20,6 +21,7 @@ MIB: Final = 1024 * 1024
 MAX_PAYLOAD: Final = 64 * MIB
 """Bytes of one payload or result; the wire format allows no more."""
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+]*://\S+")
+_UDP: Final = re.compile(r"(?:[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 Seconds = Annotated[float, Meta(gt=0, le=10 * 365 * 86400)]
@@ -30,6 +32,8 @@ Name = Annotated[str, Meta(pattern=rf"\A{_NAME}\Z")]
 NameOrNone = Annotated[str, Meta(pattern=rf"\A(?:{_NAME})?\Z")]
 Level = Literal["debug", "info", "warning", "error"]
 RuntimeName = Literal["async", "thread", "process"]
+UdpPort = Annotated[int, Meta(ge=0, le=65_535)]
+NetworkId = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{16})?\Z")]
 
 
 def _addresses(key: str, addresses: tuple[str, ...]) -> None:
@@ -55,6 +59,97 @@ class Transport(Group, frozen=True):
     def __post_init__(self) -> None:
         _addresses("listen", self.listen)
         _addresses("advertise", self.advertise)
+
+
+class ManagerZeroTier(Group, frozen=True):
+    """The ZeroTier node of a manager; it is started when `transport.listen` has an address `zt://:PORT`."""
+
+    enabled: bool = True
+    """Whether there may be one at all."""
+    network: Literal["private", "existing"] = "private"
+    """`private`: one of this fleet's own, without account or controller; `existing`: see `network_id`."""
+    network_id: NetworkId = ""
+    """16 hex digits of an existing network, whose controller lets nodes in and gives them addresses."""
+    roots: Annotated[str, Meta(min_length=1)] = "auto"
+    """Who introduces nodes to each other: `manager` (this node), `public` (ZeroTier's), or a planet file.
+
+    `auto`: `manager` in a private network, `public` in an existing one.
+    """
+    advertise: tuple[str, ...] = ()
+    """UDP endpoints of this node for others, as `203.0.113.7:7712`; none: this machine's addresses."""
+    identity_path: str = ""
+    """Directory with identity.public and identity.secret; empty for the usual one."""
+    port: UdpPort = 7712
+    """UDP port of the node; workers must reach it where `manager` is the root."""
+    library_path: str = ""
+    """Of libzt; empty to look for it."""
+
+    def __post_init__(self) -> None:
+        if (self.network == "existing") != bool(self.network_id):
+            raise ValueError(
+                "network_id wants 16 hex digits when network is `existing`, and nothing otherwise"
+            )
+        for endpoint in self.advertise:
+            if not _UDP.fullmatch(endpoint):
+                raise ValueError(
+                    f"advertise wants UDP endpoints such as `203.0.113.7:7712`, not `{printable(endpoint)}`"
+                )
+
+
+class WorkerZeroTier(Group, frozen=True):
+    """The ZeroTier node of a worker; it is started when an invite, or what it has joined, leads over one."""
+
+    enabled: bool = True
+    """Whether there may be one at all."""
+    network: Literal["invite", "existing"] = "invite"
+    """`invite`: the one that the invite names; `existing`: see `network_id`."""
+    network_id: NetworkId = ""
+    """16 hex digits of an existing network to be used whatever the invite names."""
+    roots: str = ""
+    """A planet file, where the manager has one; empty: what the invite says."""
+    identity_path: str = ""
+    """Directory with identity.public and identity.secret; empty for the usual one."""
+    port: UdpPort = 0
+    """UDP port of the node; 0 for any."""
+    library_path: str = ""
+    """Of libzt; empty to look for it."""
+
+    def __post_init__(self) -> None:
+        if (self.network == "existing") != bool(self.network_id):
+            raise ValueError(
+                "network_id wants 16 hex digits when network is `existing`, and nothing otherwise"
+            )
+
+
+class Discovery(Group, frozen=True):
+    """How managers and members of one fleet find each other without an address."""
+
+    overlay: bool = True
+    """Whether on the ZeroTier network, where there is one."""
+    lan: bool = False
+    """Whether on the local networks, by multicast that no router passes on."""
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 7713
+    """UDP port, the same for the whole fleet."""
+    interfaces: tuple[Annotated[str, Meta(max_length=15)], ...] = ()
+    """IPv4 addresses of this machine in the local networks to use; none: all of them."""
+
+    def __post_init__(self) -> None:
+        for address in self.interfaces:
+            try:
+                IPv4Address(address)
+            except ValueError:
+                raise ValueError(
+                    f"interfaces wants IPv4 addresses of this machine, not `{printable(address)}`"
+                ) from None
+
+
+class WorkerDiscovery(Discovery, frozen=True):
+    """The same for a worker, which looks only if it is told to."""
+
+    enabled: bool = False
+    """Whether to look for managers besides the known addresses, as `--discover` says."""
+    lan: bool = True
+    """Whether on the local networks, by multicast that no router passes on."""
 
 
 class Leases(Group, frozen=True):
@@ -182,6 +277,8 @@ class ManagerConfig(Group, frozen=True):
     name: NameOrNone = ""
     """Who it says it is; empty for the name of the host, which is then in this field."""
     transport: Transport = Transport()
+    zerotier: ManagerZeroTier = ManagerZeroTier()
+    discovery: Discovery = Discovery()
     leases: Leases = Leases()
     tasks: Tasks = Tasks()
     retention: Retention = Retention()
@@ -253,6 +350,8 @@ class WorkerConfig(Group, frozen=True):
     """Tasks at a time; 0 for one to each processor. See `slots`."""
     prefetch: Annotated[int, Meta(ge=0, le=65_536)] = 1024
     """Leases held beyond those that run, at most."""
+    zerotier: WorkerZeroTier = WorkerZeroTier()
+    discovery: WorkerDiscovery = WorkerDiscovery()
     kinds: Kinds = Kinds()
     limits: JobLimits = JobLimits()
     reconnect: Reconnect = Reconnect()

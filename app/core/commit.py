@@ -47,13 +47,15 @@ class Commit:
     granted: list[GrantRow] = field(default_factory=list)
     grants_ended: list[int] = field(default_factory=list)
     """Sequence numbers of grants none of whose leases is open any more."""
+    repriced: list[tuple[int, list[int]]] = field(default_factory=list)
+    """A priority, and the open tasks that have it from now on."""
     settings: dict[str, str | None] = field(default_factory=dict)
     """Named facts that outlive a restart (pauses, totals); None removes one."""
 
     def __bool__(self) -> bool:
         return bool(
             self.submitted or self.settled or self.reopened or self.attempts
-            or self.granted or self.grants_ended or self.settings
+            or self.granted or self.grants_ended or self.repriced or self.settings
         )  # fmt: skip
 
 

@@ -88,6 +88,12 @@ class Conflict(TaskMessengerError):
     exit_code = 7
 
 
+class AddressTaken(Conflict):
+    """Another node of the overlay network has the address that this one comes from."""
+
+    code = "address_taken"
+
+
 class StoreError(TaskMessengerError):
     """The database cannot do its duty."""
 

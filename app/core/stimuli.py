@@ -195,6 +195,24 @@ class Drain:
 
 
 @dataclass(slots=True)
+class SetPriority:
+    """Open tasks that no worker has are to wait their turn among those of this priority."""
+
+    ids: Sequence[int]
+    priority: int
+    reply: int = 0
+
+
+@dataclass(slots=True)
+class Limit:
+    """This worker may hold so many leases at most, whatever it offers; None ends that."""
+
+    worker: str
+    most: int | None
+    reply: int = 0
+
+
+@dataclass(slots=True)
 class Watch:
     """Tell `watch` how these tasks end."""
 
@@ -217,5 +235,5 @@ class Tick:
 
 Stimulus = (
     Submit | Finished | Broke | Started | WorkerJoined | Offered | Holding | Beat | LinkLost | WorkerLeft
-    | WorkerRevoked | Cancel | Retry | Pause | Resume | Drain | Watch | Unwatch | Tick
+    | WorkerRevoked | Cancel | Retry | Pause | Resume | Drain | SetPriority | Limit | Watch | Unwatch | Tick
 )  # fmt: skip

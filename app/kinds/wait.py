@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ._arguments import Number, number
 
 DESCRIPTION = "waits that many seconds and returns them"
-EXAMPLE = 3
+EXAMPLE = 0.5
 
 STEP = 0.5
 """Seconds between two words about progress."""

@@ -3,14 +3,19 @@
     tcp://203.0.113.7:7711   tcp://[2001:db8::7]:7711   tcp://manager.example   (port 7711 when none is given)
     unix:///run/user/1000/task-messenger/manager.sock
     mem://name                                          (inside one process)
+    zt://:7711                                          (to listen in the ZeroTier network of this node)
+    zt://8056c2e21c000001/8056c2e21c:7711               (network id, node id of the manager, port there)
 
-It reads and checks text; it resolves and opens nothing.
+How to get into that network is more than people want to read: it goes behind a `?`, is written by `whole` and
+left out by `str`. It reads and checks text; it resolves and opens nothing.
 """
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
 from pathlib import PurePosixPath
 from typing import Final
@@ -25,6 +30,10 @@ MAX_HOST: Final = 253
 """Longest host name that DNS can hold, in characters."""
 MAX_UNIX_PATH: Final = 103
 """Longest path of a Unix socket, in bytes, that every system takes."""
+MAX_WAY: Final = 240
+"""Longest description of the way into a ZeroTier network, in bytes: an invite has room for so many."""
+_NETWORK: Final = re.compile(r"[0-9a-f]{16}")
+_NODE: Final = re.compile(r"[0-9a-f]{10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +42,31 @@ class Address:
 
     scheme: str
     host: str = ""
-    """Name or IP address (IPv6 without brackets); for `mem` the name."""
+    """Name or IP address (IPv6 without brackets); for `mem` the name; for `zt` a node id, 10 hex digits."""
     port: int = 0
     """0 lets the system choose one when listening."""
     path: str = ""
     """Of a Unix socket, absolute."""
+    network: str = ""
+    """For `zt`: the network id, 16 hex digits; empty for the network that the settings name."""
+    way: bytes = field(default=b"", repr=False)
+    """For `zt`: what leads into the network, see `net.zerotier.way`; empty for ZeroTier's own roots."""
 
     def __str__(self) -> str:
+        if self.scheme == "zt":
+            return f"zt://{self.network}/{self.host}:{self.port}" if self.network else f"zt://:{self.port}"
         if self.path:
             return f"{self.scheme}://{self.path}"
         if self.scheme == "mem":
             return f"mem://{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def whole(self) -> str:
+        """As text from which `parse` makes the same value again, the way there included."""
+        way = urlsafe_b64encode(self.way).decode("ascii").rstrip("=")
+        return f"{self}?{way}" if way else str(self)
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -139,8 +160,36 @@ def _read_name(text: str, scheme: str, rest: str) -> Address:
     return Address(scheme, host=rest)
 
 
+def _read_zerotier(text: str, scheme: str, rest: str) -> Address:
+    rest, _, way = rest.partition("?")
+    place, colon, number = rest.removesuffix("/").lower().rpartition(":")
+    place = place if colon else rest.removesuffix("/").lower()
+    port = _read_port(text, number) if colon else DEFAULT_PORT
+    network, _, node = place.partition("/")
+    if not place and not way:
+        return Address(scheme, port=port)
+    if not (_NETWORK.fullmatch(network) and _NODE.fullmatch(node)):
+        raise _bad(
+            text,
+            f"write zt://:{DEFAULT_PORT} to listen, or zt://NETWORK/NODE:PORT with the 16 and 10 hex digits"
+            " of a network and a node",
+        )
+    return Address(scheme, host=node, port=port, network=network, way=_read_way(text, way))
+
+
+def _read_way(text: str, way: str) -> bytes:
+    try:
+        found = b64decode(way + "=" * (-len(way) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        found = bytes(MAX_WAY + 1)
+    if len(found) > MAX_WAY or urlsafe_b64encode(found).decode("ascii").rstrip("=") != way:
+        raise _bad(text, "what is behind the ? is damaged: join again with a new invite")
+    return found
+
+
 _READERS: Final[dict[str, Callable[[str, str, str], Address]]] = {
     "tcp": _read_host_port,
     "unix": _read_path,
     "mem": _read_name,
+    "zt": _read_zerotier,
 }

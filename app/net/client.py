@@ -46,9 +46,12 @@ from .messages import (
 )
 from .protocol import Wire
 from .session import Ended, Session
-from .transport import transport_for
+from .transport import Prepare, nothing_to_prepare, transport_for
 
 if TYPE_CHECKING:
+    from anyio.abc import ByteStream
+
+    from .security.enrol import EnrolGranted
     from .security.identity import Identity
     from .security.invites import Invite
     from .security.tls import SecureStream
@@ -92,8 +95,20 @@ class _Gate:
             self._won = True
 
 
-async def connect(identity: Identity, addresses: Sequence[Address], *, fresh: bool = True) -> Connected:
+async def connect(
+    identity: Identity,
+    addresses: Sequence[Address],
+    *,
+    fresh: bool = True,
+    prepare: Prepare = nothing_to_prepare,
+) -> Connected:
     """A session with the manager of this member's fleet.
+
+    Args:
+        identity: who we are.
+        addresses: where the manager may be; all are tried, each a moment after the one before.
+        fresh: whether this process has never had a session.
+        prepare: starts what an address needs before it can be dialled.
 
     Raises:
         Unreachable: nobody answers at any address. Refused: the manager does not want us, or is not ours.
@@ -110,8 +125,8 @@ async def connect(identity: Identity, addresses: Sequence[Address], *, fresh: bo
     gate = _Gate()
 
     async def attempt(address: Address) -> Connected:
-        session, _ = await _open(address, context)
-        hello = Hello(OLDEST, PROTOCOL, identity.role, __version__, INSTANCE, fresh)
+        session, _, carrier = await _open(address, context, prepare)
+        hello = Hello(OLDEST, PROTOCOL, identity.role, __version__, INSTANCE, fresh, carrier)
         try:
             async with gate.alone():
                 return await _introduce(session, hello, address)
@@ -139,7 +154,14 @@ async def connect_locally(path: Path) -> Connected:
         raise
 
 
-async def join(invite: Invite, name: str, folder: Path, inventory: str = "") -> Identity:
+async def join(
+    invite: Invite,
+    name: str,
+    folder: Path,
+    inventory: str = "",
+    *,
+    prepare: Prepare = nothing_to_prepare,
+) -> Identity:
     """Become a member with an invite; the new identity is kept in `folder`.
 
     The secret leaves this machine only after the other side has shown that it is the manager which made the
@@ -149,7 +171,8 @@ async def join(invite: Invite, name: str, folder: Path, inventory: str = "") -> 
         Unreachable: nobody answers at any of the invite's endpoints.
         Refused: it is another manager. InviteError: it says no, and why; no other endpoint is asked then.
     """
-    from .security.enrol import EnrolGranted, Joining
+    from .security.endpoints import address_of
+    from .security.enrol import Joining
     from .security.identity import new_key
     from .security.tls import join_context, peer_certificate
 
@@ -157,9 +180,9 @@ async def join(invite: Invite, name: str, folder: Path, inventory: str = "") -> 
     gate = _Gate()
 
     async def attempt(address: Address) -> Joined:
-        session, stream = await _open(address, join_context())
+        session, stream, carrier = await _open(address, join_context(), prepare)
         try:
-            await session.say(WantAuthority(OLDEST, PROTOCOL))
+            await session.say(WantAuthority(OLDEST, PROTOCOL, carrier))
             shown = _expect(await session.hear(), AuthorityIs)
             leaf = peer_certificate(stream)
             async with gate.alone():
@@ -171,20 +194,20 @@ async def join(invite: Invite, name: str, folder: Path, inventory: str = "") -> 
         finally:
             await _drop(session)
 
-    addresses = [
-        Address.parse(str(endpoint)) for endpoint in invite.endpoints if str(endpoint).startswith("tcp")
-    ]
-    granted = await _first(attempt, addresses)
-    return joining.accept(
-        EnrolGranted(
-            certificate=granted.certificate,
-            ca=granted.authority,
-            fleet_id=granted.fleet,
-            peer_id=granted.peer,
-            role=granted.role,
-            manager_name=granted.manager,
-        ),
-        folder,
+    granted = await _first(attempt, [address_of(endpoint) for endpoint in invite.endpoints])
+    return joining.accept(_membership(granted), folder)
+
+
+def _membership(granted: Joined) -> EnrolGranted:
+    from .security.enrol import EnrolGranted
+
+    return EnrolGranted(
+        certificate=granted.certificate,
+        ca=granted.authority,
+        fleet_id=granted.fleet,
+        peer_id=granted.peer,
+        role=granted.role,
+        manager_name=granted.manager,
     )
 
 
@@ -202,12 +225,30 @@ async def _introduce(session: Session, hello: Hello, address: Address) -> Connec
     return Connected(session, welcome, address)
 
 
-async def _open(address: Address, context: ssl.SSLContext) -> tuple[Session, SecureStream]:
+async def _open(
+    address: Address, context: ssl.SSLContext, prepare: Prepare
+) -> tuple[Session, SecureStream, str]:
+    """A session in which nothing was said, the stream under it, and who we are to what carries it."""
     from .security.tls import wrap_client
 
-    stream = await transport_for(address).dial(address)
+    prepared = await prepare(address)
+    for left in reversed(range(prepared.dials)):
+        try:
+            stream = await _dial(address, prepared.dial_seconds)
+            break
+        except Unreachable:
+            if not left:
+                raise
     secure = await wrap_client(stream, context, str(address))
-    return Session(secure, Wire("greeter", anyio.current_time())), secure
+    return Session(secure, Wire("greeter", anyio.current_time())), secure, prepared.carrier
+
+
+async def _dial(address: Address, seconds: float) -> ByteStream:
+    try:
+        with anyio.fail_after(seconds):
+            return await transport_for(address).dial(address)
+    except TimeoutError as error:
+        raise Unreachable(f"{address} does not answer within {seconds:g} s") from error
 
 
 def _expect(message: Message, wanted: type[_T]) -> _T:

@@ -45,6 +45,8 @@ class Hello(Base, frozen=True, tag=10):
     """Random, one for each process."""
     fresh: bool = True
     """This process has never had a session before."""
+    carrier: str = ""
+    """Who the peer is to what carries the link, where that has names of its own; checked at the other end."""
 
 
 class Welcome(Base, frozen=True, tag=11):
@@ -62,6 +64,8 @@ class Welcome(Base, frozen=True, tag=11):
     lease_ttl: float
     max_payload: int
     version: str = ""
+    offers: tuple[str, ...] = ()
+    """What this manager understands beyond the first messages of its protocol version: `look`."""
 
 
 class WantAuthority(Base, frozen=True, tag=12):
@@ -69,6 +73,8 @@ class WantAuthority(Base, frozen=True, tag=12):
 
     oldest: int
     newest: int
+    carrier: str = ""
+    """As in `Hello`."""
 
 
 class AuthorityIs(Base, frozen=True, tag=13):

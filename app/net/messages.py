@@ -22,10 +22,26 @@ from ..handle import (
     TaskQuery,
     WorkerRow,
 )
+from .console_messages import Counted, CountTasks, Did, Do, Facts, Look, View
 from .greeting import AuthorityIs, Base, Beat, Goodbye, Hello, Join, Joined, Refusal, WantAuthority, Welcome
 
 __all__ = [
-    "AuthorityIs", "Beat", "Goodbye", "Hello", "Join", "Joined", "Refusal", "WantAuthority", "Welcome",
+    "AuthorityIs",
+    "Beat",
+    "CountTasks",
+    "Counted",
+    "Did",
+    "Do",
+    "Facts",
+    "Goodbye",
+    "Hello",
+    "Join",
+    "Joined",
+    "Look",
+    "Refusal",
+    "View",
+    "WantAuthority",
+    "Welcome",
 ]  # fmt: skip
 
 PROTOCOL: Final = 1
@@ -47,6 +63,8 @@ class Offer(Base, frozen=True, tag=20):
     """Most leases it will hold at a time."""
     paused: bool = False
     labels: dict[str, str] = {}
+    about: list[tuple[str, str, bytes]] = []
+    """Of kinds: name, description, a payload that works (msgpack) or nothing. Empty: as said before."""
 
 
 class Holding(Base, frozen=True, tag=21):
@@ -161,7 +179,7 @@ class Watch(Base, frozen=True, tag=41):
 
 
 class Ask(Base, frozen=True, tag=42):
-    """A question: `status`, `workers`, `peers`, `invites`."""
+    """A question: `status`, `workers`, `invites`; for consoles `kinds`, `settings`, `network`."""
 
     request: int
     what: str
@@ -325,10 +343,12 @@ FromWorker = Offer | Holding | Started | Finished | Broke | Progress | Steered |
 ToWorker = Assign | Ack | EndLeases | Steer | Renewed
 FromClient = (
     Submit | Watch | Ask | FindTasks | GetTask | GetOutcomes | Command | MakeInvite | RevokeInvite | GetEvents
-)
+    | Look | Do | CountTasks
+)  # fmt: skip
 ToClient = (
     Submitted | Failure | Outcomes | Page | Detail | Status | Workers | Invites | InviteMade | Done | Events
-)
+    | View | Did | Counted | Facts
+)  # fmt: skip
 Message = HandshakeMessage | Beat | Goodbye | FromWorker | ToWorker | FromClient | ToClient
 
 _BOTH: Final = (Beat, Goodbye)

@@ -14,6 +14,8 @@ import errno
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 import anyio
@@ -26,6 +28,10 @@ DIAL_SECONDS: Final = 10.0
 """How long a dial may take, with looking up the name."""
 BACKLOG: Final = 1024
 """Connections that may wait to be accepted; the system may allow fewer."""
+SILENT: Final = frozenset({"zt"})
+"""Schemes whose links do not break when the process at the other end is killed."""
+SILENT_HEARTBEAT: Final = 0.75
+SILENT_DEAD_AFTER: Final = 2.5
 
 Handler: TypeAlias = Callable[[ByteStream], Coroutine[Any, Any, None]]
 """Is given a new stream, owns it and closes it."""
@@ -78,6 +84,75 @@ class Transport(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What whoever dials has to know of an address for which everything has been made ready."""
+
+    carrier: str = ""
+    """Who this end is to what carries the link; see `Hello.carrier`."""
+    dial_seconds: float = inf
+    """How long this dial may take, where that is less than the transport allows."""
+    dials: int = 1
+    """How often it is tried before nobody is said to answer."""
+
+
+Prepare: TypeAlias = Callable[[Address], Coroutine[Any, Any, Prepared]]
+"""Is asked before an address is dialled, to start what has to run for that."""
+
+
+class Carriers(Protocol):
+    """What a listening end asks of what carries its links, where that is a program of ours as well."""
+
+    async def before_listening(self, address: Address) -> Address:
+        """Start what the address needs; answers with the one to listen at, the way to it included.
+
+        Raises:
+            ConfigError, Conflict, Unreachable: it cannot be started; says why.
+        """
+        ...
+
+    def check(self, address: str, carrier: str) -> None:
+        """Whether a peer that comes from `address` can be who it says it is (`Hello.carrier`).
+
+        Raises:
+            AddressTaken: somebody else has that address. Refused: it cannot.
+        """
+        ...
+
+    def admitted(self, address: str, carrier: str) -> None:
+        """A member that was checked has been let in."""
+        ...
+
+
+class NoCarriers:
+    """For addresses that the system carries by itself."""
+
+    async def before_listening(self, address: Address) -> Address:
+        return address
+
+    def check(self, address: str, carrier: str) -> None:
+        pass
+
+    def admitted(self, address: str, carrier: str) -> None:
+        pass
+
+
+async def nothing_to_prepare(_: Address) -> Prepared:
+    """For addresses that this system carries by itself."""
+    return Prepared()
+
+
+def pulse(scheme: str, heartbeat: float, dead_after: float) -> tuple[float, float]:
+    """Seconds between signs of life, and of silence after which a link is given up, for links of this scheme.
+
+    Where a link does not break when the process at its other end dies, only silence tells, so it is to be
+    noticed sooner. A session that was given up too early costs little: it is resumed, and leases go on.
+    """
+    if scheme in SILENT:
+        return min(heartbeat, SILENT_HEARTBEAT), min(dead_after, SILENT_DEAD_AFTER)
+    return heartbeat, dead_after
+
+
 def transport_for(address: Address) -> Transport:
     """The transport of this address' scheme; it is imported when first asked for.
 
@@ -110,7 +185,18 @@ def _memory() -> Transport:
     return shared()
 
 
-_TRANSPORTS: Final[Mapping[str, Callable[[], Transport]]] = {"tcp": _tcp, "unix": _unix, "mem": _memory}
+def _zerotier() -> Transport:
+    from .zerotier.transport import ZeroTierTransport
+
+    return ZeroTierTransport()
+
+
+_TRANSPORTS: Final[Mapping[str, Callable[[], Transport]]] = {
+    "tcp": _tcp,
+    "unix": _unix,
+    "mem": _memory,
+    "zt": _zerotier,
+}
 
 
 @contextmanager

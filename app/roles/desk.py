@@ -5,7 +5,7 @@ Leased and running are states that only the pool knows; on disk such a task is s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from ..core.pool import Pool, Worker
 from ..core.pool.workers import waiting_reason
 from ..core.text import printable
 from ..handle import (
+    Count,
     PeerRow,
     PoolStatus,
     Roster,
@@ -23,17 +24,13 @@ from ..handle import (
     TaskPage,
     TaskQuery,
     TaskReader,
-    TaskRow,
     WorkerRow,
 )
 from .deliver import Delivery
+from .listing import MOST_COUNTED, Listing
 from .worker_link import WorkerLink
 from .writer import Writer
 
-MAX_LIMIT: Final = 1_000
-"""Rows of one page."""
-MAX_PAGES: Final = 50
-"""Pages read from the store for one page of answer, when the live state rules out most of what it has."""
 _LIVE: Final = {TaskState.LEASED.value, TaskState.RUNNING.value}
 
 
@@ -47,63 +44,19 @@ class Desk:
         self.started_at = 0.0
         self._writer, self._reader, self._roster, self._delivery = writer, reader, roster, delivery
         self._name, self._fleet = name, fleet
+        self._listing = Listing(lambda: writer.pool, reader)
 
     @property
     def _pool(self) -> Pool:
         return self._writer.pool
 
     async def page(self, query: TaskQuery) -> TaskPage:
-        """A page of tasks, in the order of the cursor."""
-        query = replace(query, limit=max(1, min(query.limit, MAX_LIMIT)))
-        wanted = set(query.states)
-        if wanted and wanted <= _LIVE:
-            return await self._live_page(query)
-        if query.workers and (not wanted or wanted & _LIVE):
-            # Who runs an open task is known to the pool alone, who ran an ended one to the store alone.
-            live = await self._live_page(replace(query, states=tuple(wanted & _LIVE or _LIVE)))
-            return _merged(live, await self._reader.page(query), query)
-        if not wanted & {TaskState.QUEUED, TaskState.SCHEDULED, *_LIVE}:
-            page = await self._reader.page(query)
-            return TaskPage(tuple(map(self._overlay, page.rows)), page.more)
-        return await self._open_page(query)
+        """A page of tasks, in the order that the query asks for."""
+        return await self._listing.page(query)
 
-    async def _open_page(self, query: TaskQuery) -> TaskPage:
-        """Some open states: read on until enough rows are left after their live state was looked at."""
-        wanted, limit = query.states, query.limit
-        rows: list[TaskRow] = []
-        more = True
-        for _ in range(MAX_PAGES):
-            page = await self._reader.page(query)
-            rows += [row for row in map(self._overlay, page.rows) if row.state in wanted]
-            more = page.more
-            if not more or len(rows) > limit:
-                break
-            last = page.rows[-1].id
-            query = replace(query, after=last) if query.after is not None else replace(query, before=last)
-        return TaskPage(tuple(rows[:limit]), more or len(rows) > limit)
-
-    async def _live_page(self, query: TaskQuery) -> TaskPage:
-        """Leased and running tasks are few: at most what all workers hold."""
-        tasks = self._pool.tasks
-        held = (task_id for worker in self._pool.workers.values() for task_id in worker.held)
-        ids = [i for i in held if i in tasks and tasks[i].state in query.states]
-        if query.ids:
-            ids = [i for i in ids if i in set(query.ids)]
-        if query.after is not None:
-            ids = sorted(i for i in ids if i > (query.after or 0))
-        else:
-            ids = sorted((i for i in ids if query.before is None or i < query.before), reverse=True)
-        rows: list[TaskRow] = []
-        workers, query = query.workers, replace(query, states=(), workers=(), before=None, after=None)
-        for start in range(0, len(ids), MAX_LIMIT):
-            chunk = tuple(ids[start : start + MAX_LIMIT])
-            page = await self._reader.page(replace(query, ids=chunk, limit=MAX_LIMIT))
-            by_id = {row.id: self._overlay(row) for row in page.rows}
-            found = [by_id[i] for i in chunk if i in by_id]
-            rows += [row for row in found if not workers or row.worker in workers]
-            if len(rows) > query.limit:
-                break
-        return TaskPage(tuple(rows[: query.limit]), len(rows) > query.limit)
+    async def count(self, query: TaskQuery, most: int = MOST_COUNTED) -> Count:
+        """How many tasks match; counting stops at `most`, and when it takes too long."""
+        return await self._listing.count(query, most)
 
     async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
         """One task with its history, and why it waits."""
@@ -111,7 +64,7 @@ class Desk:
         if found is None:
             return None
         task = self._pool.tasks.get(task_id)
-        found = replace(found, row=self._overlay(found.row))
+        found = replace(found, row=self._listing.overlay(found.row))
         if task is None:
             return found
         if task.state in _LIVE:
@@ -134,12 +87,6 @@ class Desk:
         worker = self._pool.workers.get(worker_id)
         return worker is not None and worker.session is not None
 
-    def _overlay(self, row: TaskRow) -> TaskRow:
-        task = self._pool.tasks.get(row.id)
-        if task is None or task.state.value == row.state:
-            return row
-        return replace(row, state=task.state.value, attempt=task.attempt, worker=task.worker)
-
     def _link_of(self, worker_id: str | None) -> WorkerLink | None:
         worker = self._pool.workers.get(worker_id) if worker_id else None
         link = self._delivery.links.get(worker.session) if worker and worker.session is not None else None
@@ -147,7 +94,15 @@ class Desk:
 
     async def workers(self) -> list[WorkerRow]:
         """Everyone who may run tasks, whether here or not."""
-        rows = {peer.id: _absent(peer) for peer in await self._roster.peers() if peer.role == "worker"}
+        return self.workers_among(await self.members())
+
+    async def members(self) -> dict[str, WorkerRow]:
+        """Workers that have joined, as if none of them were here."""
+        return {peer.id: _absent(peer) for peer in await self._roster.peers() if peer.role == "worker"}
+
+    def workers_among(self, members: Mapping[str, WorkerRow]) -> list[WorkerRow]:
+        """The same, with what is known of those that are here."""
+        rows = dict(members)
         for worker in self._pool.workers.values():
             link = self._link_of(worker.id)
             rows[worker.id] = self._present(worker, link, rows.get(worker.id))
@@ -223,10 +178,3 @@ def _absent(peer: PeerRow) -> WorkerRow:
         enrolled_at=peer.enrolled_at,
         expires_at=peer.expires_at,
     )
-
-
-def _merged(one: TaskPage, other: TaskPage, query: TaskQuery) -> TaskPage:
-    """Two pages for one cursor as one page."""
-    by_id = {row.id: row for row in (*other.rows, *one.rows)}
-    rows = sorted(by_id.values(), key=lambda row: row.id, reverse=query.after is None)
-    return TaskPage(tuple(rows[: query.limit]), one.more or other.more or len(rows) > query.limit)

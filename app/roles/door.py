@@ -29,6 +29,7 @@ from ..net.security.local import admit_local, peer_uid
 from ..net.security.tls import ssl_object, wrap_server
 from ..net.security.trust import Credentials, admit, peer_of
 from ..net.session import Ended, Session
+from ..net.transport import Carriers, pulse
 from .pace import Pace, Paced
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ LOG_SECONDS: Final = 1.0
 """At most one line about refused strangers in this time; the others are counted."""
 REFUSE_SECONDS: Final = 1.0
 """For a refusal to arrive."""
+LOOK: Final = "look"
+"""What managers offer that consoles may look at."""
 LOCAL: Final = "local"
 """The peer at the local socket: this user, as operator."""
 
@@ -68,20 +71,22 @@ class Door:
         registrar: Registrar,
         tls: ssl.SSLContext,
         converse: Converse,
+        carriers: Carriers,
     ) -> None:
         self._limits, self._leases, self._max_payload = limits, leases, max_payload
         self._registrar, self._tls, self._converse = registrar, tls, converse
+        self._carriers = carriers
         self._pace = Pace()
         self._strangers: Counter[str] = Counter()
         self._guests = 0
         self._logged = float("-inf")
         self._unlogged = 0
 
-    async def come_in(self, stream: ByteStream) -> None:
-        """A connection on a network listener."""
+    async def come_in(self, scheme: str, stream: ByteStream) -> None:
+        """A connection on a network listener of addresses with that scheme."""
         remote = stream.extra(SocketAttribute.remote_address)  # noqa: S610 - not Django's
         host, port = (str(remote[0]), remote[1]) if isinstance(remote, tuple) else (remote, 0)
-        address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+        address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         await self._receive(stream, address, host, local=False)
 
     async def come_in_locally(self, stream: ByteStream) -> None:
@@ -146,6 +151,8 @@ class Door:
         else:
             credentials = peer_of(ssl_object(stream))  # type: ignore[arg-type]
         first = await session.hear()
+        if isinstance(first, m.WantAuthority | m.Hello):
+            self._carriers.check(address, first.carrier)
         if isinstance(first, m.WantAuthority):
             _common_version(first.oldest, first.newest)
             await self._enrol(session, address)
@@ -156,11 +163,11 @@ class Door:
         role, peer = ("operator", LOCAL) if local else await self._admit(credentials, first)
         if self._guests >= self._limits.sessions:
             raise Overloaded(f"this manager has its {self._limits.sessions} sessions; raise limits.sessions")
-        await session.say(self._welcome(protocol, peer))
-        leases = self._leases
-        session.wire.establish(
-            role, heartbeat=leases.heartbeat, dead_after=leases.dead_after, now=anyio.current_time()
-        )
+        self._carriers.admitted(address, first.carrier)
+        scheme = address.partition("://")[0]
+        heartbeat, dead_after = pulse(scheme, self._leases.heartbeat, self._leases.dead_after)
+        await session.say(self._welcome(protocol, peer, heartbeat, dead_after))
+        session.wire.establish(role, heartbeat=heartbeat, dead_after=dead_after, now=anyio.current_time())
         return Guest(role, peer, address, first, credentials)
 
     async def _admit(self, credentials: Credentials | None, hello: m.Hello) -> tuple[str, str]:
@@ -171,18 +178,19 @@ class Door:
             raise Refused(f"{row.id} joined as {row.role} and cannot speak as {printable(hello.role, 32)}")
         return row.role, row.id
 
-    def _welcome(self, protocol: int, peer: str) -> m.Welcome:
-        authority, leases = self._registrar.authority, self._leases
+    def _welcome(self, protocol: int, peer: str, heartbeat: float, dead_after: float) -> m.Welcome:
+        authority = self._registrar.authority
         return m.Welcome(
             protocol,
             authority.fleet_name,
             authority.fleet_id,
             peer,
-            leases.heartbeat,
-            leases.dead_after,
-            leases.ttl,
+            heartbeat,
+            dead_after,
+            self._leases.ttl,
             self._max_payload,
             __version__,
+            (LOOK,),
         )
 
     async def _enrol(self, session: Session, address: str) -> None:
@@ -199,7 +207,7 @@ class Door:
             name=join.name,
             inventory=join.inventory,
         )
-        host = address.removeprefix("tcp://").rpartition(":")[0]
+        host = address.partition("://")[2].rpartition(":")[0]
         granted = await self._registrar.enrol(request, host, time())
         log.info(
             "%s joined as %s from %s with invite %s", granted.peer_id, granted.role, address, join.invite

@@ -8,29 +8,43 @@ from typing import Final
 
 from ..core.errors import UsageError
 from ..net.address import Address
-from ..net.security.endpoints import Endpoint, TcpEndpoint
+from ..net.addresses import own_addresses
+from ..net.security.endpoints import Endpoint, TcpEndpoint, endpoint_of
 
 MAX_ENDPOINTS: Final = 4
 """An invite has room for so many."""
+LOCAL: Final = frozenset({"unix", "mem"})
+"""Schemes that lead nowhere from another machine."""
 
 
-def endpoints_for(addresses: Sequence[str]) -> list[Endpoint]:
+def endpoints_for(addresses: Sequence[Address]) -> list[Endpoint]:
     """Up to four places to dial; a listener on all interfaces becomes the addresses of this machine.
 
     Raises:
         UsageError: none of the addresses can be dialled from elsewhere.
     """
-    found: dict[str, Endpoint] = {}
-    for text in addresses:
-        address = Address.parse(text)
-        if address.scheme != "tcp" or not address.port:
+    plain: dict[str, Endpoint] = {}
+    overlay: dict[str, Endpoint] = {}
+    for address in addresses:
+        if not address.port or address.scheme in LOCAL:
+            continue
+        if address.scheme != "tcp":
+            overlay.setdefault(str(address), endpoint_of(address))
             continue
         for host in _reachable(address.host):
             endpoint = TcpEndpoint(host, address.port)
-            found.setdefault(str(endpoint), endpoint)
-    if not found:
+            plain.setdefault(str(endpoint), endpoint)
+    if not plain and not overlay:
         raise UsageError("the manager listens nowhere that an invite could name: set transport.advertise")
-    return list(found.values())[:MAX_ENDPOINTS]
+    # The direct ways come first, because they are tried first; but they must not crowd out the others.
+    room = max(1, MAX_ENDPOINTS - len(overlay)) if plain else 0
+    return [*list(plain.values())[:room], *overlay.values()][:MAX_ENDPOINTS]
+
+
+def advertised(listening: Sequence[Address], given: Sequence[Address]) -> list[Address]:
+    """What the operator gave, and for kinds of network of which nothing was given, where we listen."""
+    named = {address.scheme for address in given}
+    return [*given, *(address for address in listening if address.scheme not in named)]
 
 
 def _reachable(host: str) -> Iterable[str]:
@@ -40,22 +54,4 @@ def _reachable(host: str) -> Iterable[str]:
         return [host]
     if not listening.is_unspecified:
         return [host]
-    return _own_addresses(listening.version) or ["127.0.0.1" if listening.version == 4 else "::1"]  # noqa: PLR2004
-
-
-def _own_addresses(version: int) -> list[str]:
-    """Of this machine's interfaces; those that others can use, IPv4 first."""
-    import psutil
-
-    found: list[str] = []
-    for addresses in psutil.net_if_addrs().values():
-        for entry in addresses:
-            try:
-                address = ipaddress.ip_address(entry.address.partition("%")[0])
-            except ValueError:
-                continue  # a hardware address
-            if address.is_loopback or address.is_link_local:
-                continue
-            if address.version == 4 or version == 6:  # noqa: PLR2004
-                found.append(str(address))
-    return sorted(set(found), key=lambda text: (":" in text, text))
+    return own_addresses(listening.version) or ["127.0.0.1" if listening.version == 4 else "::1"]  # noqa: PLR2004

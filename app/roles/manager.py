@@ -28,14 +28,15 @@ from ..net.security.authority import Authority
 from ..net.security.enrol import Registrar, create_invite
 from ..net.security.invites import encode
 from ..net.security.tls import server_context
-from ..net.transport import Listener, transport_for
+from ..net.transport import Carriers, Listener, NoCarriers, transport_for
 from ..paths import Paths
-from .client_link import no_task, operate
+from .acts import no_task, operate
 from .deliver import Delivery
 from .desk import Desk
 from .door import Door
-from .endpoints import endpoints_for
+from .endpoints import advertised, endpoints_for
 from .sessions import Sessions
+from .view import ManagerView
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,11 @@ class Store(TaskStore, TaskReader, Roster, Protocol):
 class Manager:
     """One manager role. `run` serves until `stop`, or until the disk fails."""
 
-    def __init__(self, config: ManagerConfig, paths: Paths, store: Store) -> None:
+    def __init__(
+        self, config: ManagerConfig, paths: Paths, store: Store, carriers: Carriers | None = None
+    ) -> None:
         self.config, self.paths, self.store = config, paths, store
+        self._carriers = carriers or NoCarriers()
         tasks, leases = config.tasks, config.leases
         pool = Pool(
             lease_ttl=leases.ttl,
@@ -85,12 +89,15 @@ class Manager:
         self.desk = Desk(
             self.writer, store, store, self.delivery, name=config.name, fleet=self.authority.fleet_id
         )
+        self.view = ManagerView(config, self.writer, self.desk, self.delivery)
         self.max_payload, self.max_attempts = tasks.max_payload, tasks.max_attempts
         self._tls = server_context(self.authority.ca_pem, self.authority.issue_manager(time()))
         self._tasks: TaskGroup | None = None
+        self._listening: tuple[Address, ...] = ()
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
         self._stopping = anyio.Event()
         self._stop_now = False
+        self._deadline = config.drain.deadline
 
     async def run(self, *, task_status: TaskStatus[tuple[str, ...]] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve. Reports the addresses it listens on once it is ready.
@@ -102,12 +109,18 @@ class Manager:
         try:
             self.writer.pool.recover(found, anyio.current_time(), time())
             async with AsyncExitStack() as stack:
-                listeners = [await self._listen(stack, text) for text in self.config.transport.listen]
-                local = await self._listen(stack, f"unix://{self.paths.socket}")
+                wanted = [Address.parse(text) for text in self.config.transport.listen]
+                wanted = [await self._carriers.before_listening(address) for address in wanted]
+                listeners = [await self._listen(stack, address) for address in wanted]
+                self._listening = tuple(
+                    address.with_port(one.address.port)
+                    for address, one in zip(wanted, listeners, strict=True)
+                )
+                local = await self._listen(stack, Address("unix", path=str(self.paths.socket)))
                 async with anyio.create_task_group() as tasks:
                     self._tasks = tasks
                     self._serve(tasks, listeners, local)
-                    self.desk.listening = tuple(str(one.address) for one in listeners)
+                    self.desk.listening = tuple(map(str, self._listening))
                     self.desk.started_at = time()
                     task_status.started(self.desk.listening)
                     await self._stopping.wait()
@@ -117,8 +130,13 @@ class Manager:
             with anyio.CancelScope(shield=True):
                 await self.store.close()
 
-    def stop(self) -> None:
-        """Leave in good order, giving running tasks until the deadline. A second call: leave now."""
+    def stop(self, deadline: float | None = None) -> None:
+        """Leave in good order, giving running tasks until the deadline. A second call: leave now.
+
+        `deadline`: seconds, instead of those that are set.
+        """
+        if deadline is not None:
+            self._deadline = max(0.0, deadline)
         if self._stopping.is_set():
             self._stop_now = True
         self._stopping.set()
@@ -132,17 +150,19 @@ class Manager:
             registrar=self.registrar,
             tls=self._tls,
             converse=self._sessions.converse,
+            carriers=self._carriers,
         )
         tasks.start_soon(self.writer.run)
         tasks.start_soon(self._prune)
         tasks.start_soon(self._renew_certificate)
         tasks.start_soon(self._sessions.expire)
+        tasks.start_soon(self.view.telemetry.run)
         for listener in listeners:
-            tasks.start_soon(listener.serve, door.come_in, tasks)
+            come_in = partial(door.come_in, listener.address.scheme)
+            tasks.start_soon(listener.serve, come_in, tasks)
         tasks.start_soon(local.serve, door.come_in_locally, tasks)
 
-    async def _listen(self, stack: AsyncExitStack, text: str) -> Listener:
-        address = Address.parse(text)
+    async def _listen(self, stack: AsyncExitStack, address: Address) -> Listener:
         listener = await transport_for(address).listen(address)
         stack.push_async_callback(listener.aclose)
         return listener
@@ -164,7 +184,8 @@ class Manager:
 
     async def make_invite(self, wish: m.MakeInvite) -> tuple[str, InviteRow]:
         """A new invite; its text is seen this once."""
-        addresses = tuple(wish.endpoints) or self.config.transport.advertise or self.desk.listening
+        given = [Address.parse(text) for text in wish.endpoints or self.config.transport.advertise]
+        addresses = given if wish.endpoints else advertised(self._listening, given)
         security = self.config.security
         uses, ttl = wish.uses or security.invite_uses, wish.ttl or security.invite_ttl
         invite, row = create_invite(
@@ -254,7 +275,7 @@ class Manager:
             await listener.aclose()
         pool = self.writer.pool
         pool.stopping = True
-        deadline = anyio.current_time() + self.config.drain.deadline
+        deadline = anyio.current_time() + self._deadline
         while any(worker.held for worker in pool.by_session.values()):
             if self._stop_now or anyio.current_time() >= deadline:
                 break

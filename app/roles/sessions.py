@@ -55,6 +55,7 @@ class Sessions:
         if guest.credentials is not None:
             self._credentials[number] = guest.credentials
         link = self._delivery.links[number] = self._link(number, guest, session)
+        self._office.view.standing.begins(number, guest, session)
         reason = "closed"
         if guest.peer in self._revoked:
             session.cut("refused", f"{guest.peer} was revoked")
@@ -76,6 +77,7 @@ class Sessions:
             del self._peers[number]
             self._credentials.pop(number, None)
             self._delivery.forget(number)
+            self._office.view.standing.ends(number, reason)
             inbox.put_nowait(s.LinkLost(number, reason) if guest.role == "worker" else s.Unwatch(number))
 
     def revoked(self, peer_id: str) -> None:
@@ -98,9 +100,11 @@ class Sessions:
 
     def _link(self, number: int, guest: Guest, session: Session) -> WorkerLink | ClientLink:
         if guest.role != "worker":
-            return ClientLink(
+            client = ClientLink(
                 number, guest.role, session, self._writer, self._delivery, self._desk, self._office
             )
+            client.who = guest.peer
+            return client
 
         async def renew(request: bytes) -> bytes:
             shown = self._credentials[number]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 import anyio
@@ -22,6 +22,8 @@ YIELD_SECONDS: Final = 0.002
 """How long short tasks may run one after the other before the event loop gets its turn."""
 MAX_REMEMBERED: Final = 10_000
 """Ended attempts that are remembered in case their lease arrives after their end."""
+MAX_HISTORY: Final = 200
+"""Ended attempts that are shown."""
 HORIZON: Final = 0.03
 """Seconds of work that should wait here, so that a slot never waits for the manager."""
 UNASKED: Final = 64
@@ -51,6 +53,10 @@ class Slots:
         """What has not begun does not begin any more."""
         self.paused: set[str] = set()
         """Scopes the manager has paused here: `all`, `kind:NAME`, `worker:ID`."""
+        self.closed = False
+        """This worker's own operator lets nothing new begin."""
+        self.history: deque[tuple[int, int, str, int, float, float, str]] = deque(maxlen=MAX_HISTORY)
+        """What ended last: task, attempt, kind, status, seconds, when (wall clock), message of an error."""
         self._runtime, self._outbox = runtime, outbox
         self._prefetch, self._free_stuck = prefetch, free_stuck
         self._queue: deque[tuple[Job, float]] = deque()
@@ -173,6 +179,8 @@ class Slots:
         return True
 
     def _is_paused(self, kind: str) -> bool:
+        if self.closed:
+            return True
         return f"kind:{kind}" in self.paused or any(not scope.startswith("kind:") for scope in self.paused)
 
     async def _slot(self) -> None:
@@ -217,6 +225,8 @@ class Slots:
                 await self._linger(task)
             return
         self._outbox.ended(task, attempt, ended)
+        said = ended.error.message if ended.error is not None else ""
+        self.history.append((task, attempt, job.kind, ended.status, ended.seconds, time(), said))
         average = self._average
         self._average = ended.seconds if average is None else average + (ended.seconds - average) / 16
         if ended.status == STUCK:

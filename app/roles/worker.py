@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 from time import time
 from typing import Final
@@ -24,10 +23,11 @@ from ..net import messages as m
 from ..net.address import Address
 from ..net.client import Connected, connect
 from ..net.security.certificates import Certificate, renewal_due
-from ..net.security.identity import Identity, load, load_key, make_csr, save
+from ..net.security.identity import Identity, load_key, make_csr, save
 from ..net.session import Ended
 from ..runtimes.base import Runtime
 from ..runtimes.registry import KindInfo
+from .controls import Controls
 from .load import Load
 from .outbox import Outbox
 from .slots import Slots
@@ -82,9 +82,11 @@ class Worker:
         self.connected: Connected | None = None
         self.paused = False
         """By this worker's own operator."""
+        self.controls = Controls()
         self._runtime = runtime
         self._load = Load()
-        self._fresh = True
+        self.fresh = True
+        """It has never had a session."""
         self._offered: tuple[int, bool] = (-1, False)
         self._stopping = anyio.Event()
         self._stop_now = anyio.Event()
@@ -109,8 +111,26 @@ class Worker:
             self._deadline = deadline
         self._stopping.set()
 
+    def pause(self) -> None:
+        """Begin nothing new, and ask for nothing; what waits goes back, what runs goes on."""
+        self.paused = self.slots.closed = True
+        self.slots.give_back()
+        self._offer()
+
+    def resume(self) -> None:
+        """The end of `pause`."""
+        self.paused = self.slots.closed = False
+        self._offer()
+
+    def disconnect(self) -> None:
+        """No session until it is wanted again; what runs goes on while its leases last."""
+        self.controls.part()
+        if self.connected is not None:
+            self.connected.session.close("disconnected", "disconnected by its operator")
+
     def report(self, task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
         """Progress of a running task, as the runtimes report it; left out where the link is behind."""
+        self.controls.hear(task, attempt, fraction, note, output)
         connected = self.connected
         if connected is not None and connected.session.wire.pending <= MAX_PROGRESS_WAITING:
             connected.session.send(m.Progress(task, attempt, fraction, note, output))
@@ -145,13 +165,15 @@ class Worker:
         """Connect, serve, and again, for as long as it takes. Refusals that cannot pass end the worker."""
         failures, told = 0, False
         while True:
+            await self.controls.wanted()
             try:
-                connected = await self._dial(self._fresh)
+                connected = await self._dial(self.fresh)
             except Refused:
                 raise
             except TaskMessengerError as error:
                 failures += 1
                 wait = self._pause(failures)
+                self.controls.reason = str(error)
                 log.warning("no session: %s; next try in %.1f s", error, wait)
                 await anyio.sleep(wait)
                 continue
@@ -179,7 +201,7 @@ class Worker:
         """One session, from its first word to its end."""
         session, welcome = connected.session, connected.welcome
         log.info("connected to %s at %s as %s", welcome.manager, connected.address, welcome.peer)
-        self._fresh = False
+        self.fresh = False
         self.connected = connected
         self._renewal_key, self._ask_again = None, 0.0  # this link does not answer what the last was asked
         self.slots.paused.clear()
@@ -195,12 +217,13 @@ class Worker:
         try:
             await session.run(self._handle)
         except Ended as error:
-            text = printable(str(error))
+            text = self.controls.lost(printable(str(error)))
             log.warning("the session with %s ended: %s", printable(welcome.manager), text)
             if error.reason in FINAL:
                 raise (Conflict if error.reason == "replaced" else Refused)(text) from error
         except TaskMessengerError as error:
-            log.warning("the link to %s is lost: %s", printable(welcome.manager), printable(str(error)))
+            text = self.controls.lost(printable(str(error)))
+            log.warning("the link to %s is lost: %s", printable(welcome.manager), text)
         except Exception:  # the border of a session: a bug must not take down what runs, nor the results kept
             log.exception("serving %s failed", printable(welcome.manager))
         finally:
@@ -264,6 +287,7 @@ class Worker:
                 limit,
                 self.paused,
                 dict(self.config.labels),
+                [(kind.name, kind.description, kind.example) for kind in self.kinds] if force else [],
             )
         )
 
@@ -352,15 +376,6 @@ class Worker:
             with anyio.move_on_after(ACK_SECONDS):
                 while self.connected is not None:
                     await anyio.sleep(0.01)
-
-
-def load_identity(folder: Path) -> Identity:
-    """The worker that this machine is.
-
-    Raises:
-        Refused, ConfigError: it has not joined, or its files are not as they should be.
-    """
-    return load(folder, "worker")
 
 
 def _same_length(tasks: list[int], attempts: list[int]) -> None:

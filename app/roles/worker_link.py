@@ -6,7 +6,7 @@ stopped here; what only the pool can judge (whose lease it was) is judged there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import isfinite
 from typing import Final
 
@@ -26,6 +26,10 @@ from .inbox import WORKERS_SHARE, Inbox, weight_of
 MAX_KINDS: Final = 1_000
 MAX_KIND: Final = 64
 """Characters of the name of a kind."""
+MAX_DESCRIPTION: Final = 200
+"""Characters of the description of a kind."""
+MAX_EXAMPLE: Final = 1_024
+"""Bytes of an example of a payload."""
 MAX_LABELS: Final = 64
 MAX_SLOTS: Final = 65_536
 MAX_MESSAGE: Final = 2_048
@@ -63,6 +67,9 @@ class WorkerLink(Link):
         self.number, self.worker = number, worker
         self.labels: dict[str, str] = {}
         self.version = ""
+        self.kinds: frozenset[str] = frozenset()
+        self.about: dict[str, tuple[str, bytes]] = {}
+        """What it says of its kinds: a description and a payload that works."""
         self.progress: dict[int, tuple[int, float | None, str, bytes]] = {}
         """Of running tasks: attempt, fraction, note, newest output."""
         self._inbox, self._delivery, self._renew = inbox, delivery, renew
@@ -146,6 +153,9 @@ class WorkerLink(Link):
         kinds = frozenset(printable(kind, MAX_KIND) for kind in message.kinds)
         labels = list(message.labels.items())[:MAX_LABELS]
         self.labels = {printable(name, MAX_KIND): printable(value, 256) for name, value in labels}
+        self.kinds = kinds
+        if message.about:
+            self.about = dict(_about(message.about, kinds))
         return s.Offered(
             self.number,
             kinds,
@@ -166,6 +176,18 @@ class WorkerLink(Link):
         self.progress[message.task] = (message.attempt, fraction, printable(message.note, 256), output)
         if len(self.progress) > MAX_TOLD:
             del self.progress[next(iter(self.progress))]
+
+
+def _about(
+    said: list[tuple[str, str, bytes]], kinds: frozenset[str]
+) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """What may be shown of what a worker says of its kinds."""
+    for name, description, example in said[:MAX_KINDS]:
+        if name in kinds:
+            yield (
+                name,
+                (printable(description, MAX_DESCRIPTION), example if len(example) <= MAX_EXAMPLE else b""),
+            )
 
 
 def _weight(stimulus: s.Stimulus) -> int:

@@ -47,12 +47,15 @@ class Writer:
     ) -> None:
         self.pool = pool
         self.inbox = Inbox()
-        self.journal: Journal[Event] = Journal()
+        self.journal: Journal[tuple[float, Event]] = Journal()
+        """What happened, and when (wall clock)."""
         self.degraded = ""
         """Why nothing new is accepted; empty when all is well."""
         self._store = store
         self._act = act
         self._clock, self._wall = clock, wall
+        self.settled = 0
+        """Outcomes since the start."""
         self._settled: deque[tuple[float, int]] = deque()
         self._turn = anyio.Lock(fast_acquire=True)
         self._under_way = 0
@@ -85,6 +88,7 @@ class Writer:
         while self._settled and self._settled[0][0] < now - RATE_SECONDS:
             self._settled.popleft()
         if settled:
+            self.settled += settled
             self._settled.append((now, settled))
 
     async def _decide(self, send: MemoryObjectSendStream[Decision]) -> None:
@@ -115,7 +119,9 @@ class Writer:
                 if not self._under_way:
                     self._stored.set()
                     self._stored = anyio.Event()
-                self.journal.extend(decision.events)
+                if decision.events:
+                    wall = self._wall()
+                    self.journal.extend((wall, event) for event in decision.events)
                 if decision.commit.settled:
                     self._count(len(decision.commit.settled))
                 self._act(decision.effects)

@@ -10,7 +10,7 @@ import fnmatch
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,8 @@ from ..kinds import NAMES
 from .loading import BUILT_IN, FILE_PREFIX, KIND_NAME, PROCESS, PYTHON_PREFIX, RUNTIMES, Kind, load_kind
 
 MAX_KINDS: Final = 1_000
+MAX_EXAMPLE: Final = 1_024
+"""Bytes of an example that is told."""
 _WILDCARDS: Final = frozenset("*?[")
 
 
@@ -30,6 +32,8 @@ class KindInfo(msgspec.Struct, frozen=True, array_like=True):
     isolated: bool
     """It runs in a process of its own: a crash takes nothing else with it."""
     description: str = ""
+    example: bytes = b""
+    """A payload that works, msgpack; empty when none is known, or it is long."""
 
 
 class Registry:
@@ -89,7 +93,9 @@ class Registry:
     def announce(self) -> list[KindInfo]:
         """What to tell the manager, sorted by name."""
         return [
-            KindInfo(kind.name, kind.runtime, kind.runtime == PROCESS, kind.description)
+            KindInfo(
+                kind.name, kind.runtime, kind.runtime == PROCESS, kind.description, _packed(kind.example)
+            )
             for _, kind in sorted(self._kinds.items())
         ]
 
@@ -150,6 +156,16 @@ def _usable(file: Path) -> Path:
     if mode & stat.S_IWOTH:
         raise ConfigError(f"{file}: anyone on this machine may write it; chmod o-w it, then start again")
     return file
+
+
+def _packed(example: Any) -> bytes:
+    if example is None:
+        return b""
+    try:
+        packed = msgspec.msgpack.encode(example)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return b""  # it helps to fill in a form, and nothing depends on it
+    return packed if len(packed) <= MAX_EXAMPLE else b""
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..core.commit import (
     AttemptRow,
@@ -20,11 +21,14 @@ from ..core.commit import (
     unpack_leases,
 )
 from ..core.errors import StoreError
+from ..core.filter_match import listed, matches, sort_value
 from ..core.lifecycle import TaskState
-from ..handle import AttemptInfo, Outcome, TaskDetail, TaskPage, TaskQuery, TaskRow
+from ..handle import AttemptInfo, Count, Cursor, Outcome, TaskDetail, TaskPage, TaskQuery, TaskRow
+from ..handle.filters import conditions_of, cursor_of, is_descending
+from .conditions import check_query, stored_states
 from .error_blobs import decode_error, first_line, message_of
 from .memory_roster import MemoryRoster
-from .query import MAX_ATTEMPTS, check_query, stored_states
+from .query import MAX_ATTEMPTS
 from .recover import INLINE_LIMIT
 
 
@@ -123,13 +127,11 @@ class MemoryStore(MemoryRoster):
             grants[grant[0]] = grant
         for seq in batch.grants_ended:
             grants.pop(seq, None)
+        _reprice(tasks, batch.repriced)
         self._tasks, self._grants = tasks, grants
         self._highest = max([self._highest, *(row[0] for row in batch.submitted)])
-        for name, value in batch.settings.items():
-            if value is None:
-                self._settings.pop(name, None)
-            else:
-                self._settings[name] = value
+        changed = self._settings | batch.settings
+        self._settings = {name: value for name, value in changed.items() if value is not None}
 
     async def find_keys(self, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:
         """Of these idempotency keys, the known ones: task id and digest."""
@@ -154,14 +156,35 @@ class MemoryStore(MemoryRoster):
         return len(old)
 
     async def page(self, query: TaskQuery) -> TaskPage:
-        """Rows that match, as `SqliteStore` has them."""
+        """Rows that match, as `SqliteStore` has them; no search takes too long here."""
         limit = check_query(query)
-        states = stored_states(query.states)
-        matching = (k for _, k in sorted(self._tasks.items()) if not states or k.state in states)
-        found = [kept.row() for kept in matching if _matches(query, kept)]
-        if query.after is None:
+        descending, start = is_descending(query), query.at
+        if query.before is not None or query.after is not None:
+            start = Cursor(None, query.before if query.before is not None else query.after or 0)
+        found = sorted((_place(row, query), row) for row in self._matching(query) if listed(row, query.sort))
+        if descending:
             found.reverse()
-        return TaskPage(rows=tuple(found[:limit]), more=len(found) > limit)
+        if start is not None:
+            edge = (start.value or 0, start.id)
+            found = [one for one in found if (one[0] < edge if descending else one[0] > edge)]
+        rows = tuple(row for _, row in found[:limit])
+        more = len(found) > limit
+        return TaskPage(rows, more, cursor_of(rows[-1], query) if more else None)
+
+    async def count(self, query: TaskQuery, most: int) -> Count:
+        """How many match as stored, up to `most`."""
+        check_query(query)
+        number = sum(1 for _ in self._matching(query))
+        return Count(min(number, most), exact=number <= most)
+
+    def _matching(self, query: TaskQuery) -> Iterator[TaskRow]:
+        """By id; of open tasks all that may match."""
+        states = stored_states(query.states, query.not_states)
+        asked = replace(conditions_of(query), states=states, not_states=())
+        for _, kept in sorted(self._tasks.items()):
+            row = kept.row()
+            if matches(asked, row, message_of(kept.error)):
+                yield row
 
     async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
         """One task, or None."""
@@ -228,6 +251,13 @@ def _reopen(tasks: dict[int, _Kept], row: ReopenedRow) -> None:
     tasks[task_id] = _Kept(kept.given, state, attempt, spent, crashes, due_at, None, attempts)
 
 
+def _reprice(tasks: dict[int, _Kept], changes: list[tuple[int, list[int]]]) -> None:
+    for priority, ids in changes:
+        for task_id in ids:
+            given = tasks[task_id].given
+            tasks[task_id] = replace(tasks[task_id], given=(*given[:2], priority, *given[3:]))
+
+
 def _remember(tasks: dict[int, _Kept], row: AttemptRow) -> None:
     kept = tasks.get(row[0])
     if kept is not None:
@@ -235,24 +265,6 @@ def _remember(tasks: dict[int, _Kept], row: AttemptRow) -> None:
         tasks[row[0]] = replace(kept, attempts=(*others, row))
 
 
-def _matches(wanted: TaskQuery, kept: _Kept) -> bool:
-    row = kept.row()
-    return (
-        (wanted.before is None or row.id < wanted.before)
-        and (wanted.after is None or row.id > wanted.after)
-        and (not wanted.ids or row.id in wanted.ids)
-        and (not wanted.kinds or row.kind in wanted.kinds)
-        and (not wanted.workers or row.worker in wanted.workers)
-        and (not wanted.batches or row.batch in wanted.batches)
-        and (not wanted.text or any(_lower(wanted.text) in text for text in _texts(kept, row)))
-    )
-
-
-def _texts(kept: _Kept, row: TaskRow) -> Iterator[bytes]:
-    for text in (row.kind, row.key, row.batch, row.worker, message_of(kept.error)):
-        yield _lower(text or "")
-
-
-def _lower(text: str) -> bytes:
-    """As SQLite compares: in any case of the letters a to z."""
-    return text.encode().lower()
+def _place(row: TaskRow, query: TaskQuery) -> tuple[Any, int]:
+    value = sort_value(row, query.sort)
+    return (0 if value is None else value, row.id)

@@ -11,8 +11,8 @@ import apsw
 
 from ..core.commit import GrantRow, OpenRow, Recovered, unpack_leases
 from .bulk import numbers
+from .conditions import possible
 from .database import fetch
-from .query import possible
 
 INLINE_LIMIT: Final = 1_024
 """Bytes. Larger payloads are left on the disk until a worker gets them."""

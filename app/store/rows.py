@@ -63,6 +63,7 @@ _NOT_GRANTED: Final = "DELETE FROM lease_grant WHERE seq IN (SELECT value FROM c
 _SET: Final = Bulk(
     "INSERT OR REPLACE INTO setting (name, value) SELECT * FROM", 2, "WHERE column1 IS NOT NULL"
 )
+_REPRICE: Final = "UPDATE task SET priority = ? WHERE id IN (SELECT value FROM carray(?))"
 _UNSET: Final = "DELETE FROM setting WHERE name = ?"
 _OLD: Final = "SELECT id FROM ended WHERE finished_at < ? ORDER BY finished_at LIMIT ?"
 _HIGHEST: Final = """
@@ -93,6 +94,8 @@ def write(connection: apsw.Connection, batch: Commit, segments: Segments) -> Non
         _GRANT.run(connection, batch.granted)
     if batch.grants_ended:
         connection.execute(_NOT_GRANTED, numbers(batch.grants_ended))
+    for priority, ids in batch.repriced:
+        connection.execute(_REPRICE, (priority, *numbers(ids)))
     if batch.settings:
         _set(connection, batch.settings)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from ..core.commit import Commit, OpenRow, Recovered
-from ..handle import Outcome, TaskDetail, TaskPage, TaskQuery
+from ..handle import Count, Outcome, TaskDetail, TaskPage, TaskQuery
+from . import pages, rows
 from . import query as queries
-from . import rows
 from .access import Access
 from .files import BALLAST_SIZE, LOW_WATER, Ballast, free_bytes, share_of_disk
 from .migrate import migrations
@@ -40,14 +40,17 @@ class SqliteStore(SqliteRoster):
         vfs: str | None = None,
         before_commit: Hook | None = None,
         after_commit: Hook | None = None,
+        search_seconds: float = pages.SEARCH_SECONDS,
     ) -> None:
         """Nothing is touched before `open`.
 
         `ballast` and `low_water` are bytes; None for BALLAST_SIZE and LOW_WATER, or less on a small disk.
+        `search_seconds`: after about so long a search comes back with what it has.
         The rest is for tests: a named apsw VFS, and what is called in the writer's thread around each COMMIT
         with its number.
         """
         self._path = path
+        self._search_seconds = search_seconds
         self._low_water = low_water
         self._wanted_ballast = ballast
         self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), 0)
@@ -113,12 +116,18 @@ class SqliteStore(SqliteRoster):
     # ---- TaskReader -------------------------------------------------------------------------------------
 
     async def page(self, query: TaskQuery) -> TaskPage:
-        """Rows that match as stored, newest first without a cursor; of open tasks see `query`.
+        """Rows that match as stored, newest first without a cursor; of open tasks see `pages`.
+
+        A long search comes back with what it has found so far, and says how far it came.
 
         Raises:
             UsageError: it makes no sense. TimedOut: it would take too long.
         """
-        return await self._access.ask(self._access.browse, queries.page, query)
+        return await self._access.ask(self._access.browse, pages.page, query, self._search_seconds)
+
+    async def count(self, query: TaskQuery, most: int) -> Count:
+        """How many match as stored, up to `most`; fewer, and not exact, when that takes too long."""
+        return await self._access.ask(self._access.browse, pages.count, query, most, self._search_seconds)
 
     async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
         """One task, or None; its payload only up to `payload_limit` bytes."""
@@ -131,7 +140,7 @@ class SqliteStore(SqliteRoster):
 
     async def totals(self) -> dict[int, int]:
         """How many tasks are kept, by stored state; counted from the rows, which takes time."""
-        return await self._access.ask(self._access.browse, queries.totals)
+        return await self._access.ask(self._access.browse, pages.totals)
 
     # ---- space and copies -------------------------------------------------------------------------------
 

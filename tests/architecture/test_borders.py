@@ -7,6 +7,8 @@ import ast
 from tests.support.sources import ROOT, SOURCES, name, tree
 
 BORDERS = {
+    "app/net/zerotier/loop.py": "the thread of all sockets: a bug in the care of one ends that one alone",
+    "app/hosted.py": "a node on its own thread: whoever looks at it is told what became of it",
     "app/roles/door.py": "a connection: a bug in greeting one peer ends that connection alone",
     "app/roles/sessions.py": "a session: a bug in serving one peer ends that session alone",
     "app/roles/worker.py": "a session: a bug in serving it takes down neither what runs nor what is kept",

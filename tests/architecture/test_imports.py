@@ -19,6 +19,8 @@ CORE_MAY = frozenset(
         "bisect",
         "collections",
         "dataclasses",
+        "datetime",
+        "difflib",
         "enum",
         "functools",
         "hashlib",

@@ -91,7 +91,7 @@ def test_a_client_elsewhere_may_submit_and_an_operator_may_do_everything(here: F
     assert "as c-" in join(here, home, here.invite("client")).stderr
     assert here.run("submit", "reverse", "away", "--wait", home=home).stdout == "yawa\n"
     refused(here.run("pool", "pause", home=home), 4, "`pause` is for operators")
-    refused(here.run("invite", home=home), 4, "invites are for operators")
+    refused(here.run("invite", home=home), 4, "an invite is for operators")
     refused(join(here, home, here.invite("client")), 7, "you have joined a fleet as client")
     assert "(operator)" in join(here, home, here.invite("operator")).stderr
     assert here.run("invite", "ls", home=home).returncode == 0

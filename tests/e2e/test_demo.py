@@ -149,3 +149,12 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert line.startswith("error: ")
     assert said in line
     assert_nothing_is_left(temporary, [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_a_demo_that_is_killed_takes_its_processes_with_it(temporary: Path, files: Path) -> None:
+    with start(temporary, "--files", str(files)) as process:
+        until(lambda: len(children_of(process)) == 4, "a manager and three workers run")
+        children = children_of(process)
+        process.kill()
+    until(lambda: not any(child.is_running() for child in children), "they have ended")

@@ -23,6 +23,7 @@ from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.net import client
 from taskmessenger.net import messages as m
 from taskmessenger.net.address import Address
+from taskmessenger.net.carriers import approach_of
 from taskmessenger.net.security import authority as authorities
 from taskmessenger.net.security import identity as identities
 from taskmessenger.net.security.certificates import Certificate
@@ -145,22 +146,23 @@ async def test_a_machine_that_is_started_again_with_its_invite_joins_once(tmp_pa
     async with a_fleet(tmp_path) as fleet:
         invite = await fleet.invite(uses=3)
         paths, config = under(tmp_path / "machine"), WorkerConfig(name="fern")
+        approach = approach_of("worker", config.zerotier, paths)
         for _ in range(2):
-            await program._join(encode(invite), config, paths)
+            await program._join(encode(invite), config, paths, approach)
         (member,) = await peers(fleet)
         late = replace(invite, expires_at=int(time()) - 60)
-        await program._join(encode(late), config, paths)
+        await program._join(encode(late), config, paths, approach)
         await fleet.manager.revoke(member)
         with pytest.raises(InviteError, match="expired"):
-            await program._join(encode(late), config, paths)
-        await program._join(encode(invite), config, paths)
+            await program._join(encode(late), config, paths, approach)
+        await program._join(encode(invite), config, paths, approach)
         assert len(await peers(fleet)) == 2
-        await fleet.kill()
-        await program._join(encode(invite), config, paths)  # it cannot be asked: what is on disk has to do
+        await fleet.kill()  # so it cannot be asked: what is on disk has to do
+        await program._join(encode(invite), config, paths, approach)
         await fleet.start()
         assert len(await peers(fleet)) == 2
         with pytest.raises(UsageError, match="for a client"):
-            await program._join(encode(await fleet.invite("client")), config, paths)
+            await program._join(encode(await fleet.invite("client")), config, paths, approach)
 
 
 async def test_a_worker_that_is_revoked_while_it_works_is_out_at_once(tmp_path) -> None:

@@ -126,7 +126,7 @@ async def test_a_worker_that_is_cut_off_stops_using_its_leases_before_they_run_o
         await running(fleet, task)
         bad.partition()
         await until(lambda: node.puppet.cancelled == [task])
-        assert node.worker.slots.leases == []
+        await until(lambda: node.worker.slots.leases == [])
         await until(lambda: fleet.pool.tasks[task].state is TaskState.QUEUED)
         bad.heal()
         await node.connected()

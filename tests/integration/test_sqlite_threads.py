@@ -27,7 +27,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
-ALONG_IDS = {"SCAN d", "SCAN d USING INTEGER PRIMARY KEY", "SCAN d USING COVERING INDEX ended_badly"}
+ALONG_IDS = {"SCAN t", "SCAN e", "SCAN o"}
 
 
 class Commits:
@@ -236,7 +236,7 @@ async def test_a_page_is_read_along_an_index_and_never_sorted(store: SqliteStore
     await store._access.browse.call(lambda: set_trace(trace))
     await store.page(query)
     await store._access.browse.call(lambda: set_trace(None))
-    searches = [(sql, bindings) for sql, bindings in seen if sql.startswith("SELECT d.id")]
+    searches = [(sql, bindings) for sql, bindings in seen if " ORDER BY " in sql]
     assert searches
 
     def plan() -> list[str]:

@@ -22,11 +22,12 @@ import msgspec
 from anyio.abc import TaskGroup
 from taskmessenger.config.model import WorkerConfig
 from taskmessenger.core.commit import Commit
-from taskmessenger.core.errors import Conflict, TaskMessengerError, Unreachable
+from taskmessenger.core.errors import Conflict, NotFound, TaskMessengerError, Unreachable
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.pool import Pool, check
 from taskmessenger.core.retry import Backoff
-from taskmessenger.handle import ErrorInfo, Group, Outcome
+from taskmessenger.handle import Act, ErrorInfo, Group, Outcome
+from taskmessenger.handle.filters import query_of
 from taskmessenger.net import messages as m
 from taskmessenger.net.address import Address
 from taskmessenger.net.client import Connected
@@ -40,6 +41,7 @@ from taskmessenger.roles.desk import Desk
 from taskmessenger.roles.door import Guest
 from taskmessenger.roles.sessions import Sessions
 from taskmessenger.roles.spool import Spool
+from taskmessenger.roles.standing import Standing
 from taskmessenger.roles.worker import Worker
 from taskmessenger.roles.writer import Writer
 from taskmessenger.runtimes.base import CANCELLED, CRASHED, FAILED, SUCCEEDED, Ended, Job
@@ -172,8 +174,9 @@ class World:
             writer = Writer(pool, self.disk, delivery.act, wall=self.wall)
             desk = Desk(writer, self.disk, self.disk, delivery, name="sim", fleet="sim")
             office: Any = SimpleNamespace(
-                max_payload=2**20, accepting=lambda: None, outcomes=self.disk.outcomes
-            )
+                max_payload=2**20, accepting=lambda: None, outcomes=self.disk.outcomes, desk=desk,
+                store=self.disk, view=SimpleNamespace(standing=Standing()),
+            )  # fmt: skip
             registrar: Any = None
             sessions = Sessions(writer, delivery, desk, registrar, office)
             self.manager = Manager(tasks, sessions, writer)
@@ -298,11 +301,28 @@ class World:
         self.accepted.update(answer.ids)
         if rng.random() < 0.2:
             self.cancelled.update(await remote.command("cancel", ids=[rng.choice(answer.ids)]))
+        if rng.random() < 0.2:
+            wish = query_of(rng.choice(["kind:inside", "state:queued", "-state:ended"]), 0.0)
+            await remote.act(Act("set_priority", query=wish, number=rng.choice([0, 5, 9])))
+        if rng.random() < 0.1:
+            await self._limit(remote, rng.choice(self.names), rng)
         if rng.random() < 0.15:
             scope = rng.choice(["all", "kind:inside", "worker:w0"])
             await remote.command("pause", scope=scope)
             await anyio.sleep(rng.random())
             await remote.command("resume", scope=scope)
+
+    async def _limit(self, remote: Remote, name: str, rng: random.Random) -> None:
+        """For a while. A worker that is not here is nobody's to limit."""
+        with suppress(NotFound):
+            await remote.act(Act("limit", scope=name, number=rng.choice([0, 1])))
+            await anyio.sleep(rng.random())
+        while True:
+            try:
+                await remote.act(Act("limit", scope=name, number=-1))
+                return
+            except NotFound:
+                await anyio.sleep(1.0)
 
     def take(self, outcomes: Sequence[Outcome]) -> None:
         """G2: what was told once is never told otherwise."""

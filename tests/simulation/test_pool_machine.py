@@ -132,6 +132,18 @@ class PoolMachine(RuleBasedStateMachine):
         self.world.post(s.Resume(scope) if resume else s.Pause(scope))
         self.decide(later)
 
+    @rule(
+        picks=st.lists(choice, min_size=1, max_size=6), priority=st.sampled_from((0, 5, -5, 9)), later=later
+    )
+    def set_priority(self, picks: list[int], priority: int, later: bool) -> None:
+        self.world.post(s.SetPriority(self.known_ids(picks), priority))
+        self.decide(later)
+
+    @rule(name=workers, most=st.sampled_from((None, None, 0, 1, 2)), later=later)
+    def limit(self, name: str, most: int | None, later: bool) -> None:
+        self.world.post(s.Limit(name, most))
+        self.decide(later)
+
     @rule(picks=st.lists(choice, min_size=1, max_size=4), watch=st.integers(1, 3), later=later)
     def watch(self, picks: list[int], watch: int, later: bool) -> None:
         def watching(got: e.Accepted | e.Rejected | e.Done) -> None:

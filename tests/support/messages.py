@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
+import msgspec
 from taskmessenger.handle import (
+    Act,
+    ActDone,
     AttemptInfo,
+    Count,
     ErrorInfo,
+    EventRow,
     Group,
     InviteRow,
     Outcome,
@@ -35,12 +40,13 @@ DETAIL = TaskDetail(
     ROW, 10, 20, b"p", ERROR, (AttemptInfo(1, "w", 1.0, 2.0, "crashed", ERROR),), "y", 0.5, "n", b"o"
 )
 OUTCOME = Outcome(1, 5, 2, "w", b"\xc0", ERROR, 0.5)
+ACT = Act("edit", (1,), QUERY, 3, "all", 1.5, b"\xc0")
 
 EVERY: list[m.Message] = [
     m.Beat(3, 2, {"cpu": 0.5}),
     m.Goodbye("left", "bye"),
     m.Hello(1, 2, "worker", "1.0", b"i" * 16, False),
-    m.Welcome(1, "lab", "fleet", "w-1", 5.0, 15.0, 30.0, 1024, "1.0"),
+    m.Welcome(1, "lab", "fleet", "w-1", 5.0, 15.0, 30.0, 1024, "1.0", ("look",)),
     m.WantAuthority(1, 1),
     m.AuthorityIs(b"der", "lab"),
     m.Join("ABCD", b"secret", b"csr", "fern", "linux"),
@@ -69,6 +75,9 @@ EVERY: list[m.Message] = [
     m.MakeInvite(1, 2, 60.0, "client", ["tcp://h:1"]),
     m.RevokeInvite(1, "ABCD"),
     m.GetEvents(1, 5, 10),
+    m.Look(1, {"fleet": 3}, 5, 10),
+    m.Do(1, ACT),
+    m.CountTasks(1, QUERY, 500),
     m.Submitted(1, [1, 2], 1),
     m.Failure(1, "usage", "no"),
     m.Outcomes(1, [OUTCOME], [3], 1),
@@ -80,6 +89,10 @@ EVERY: list[m.Message] = [
     m.InviteMade(1, "tm1-x", INVITE),
     m.Done(1, [1]),
     m.Events(1, [("leased", "w", [1, 2], "why")], 6, 1),
+    m.View(1, 1.5, [("fleet", 4, msgspec.Raw(b"\xc0"))], [EventRow(5, 1.5, "info", "log", "x", "y")], 6, 1),
+    m.Did(1, ActDone(2, [1, 2])),
+    m.Counted(1, Count(3, exact=False)),
+    m.Facts(1, msgspec.Raw(b"\x93\x01\x02\x03")),
 ]
 TYPES = get_args(m.Message)
 

@@ -40,6 +40,8 @@ class Books:
         self.spent: Counter[int] = Counter()
         """Attempts that ended badly, since a person last asked for the task."""
         self.paused: set[str] = set()
+        self.caps: dict[str, int | None] = {}
+        """Most leases that a worker may get, by the will of an operator."""
         self.outcomes: dict[int, object] = {}
         self.retried: set[int] = set()
         self.watched: set[tuple[int, int]] = set()
@@ -55,6 +57,8 @@ class Books:
                 self.alive_until[got.worker] = self.now + TTL
             elif isinstance(got, s.Pause):
                 self.paused.add(got.scope)
+            elif isinstance(got, s.Limit):
+                self.caps[got.worker] = got.most
             elif isinstance(got, s.Resume):
                 self.paused.discard(got.scope)
             elif isinstance(got, s.WorkerRevoked):
@@ -117,6 +121,7 @@ class Books:
         paused = self.paused & {"all", f"kind:{kind}", f"worker:{name}"}
         assert not paused, f"I7: task {task_id} leased in a paused scope"
         assert task_id not in self.leases, f"I2: task {task_id} leased to {name}, and {self.leases[task_id]}"
+        assert self.caps.get(name) != 0, f"task {task_id} leased to {name}, which may have none"
         self.attempts[task_id] = attempt
         self.leases[task_id] = (name, attempt)
 
@@ -161,6 +166,7 @@ class Books:
                 assert logged.get(task_id) == task.attempt, f"task {task_id}: its lease is not logged"
                 assert row.attempt < task.attempt, f"task {task_id}: a lease that had ended"
                 continue
+            assert row.submitted[2] == task.options.priority, f"task {task_id}: its priority"
             assert row.attempt == task.attempt, f"task {task_id}: attempt not stored"
             allowed = {task.state, TaskState.SCHEDULED} if task.state is TaskState.QUEUED else {task.state}
             assert row.state in allowed, f"task {task_id} is {task.state.word}, stored as {row.state}"

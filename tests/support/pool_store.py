@@ -90,6 +90,13 @@ class RowStore:
         for seq in rows:
             assert self.grants.pop(seq, None) is not None, f"grant {seq} ended twice, or never was"
 
+    def _repriced(self, rows: list[tuple[int, list[int]]]) -> None:
+        for priority, ids in rows:
+            for task_id in ids:
+                row = self.rows[task_id]
+                assert row.settled is None, f"I4: the priority of task {task_id} changed after its end"
+                row.submitted = (*row.submitted[:2], priority, *row.submitted[3:])
+
     def _settings(self, changes: dict[str, str | None]) -> None:
         self.settings |= {name: value for name, value in changes.items() if value is not None}
         for name in [name for name, value in changes.items() if value is None]:

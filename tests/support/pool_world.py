@@ -290,6 +290,8 @@ class World(Books):
         self.flush()
         for scope in sorted(self.pool.paused):
             self.post(s.Resume(scope))
+        for name in self.processes:
+            self.post(s.Limit(name, None))
         for process in self.processes.values():
             process.offer |= {"kinds": frozenset(KINDS), "capacity": 2, "limit": 3, "paused": False}
             self._unwell(process)

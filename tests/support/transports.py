@@ -1,4 +1,7 @@
-"""Every transport there is, for the suite that they all have to pass. A new one is a line in `PLACES`."""
+"""Every transport there is, for the suite that they all have to pass. A new one is a line in `PLACES`.
+
+ZeroTier is there inside a namespace only, and is all that is there.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,15 @@ import itertools
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 
 from taskmessenger.net.address import Address
 from taskmessenger.net.faulty import FaultyTransport
 from taskmessenger.net.memory import MemoryTransport
 from taskmessenger.net.tcp import TcpTransport
-from taskmessenger.net.transport import Transport
 from taskmessenger.net.unix import UnixTransport
 
-
-@dataclass
-class Place:
-    """A transport and where to listen with it."""
-
-    transport: Transport
-    new_address: Callable[[], Address]
-    """Free to listen at; another one at each call."""
+from tests.support.namespaces import inside
+from tests.support.places import Place
 
 
 @asynccontextmanager
@@ -63,3 +58,7 @@ PLACES: dict[str, Callable[[], AbstractAsyncContextManager[Place]]] = {
     "faulty-memory": faulty(memory),
     "faulty-tcp": faulty(tcp),
 }
+if inside():  # see tests/zerotier/test_stream.py
+    from tests.support.zerotier_places import zerotier
+
+    PLACES = {"zerotier": zerotier}

@@ -45,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("submit echo --priority 101", "-100<=x<=100"),
         ("submit echo --count 0", "1<=x<=1000000"),
         ("task show abc", "is not the id of a task"),
-        ("task cancel", "Missing argument 'ID...'"),
+        ("task cancel", "either ids, or --filter"),
         ("task ls --state done", "no state is called `done`; states are scheduled, "),
         ("task ls --limit 0", "--limit"),
         ("invite --ttl 15x", "is not a duration"),

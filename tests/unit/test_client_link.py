@@ -10,10 +10,12 @@ from taskmessenger.core.errors import NotFound, StoreFull, UsageError
 from taskmessenger.handle import Group, Outcome
 from taskmessenger.net import messages as m
 from taskmessenger.net.framing import FRAGMENT
-from taskmessenger.roles import client_link
-from taskmessenger.roles.client_link import ClientLink, check_group, checked_ids, checked_scope
+from taskmessenger.roles import acts, client_link
+from taskmessenger.roles.acts import checked_ids, checked_scope
+from taskmessenger.roles.client_link import ClientLink
 from taskmessenger.roles.deliver import Delivery
 from taskmessenger.roles.inbox import Inbox
+from taskmessenger.roles.submission import check_group
 
 BOUND = 10.0
 NIL = b"\xc0"
@@ -290,7 +292,7 @@ async def test_a_pause_is_answered_when_the_workers_obey(desk) -> None:
 
 
 async def test_a_worker_that_is_cut_off_holds_up_no_pause_for_long(desk, monkeypatch) -> None:
-    monkeypatch.setattr(client_link, "STEER_SECONDS", 0.05)
+    monkeypatch.setattr(acts, "STEER_SECONDS", 0.05)
     desk.delivery.unconfirmed = {1: 8}
     assert await desk.ask(m.Command(4, "pause", scope="all")) == [m.Done(4, [])]
 
@@ -317,7 +319,7 @@ def test_scopes_that_cannot(scope) -> None:
 
 
 def test_ids_are_numbers_that_tasks_can_have(monkeypatch) -> None:
-    monkeypatch.setattr(client_link, "MAX_IDS", 3)
+    monkeypatch.setattr(acts, "MAX_IDS", 3)
     assert checked_ids([]) == []
     assert checked_ids([1, 2**63 - 1]) == [1, 2**63 - 1]
     for ids in ([0], [-1], [2**63], [1, 2, 0]):

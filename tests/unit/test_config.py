@@ -162,6 +162,14 @@ def test_no_capacity_means_one_slot_to_each_processor() -> None:
         ('{"leases": {"dead_after": 5}}', "leases: dead_after must be at least two heartbeats (10 s), not 5"),
         ('{"leases": {"dead_after": 31}}', "leases: dead_after (31 s) must not exceed ttl (30 s)"),
         ('{"tasks": {"max_payload": 67108865}}', "tasks.max_payload: wants a whole number <= 67108864"),
+        (
+            '{"zerotier": {"network": "existing"}}',
+            "zerotier: network_id wants 16 hex digits when network is `existing`, and nothing otherwise",
+        ),
+        (
+            '{"zerotier": {"advertise": ["manager:7712"]}}',
+            "zerotier: advertise wants UDP endpoints such as `203.0.113.7:7712`, not `manager:7712`",
+        ),
         ('{"transport": {"listen": "tcp://a:1"}}', "transport.listen: wants a list in [...], not text"),
         ('{"transport": {"listen": [1]}}', "transport.listen: wants text, not a whole number"),
         (

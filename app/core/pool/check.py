@@ -61,11 +61,20 @@ def _leases(pool: Pool) -> None:
         assert task.attempt >= task.spent, f"I3: task {task.id} spent more attempts than it had"
 
 
+def _is_elsewhere(pool: Pool, task_id: int, priority: int) -> bool:
+    task = pool.tasks.get(task_id)
+    return task is not None and task.state is TaskState.QUEUED and task.options.priority != priority
+
+
 def _queues(pool: Pool) -> None:
     """Every queued task can be found, once; every scheduled one has its moment."""
     found: Counter[int] = Counter(pool.suspects)
     for lane in pool.lanes.values():
-        entries = [i for level in lane.levels.values() for i in level.heap]
+        entries = [i for level in lane.levels.values() for i in level.heap if i not in level.moved]
+        for priority, level in lane.levels.items():
+            wrong = [i for i in level.heap if i not in level.moved and _is_elsewhere(pool, i, priority)]
+            assert not wrong, f"I1: tasks {wrong} wait among those of priority {priority}"
+            assert level.moved <= set(level.heap), "I1: a task moved away from where it was not"
         live = [i for i in entries if i in pool.tasks and pool.tasks[i].state is TaskState.QUEUED]
         assert lane.size == len(live), "I1: a lane miscounts"
         found.update(live)

@@ -24,6 +24,8 @@ class Level:
     """When its turn last came, or it was empty."""
     starved: bool = False
     """It has waited too long, and gets a share of the leases until it is empty."""
+    moved: set[int] = field(default_factory=set)
+    """Queued tasks that are in another level now; their entries here are void."""
 
 
 class Lane:
@@ -48,12 +50,20 @@ class Lane:
             self._order = sorted(self.levels, reverse=True)
         elif not level.heap:
             level.served = now
-        heappush(level.heap, task_id)
+        if task_id in level.moved:  # it comes back before its old entry was thrown away
+            level.moved.discard(task_id)
+        else:
+            heappush(level.heap, task_id)
         self.size += 1
 
     def gone(self) -> None:
         """A queued task was cancelled; its entry is skipped when it comes to the top."""
         self.size -= 1
+
+    def moves(self, task_id: int, priority: int) -> None:
+        """A queued task leaves this level, for another one of the lane."""
+        self.size -= 1
+        self.levels[priority].moved.add(task_id)
 
     def head(self, tasks: dict[int, Task]) -> tuple[int, int] | None:
         """Sort key of the next task in turn, (minus priority, id), or None when nothing is queued."""
@@ -93,7 +103,11 @@ class Lane:
         (level,) = self.levels.values()
         heap, taken = level.heap, list[Task]()
         while heap and len(taken) < most:
-            task = tasks.get(heappop(heap))
+            task_id = heappop(heap)
+            if level.moved and task_id in level.moved:
+                level.moved.discard(task_id)
+                continue
+            task = tasks.get(task_id)
             if task is not None and task.state is TaskState.QUEUED:
                 taken.append(task)
         self.size -= len(taken)
@@ -107,7 +121,8 @@ def _live(level: Level, tasks: dict[int, Task]) -> bool:
     heap = level.heap
     while heap:
         task = tasks.get(heap[0])
-        if task is not None and task.state is TaskState.QUEUED:
+        moved = level.moved and heap[0] in level.moved
+        if task is not None and task.state is TaskState.QUEUED and not moved:
             return True
-        heappop(heap)
+        level.moved.discard(heappop(heap))
     return False

@@ -15,6 +15,7 @@ from . import assign, operate, recover, settle, submit, timers, workers
 from .lanes import Lane, LaneKey
 from .payloads import Kept
 from .state import Task, Worker
+from .tally import Tallies
 
 
 class Pool:
@@ -52,6 +53,7 @@ class Pool:
         self.workers: dict[str, Worker] = {}
         self.by_session: dict[int, Worker] = {}
         self.paused: set[str] = set()
+        self.caps: dict[str, int] = {}  # by worker; see `operate.on_limit`
         self.totals = {state.value: 0 for state in TaskState}
         """Tasks by state, ever: final ones keep counting after their rows are pruned."""
         self.accepted = 0
@@ -59,8 +61,7 @@ class Pool:
         self.late = self.refused = 0
         """Outcomes that came too late to count; messages that a worker had no right to send."""
         self.last_now: float | None = None
-        self.stopping = False
-        """The manager is about to leave: nothing new is handed out."""
+        self.stopping = False  # the manager is about to leave: nothing new is handed out
         self.commit = Commit()
         self.effects: list[Effect] = []
         self.events: list[Event] = []
@@ -72,6 +73,7 @@ class Pool:
         """Keys of tasks that ended in this batch: whoever asked the store before it was not told of them."""
         self.changed_totals = False
         self.kept = Kept()
+        self.tallies = Tallies()
 
     def recover(self, found: Recovered, now: float, wall: float) -> None:
         """Take over what the store held. Leases hold on for one full period, so that workers can return."""
@@ -128,6 +130,10 @@ class Pool:
                 operate.on_resume(self, got)
             case s.Drain():
                 operate.on_drain(self, got)
+            case s.SetPriority():
+                operate.on_set_priority(self, got, now)
+            case s.Limit():
+                operate.on_limit(self, got)
             case s.Watch():
                 operate.on_watch(self, got)
             case s.Unwatch():

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..blob import error_blob
 from ..commit import OpenRow
 from ..effects import Done, EndLeases, Rejected, Steer
 from ..lifecycle import TaskState
-from ..stimuli import Cancel, Drain, Options, Pause, Resume, Retry, Unwatch, Watch
+from ..stimuli import Cancel, Drain, Limit, Options, Pause, Resume, Retry, SetPriority, Unwatch, Watch
 from .settle import finish
 from .state import Task
 from .submit import enqueue, watch
-from .workers import concerns
+from .workers import cap, concerns
 
 if TYPE_CHECKING:
     from .machine import Pool
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 CANCELLED = error_blob("cancelled", "it was cancelled before it ended")
 PAUSE = "pause:"
 """Settings of this prefix carry pauses over a restart."""
+
+LIMIT = "limit:"
+"""Settings of this prefix carry caps over a restart."""
 
 
 def on_cancel(pool: Pool, got: Cancel, wall: float) -> None:
@@ -119,6 +123,45 @@ def on_drain(pool: Pool, got: Drain) -> None:
     worker.draining, worker.drain_seconds = True, got.deadline
     pool.effects.append(Steer(worker.session, "drain", deadline=got.deadline))
     pool.events.append(("draining", worker.id, (), f"{got.deadline:.0f}"))
+    pool.effects.append(Done(got.reply))
+
+
+def on_set_priority(pool: Pool, got: SetPriority, now: float) -> None:
+    """What a worker has is left as it is: it has had its turn. Answers with those that were changed."""
+    done: list[int] = []
+    shared: dict[Options, Options] = {}
+    for task_id in got.ids:
+        task = pool.tasks.get(task_id)
+        if task is None or task.state not in {TaskState.QUEUED, TaskState.SCHEDULED}:
+            continue
+        before = task.options
+        if before.priority == got.priority:
+            done.append(task_id)
+            continue
+        waits = task.state is TaskState.QUEUED and not task.suspect
+        if waits:
+            pool.lanes[before.kind, before.target].moves(task_id, before.priority)
+        task.options = shared.setdefault(before, replace(before, priority=got.priority))
+        if waits:
+            enqueue(pool, task, now)
+        done.append(task_id)
+    if done:
+        pool.commit.repriced.append((got.priority, done))
+        pool.events.append(("priority", str(got.priority), done, ""))
+    pool.effects.append(Done(got.reply, done))
+
+
+def on_limit(pool: Pool, got: Limit) -> None:
+    """A cap holds until it is taken back, across restarts too; leases above it end in their own time."""
+    if got.most is None:
+        pool.caps.pop(got.worker, None)
+    else:
+        pool.caps[got.worker] = got.most
+    pool.commit.settings[LIMIT + got.worker] = None if got.most is None else str(got.most)
+    worker = pool.workers.get(got.worker)
+    if worker is not None:
+        cap(pool, worker)
+    pool.events.append(("limited", got.worker, (), "" if got.most is None else str(got.most)))
     pool.effects.append(Done(got.reply))
 
 

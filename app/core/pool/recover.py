@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..commit import OpenRow, Recovered, unpack_leases
 from ..lifecycle import TaskState
 from ..stimuli import Options
-from .operate import PAUSE
+from .operate import LIMIT, PAUSE
 from .state import Grant, Task, Worker
 from .submit import TOTALS, enqueue
 
@@ -22,6 +22,11 @@ def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
     assert not pool.tasks, "a pool recovers before anything else happens"
     pool.next_id, pool.next_grant = found.next_task_id, found.next_grant
     pool.paused = {name.removeprefix(PAUSE) for name in found.settings if name.startswith(PAUSE)}
+    pool.caps = {
+        name.removeprefix(LIMIT): int(value)
+        for name, value in found.settings.items()
+        if name.startswith(LIMIT)
+    }
     _load_tasks(pool, found.tasks, now, wall)
     _load_grants(pool, found, now)
     for task in pool.tasks.values():

@@ -59,15 +59,13 @@ def on_started(pool: Pool, got: Started, wall: float) -> None:
 def on_finished(pool: Pool, got: Finished, wall: float) -> None:
     """Attempts succeeded. The hot path: no call for a task that is as it should be."""
     worker = pool.by_session.get(got.session)
-    if worker is None:
-        return
-    if not len(got.tasks) == len(got.attempts) == len(got.results) == len(got.seconds):
-        _crime(pool, worker, "columns of unequal length")
+    if worker is None or _uneven(pool, worker, got):
         return
     tasks, held, totals = pool.tasks, worker.held, pool.totals
     settled, running, tells = pool.commit.settled, worker.running, pool.tells
     done: list[int] = []
     worker_id = worker.id
+    options, told = None, 0
     for task_id, attempt, result, seconds in zip(
         got.tasks, got.attempts, got.results, got.seconds, strict=True
     ):
@@ -90,17 +88,30 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
             tells.setdefault(task.watch, []).append(
                 (task_id, _GOOD, attempt, worker_id, result, None, seconds)
             )
+        if task.options is not options:  # those of one group mostly end one after the other
+            pool.tallies.succeeded(options, len(done) - told)
+            options, told = task.options, len(done)
+            pool.tallies.sample(options.kind, seconds, wall - task.submitted)
         done.append(task_id)
     else:
         ids, attempts = pool.acks.setdefault(got.session, ([], []))
         ids += got.tasks
         attempts += got.attempts
+    pool.tallies.succeeded(options, len(done) - told)
     worker.done += len(done)
     totals[_GOOD] += len(done)
     _look_after_suspect(worker)
     if done:
         pool.changed_totals = True
         pool.events.append(("succeeded", worker_id, done, ""))
+
+
+def _uneven(pool: Pool, worker: Worker, got: Finished) -> bool:
+    """Whether the columns do not fit together; that is a crime."""
+    if len(got.tasks) == len(got.attempts) == len(got.results) == len(got.seconds):
+        return False
+    _crime(pool, worker, "columns of unequal length")
+    return True
 
 
 def _look_after_suspect(worker: Worker) -> None:
@@ -231,6 +242,8 @@ def finish(
     task.state = check(task.state, state)
     pool.totals[state] += 1
     pool.changed_totals = True
+    if state is not TaskState.CANCELLED:
+        pool.tallies.of(task.options.kind).failed += 1
     row = (state.value, task.attempt, task.spent, task.worker, wall, seconds, None, error, task.id)
     pool.commit.settled.append(row)
     _close_grant(pool, task)

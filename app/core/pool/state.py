@@ -54,8 +54,8 @@ class Worker:
 
     __slots__ = (
         "address", "alone", "capacity", "crimes", "done", "drain_seconds", "draining", "failed", "held", "id",
-        "instance", "isolated", "joined", "kinds", "lease_until", "limit", "newest_grant", "paused", "picks",
-        "restarted", "running", "session", "synced",
+        "instance", "isolated", "joined", "kinds", "lease_until", "limit", "newest_grant", "offered",
+        "paused", "picks", "restarted", "running", "session", "synced",
     )  # fmt: skip
 
     def __init__(self, worker_id: str) -> None:
@@ -67,6 +67,8 @@ class Worker:
         self.isolated: frozenset[str] = frozenset()
         self.capacity = 0
         self.limit = 0
+        self.offered = (0, 0)
+        """Capacity and limit as it said, before a cap."""
         self.newest_grant = 0
         """Sequence number of the last grant it got."""
         self.held: dict[int, int] = {}

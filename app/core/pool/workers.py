@@ -51,13 +51,25 @@ def on_offered(pool: Pool, got: Offered) -> None:
     if worker is None:
         return
     worker.kinds, worker.isolated = got.kinds, got.isolated
-    worker.capacity = max(0, got.capacity)
-    worker.limit = min(max(0, got.limit), MAX_LEASES) if worker.capacity else 0
+    capacity = max(0, got.capacity)
+    worker.offered = (capacity, min(max(0, got.limit), MAX_LEASES) if capacity else 0)
+    cap(pool, worker)
     if worker.paused != got.paused:
         pool.events.append(
             ("paused" if got.paused else "resumed", f"worker:{worker.id}", (), "by the worker")
         )
     worker.paused = got.paused
+
+
+def cap(pool: Pool, worker: Worker) -> None:
+    """Have it take what it offers, or less by the will of an operator: then it prefetches nothing either.
+
+    It starts leases as it has slots, so those that wait with it could run beside each other.
+    """
+    worker.capacity, worker.limit = worker.offered
+    most = pool.caps.get(worker.id)
+    if most is not None and most < worker.capacity:
+        worker.capacity = worker.limit = most
 
 
 def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:

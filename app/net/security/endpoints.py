@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...core.errors import UsageError
+from ..address import Address
 
 _TCP4, _TCP6, _TCP_NAME, _ZEROTIER = 1, 2, 3, 4
 _HEAD_BYTES: Final = 2
@@ -32,7 +33,7 @@ class TcpEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ZeroTierEndpoint:
-    """A listener in a ZeroTier network; the manager's address there follows from the two ids."""
+    """A listener in a ZeroTier network."""
 
     network: int
     """64 bit."""
@@ -40,13 +41,39 @@ class ZeroTierEndpoint:
     """The manager's node id, 40 bit."""
     port: int
     roots: bytes = b""
-    """Which roots lead there, in whatever form the two ends agree on; empty for the public ones."""
+    """What leads into the network, see `net.zerotier.way`; empty for ZeroTier's own roots."""
 
     def __str__(self) -> str:
         return f"zt://{self.network:016x}/{self.node:010x}:{self.port}"
 
 
 Endpoint = TcpEndpoint | ZeroTierEndpoint
+
+
+def address_of(endpoint: Endpoint) -> Address:
+    """Where to dial."""
+    if isinstance(endpoint, TcpEndpoint):
+        return Address("tcp", host=endpoint.host, port=endpoint.port)
+    return Address(
+        "zt",
+        host=f"{endpoint.node:010x}",
+        port=endpoint.port,
+        network=f"{endpoint.network:016x}",
+        way=endpoint.roots,
+    )
+
+
+def endpoint_of(address: Address) -> Endpoint:
+    """The same place, as an invite holds it.
+
+    Raises:
+        UsageError: nobody else could dial it.
+    """
+    if address.scheme == "tcp":
+        return TcpEndpoint(address.host, address.port)
+    if address.scheme == "zt" and address.network and address.host:
+        return ZeroTierEndpoint(int(address.network, 16), int(address.host, 16), address.port, address.way)
+    raise UsageError(f"{address}: an invite cannot name it, because nobody else could dial it")
 
 
 def pack_endpoint(endpoint: Endpoint) -> bytes:

@@ -18,7 +18,7 @@ from ...handle import InviteRow, PeerRow, Roster
 from . import crockford
 from .authority import Authority
 from .certificates import Certificate, key_hash, parse, uris_of
-from .endpoints import Endpoint
+from .endpoints import Endpoint, address_of
 from .identity import Identity, make_csr, save
 from .invites import ID_SYMBOLS, SECRET_BYTES, Invite, hash_secret, new_id, new_secret, secret_fits
 from .limiter import FailureLimiter
@@ -156,7 +156,7 @@ class Joining:
             manager_name=granted.manager_name,
             certificate=Certificate.of_x509(leaf),
             ca_der=granted.ca,
-            endpoints=tuple(map(str, self.invite.endpoints)),
+            endpoints=tuple(address_of(endpoint).whole for endpoint in self.invite.endpoints),
         )
         save(identity, self.key_pem)
         return identity

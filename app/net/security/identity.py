@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ...core.errors import ConfigError, Refused
+from ..address import Address
 from .certificates import UNREADABLE, Certificate, parse, uris_of
 from .names import ROLES, parse_member_uri
 from .private_files import private_folder, read_private, replace_private
@@ -66,6 +67,15 @@ class Identity:
     def key_path(self) -> Path:
         """The file with key and certificate, as `ssl` wants to have it."""
         return self.folder / KEY_FILE
+
+    @property
+    def addresses(self) -> list[Address]:
+        """The endpoints, ready to be dialled.
+
+        Raises:
+            UsageError: one of them is damaged.
+        """
+        return [Address.parse(text) for text in self.endpoints]
 
     @property
     def ca_pem(self) -> str:

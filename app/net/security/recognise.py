@@ -34,9 +34,9 @@ def check_manager(leaf_der: bytes, ca_der: bytes, invite: Invite, now: float) ->
         raise _not_the_manager("it shows something else than certificates") from error
     if not hmac.compare_digest(key_hash(authority), invite.ca_hash):
         raise _not_the_manager("its CA is another one")
-    if not _issued(authority, authority) or not _issued(leaf, authority) or not _is_authority(authority):
+    if not issued(authority, authority) or not issued(leaf, authority) or not _is_authority(authority):
         raise _not_the_manager("its certificate is not from its CA")
-    if not _is_server(leaf):
+    if not is_server(leaf):
         raise _not_the_manager("its certificate is not one for a manager")
     if not (Certificate.of_x509(leaf).valid_at(now) and Certificate.of_x509(authority).valid_at(now)):
         raise Refused(
@@ -44,7 +44,8 @@ def check_manager(leaf_der: bytes, ca_der: bytes, invite: Invite, now: float) ->
         )
 
 
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the key of `issuer` signed this certificate."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, *UNREADABLE):
@@ -59,7 +60,8 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _is_server(certificate: x509.Certificate) -> bool:
+def is_server(certificate: x509.Certificate) -> bool:
+    """Whether it is made for a manager; who made it is another question."""
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,8 +1,7 @@
-"""The one interface that front ends may use, and the values that cross it.
+"""Tasks, workers and members as values that cross threads and wires, and what a store offers of them.
 
-Console, command line, HTTP and the Python client hold a `NodeHandle`; whether it is in this process or at the
-other end of a session is nothing they can see. The values are immutable, so they may cross threads and wires.
-Payloads and results are msgpack bytes: nobody on the way needs to open them.
+The values are immutable. Payloads and results are msgpack bytes: nobody on the way needs to open them. What
+is going on just now is in `live`, the interface that gives it out in `node`.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
+
+from ..core.filter import Range
 
 
 class Struct(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,8 +39,20 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     """Only this worker may run them."""
 
 
+class Cursor(Struct, frozen=True):
+    """A place in an order: a row's value of the field that is sorted by, and its id."""
+
+    value: int | float | str | None
+    """None when the order is that of the ids."""
+    id: int
+
+
 class TaskQuery(Struct, frozen=True):
-    """Which tasks, and which page of them. Conditions are joined by *and*, values in one by *or*."""
+    """Which tasks, and which page of them. Conditions are joined by *and*, values in one by *or*.
+
+    Texts are found in any case of the letters a to z. An empty worker, batch or key stands for none at all.
+    `handle.filters` makes one of a line in the filter language.
+    """
 
     states: tuple[int, ...] = ()
     kinds: tuple[str, ...] = ()
@@ -47,12 +60,33 @@ class TaskQuery(Struct, frozen=True):
     batches: tuple[str, ...] = ()
     ids: tuple[int, ...] = ()
     text: str = ""
-    """Found in kind, key, batch, worker or error, in any case."""
+    """Found in kind, key, batch, worker or error."""
     before: int | None = None
-    """Keyset cursor: only ids below this one (newest first)."""
+    """Keyset cursor of the order by id: only ids below this one (newest first)."""
     after: int | None = None
-    """Keyset cursor: only ids above this one (oldest first). Not together with `before`."""
+    """The same: only ids above this one (oldest first). Not together with `before`."""
     limit: int = 100
+    keys: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    """All of them are found, each like `text`."""
+    errors: tuple[str, ...] = ()
+    """One of them is found in the message of the last error."""
+    not_states: tuple[int, ...] = ()
+    not_kinds: tuple[str, ...] = ()
+    not_workers: tuple[str, ...] = ()
+    not_batches: tuple[str, ...] = ()
+    not_keys: tuple[str, ...] = ()
+    not_ids: tuple[int, ...] = ()
+    not_texts: tuple[str, ...] = ()
+    not_errors: tuple[str, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    """Of id, attempt, priority, run, submitted, finished; all must hold."""
+    sort: str = "id"
+    """One of `core.filter.SORTS`. `submitted` is the order of the ids. By `finished` and by `run` only tasks
+    are listed that have such a value."""
+    descending: bool = True
+    at: Cursor | None = None
+    """Only rows that come after this one in the order; instead of `before` and `after`."""
 
 
 class TaskRow(Struct, frozen=True):
@@ -126,7 +160,20 @@ class TaskPage(Struct, frozen=True):
 
     rows: tuple[TaskRow, ...]
     more: bool
-    """Whether rows lie beyond the last one: ask again with its id as the cursor."""
+    """Whether rows may lie beyond this page: ask again with `next` as the cursor."""
+    next: Cursor | None = None
+    """Where to go on (`TaskQuery.at`), when there is more."""
+    searched_to: int | None = None
+    """The search took its time and stopped there: nothing is known of tasks beyond this id. A page that has
+    this may have few rows, or none, though more match."""
+
+
+class Count(Struct, frozen=True):
+    """How many tasks match."""
+
+    number: int
+    exact: bool
+    """False: at least so many; counting stopped at the bound it was given, or took too long."""
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
@@ -199,6 +246,10 @@ class TaskReader(Protocol):
 
     async def page(self, query: TaskQuery) -> TaskPage:
         """Rows that match, in the order of the cursor (newest first without one)."""
+        ...
+
+    async def count(self, query: TaskQuery, most: int) -> Count:
+        """How many match as stored, up to `most`; the cursor does not matter."""
         ...
 
     async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:

@@ -1,0 +1,269 @@
+"""Opens the console on a node. Textual is loaded here and nowhere before: other commands start without it.
+
+The node runs on a thread of its own and outlives the console when the operator wants that: then its log goes
+to standard error, and a signal ends it, as if it had been started with `--no-ui`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ..core.errors import TaskMessengerError, UsageError
+from ..core.text import printable, redact
+from ..paths import Paths, find
+from ..record import recording
+
+if TYPE_CHECKING:
+    from ..handle import NodeHandle
+    from ..hosted import Hosted
+    from ..net.address import Address
+    from ..net.client import Connected
+
+DEMO_TASKS: Final = 1_000_000
+DEMO_WORKERS: Final = 24
+DEMO_RATE: Final = 8.0
+"""Tasks a second that come and go in the simulated fleet."""
+DEMO_SEED: Final = 7
+NEAREST: Final = "nearest"
+"""Attach to whatever the other commands would talk to."""
+REPORT: Final = "console-failure.txt"
+"""File of the newest failure of a screen."""
+LOOK_SECONDS: Final = 0.5
+"""Between two looks whether a node that runs without its console has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What else is wanted of a console."""
+
+    record: Path | None = None
+    """Keep what is seen in this file."""
+    welcome: bool = False
+    """Open with an invite for a worker: the fleet is new."""
+
+
+PLAIN: Final = Extras()
+
+
+def demo(*, read_only: bool, extras: Extras = PLAIN) -> None:
+    """A simulated fleet, to look around in: nothing in it is real, and nothing is kept."""
+    check_terminal()
+    from ..screens.fake import FakeNode
+
+    node = FakeNode(DEMO_SEED, DEMO_TASKS, DEMO_WORKERS, rate=DEMO_RATE, clock=time.time)
+    _show(node, read_only=read_only, extras=extras)
+
+
+def replay(file: Path) -> None:
+    """A recording of a node.
+
+    Raises:
+        NotFound, UsageError: there is none that can be read.
+    """
+    from ..record import Recording, ReplayNode
+
+    recorded = Recording(file)
+    try:
+        for complaint in recorded.complaints:
+            click.echo(complaint, err=True)
+        check_terminal()
+        from ..screens.prefs import Prefs
+        from ..screens.replay import Replay
+
+        Replay(ReplayNode(recorded), prefs=Prefs(find())).run()
+    finally:
+        recorded.close()
+
+
+def attach(address: str, *, read_only: bool, extras: Extras = PLAIN) -> None:
+    """A manager that runs elsewhere, on this machine or any other.
+
+    Raises:
+        UsageError: the address is none. Unreachable, Refused: there is no manager that lets us in.
+    """
+    check_terminal()
+    from .. import hosted
+    from .connect import dialler
+
+    paths = find()
+    dial = dialler(paths) if address == NEAREST else address_dialler(paths, address)
+    with hosted.remote(dial, read_only=read_only) as node:
+        ours = address == NEAREST and paths.socket.exists()
+        file = paths.config_file("manager") if ours else None
+        _show(node, read_only=read_only, settings_file=file, extras=extras)
+
+
+def role(
+    node: Hosted, word: str, *, read_only: bool, headless_log: Callable[[], object], extras: Extras = PLAIN
+) -> None:
+    """A role in this process. Returns when it has ended.
+
+    `headless_log`: sends the log to standard error, for when the console is closed and the role goes on:
+    on the same thread of the same process, so unnoticed by what runs. It outlives the terminal as well.
+    """
+    check_terminal()
+    from ..screens.leaving import HEADLESS, leaving
+
+    handle = node.start()
+    answer = None
+    try:
+        file = find().config_file("worker" if word == "worker" else "manager")
+        answer = _show(handle, read_only=read_only, leaving=leaving(word), settings_file=file, extras=extras)
+    except ConsoleFailed as error:  # what runs has nothing to do with it
+        click.echo(f"error: {error}", err=True)
+        answer = HEADLESS
+    finally:
+        if answer != HEADLESS:
+            click.echo(f"stopping the {word}", err=True)
+            node.stop()
+    if answer == HEADLESS:
+        headless_log()
+        click.echo(f"the {word} goes on without its console; Ctrl-C stops it", err=True)
+        _outlive_the_terminal()
+        _until_signal(node)
+
+
+def check_terminal() -> None:
+    """Raise where there is no terminal to fill.
+
+    Raises:
+        UsageError: says what to do instead.
+    """
+    if os.environ.get("TEXTUAL_DRIVER"):  # drawn elsewhere: by `serve` in a browser
+        return
+    # The screen is drawn on standard error, so that standard output stays free.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise UsageError("the console needs a terminal: add --no-ui, or use the other commands")
+    if os.environ.get("TERM", "") in {"", "dumb"}:
+        raise UsageError("this terminal (TERM) cannot show a console: add --no-ui, or use the other commands")
+
+
+def _show(
+    node: NodeHandle,
+    *,
+    read_only: bool,
+    leaving: Any = (),
+    settings_file: Path | None = None,
+    extras: Extras = PLAIN,
+) -> str | None:
+    """The console over this node until the operator leaves it; the answer to how it is left."""
+    from ..screens.app import Console
+    from ..screens.prefs import Prefs
+    from ..screens.welcome import Welcome
+
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # else warnings go to the screen where no log is set up
+    kind = Welcome if extras.welcome else Console
+    console = kind(node, prefs=Prefs(find()), read_only=read_only, leaving=leaving)
+    console.settings_file = settings_file
+    console.guarded = threading.current_thread() is threading.main_thread()
+    with nullcontext() if extras.record is None else recording(node, extras.record):
+        answer = console.run()
+    if console.report:
+        raise ConsoleFailed(
+            f"the console has failed, and the terminal is yours again: {_kept(console.report)}"
+        )
+    return answer
+
+
+class ConsoleFailed(TaskMessengerError):
+    """A bug in a screen."""
+
+    code = "console_failed"
+
+
+def _kept(report: str) -> str:
+    """Where the report of a failure is, as the end of a sentence."""
+    file = find().state / REPORT
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
+            kept.write(redact(report))
+    except OSError as error:
+        return f"its report could not be kept ({error.strerror})"
+    return f"please report it with {file}"
+
+
+def _outlive_the_terminal() -> None:
+    """When the terminal is closed, go on: what would be written to it goes nowhere, the log file has it."""
+
+    def lost(_number: int, _frame: object) -> None:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+
+    # What Textual leaves behind would draw on the terminal again; a session that ends sends this as well.
+    for name in ("SIGCONT", "SIGTSTP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lost)
+
+
+def _until_signal(node: Hosted) -> None:
+    """Until the node has ended by itself, or a signal has ended it: the second one at once."""
+    wanted: list[Event] = [Event(), Event()]
+
+    def stop(number: int, _frame: object) -> None:
+        wanted[int(wanted[0].is_set())].set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    while not wanted[0].is_set() and node.running:
+        node.wait(LOOK_SECONDS)
+    if node.running:
+        node.stop(0.0 if wanted[1].is_set() else None)
+
+
+def address_dialler(paths: Paths, text: str) -> Callable[[], Awaitable[Connected]]:
+    """Dials a manager at this address, as the operator or client that this user is.
+
+    Raises:
+        UsageError: that is no address.
+    """
+    from ..net.address import Address
+    from ..net.client import connect_locally
+
+    address = Address.parse(text)
+    if address.scheme == "unix":
+
+        async def local() -> Connected:
+            return await connect_locally(Path(address.path))
+
+        return local
+    return _member_dialler(paths, address)
+
+
+def _member_dialler(paths: Paths, address: Address) -> Callable[[], Awaitable[Connected]]:
+    from ..net.carriers import approach_for_a_command
+    from ..net.security.identity import is_joined, load
+    from .connect import MEMBERS
+
+    known = [one for one in MEMBERS if is_joined(paths.identity(one))]
+    if not known:
+        raise UsageError(
+            f"{printable(str(address))}: nobody there knows you; join first with `taskmessenger join`"
+        )
+    identity = load(paths.identity(known[0]), known[0])
+    approach = approach_for_a_command(known[0], paths)
+
+    async def dial() -> Connected:
+        return await approach.connect(identity, [address])
+
+    return dial

@@ -1,0 +1,276 @@
+"""`taskmessenger doctor`: what is wrong on this machine, and what to do about each of it.
+
+It looks and changes nothing, and starts nothing: nodes are seen through what their processes report.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from .. import __version__
+from ..core.errors import Refused, TaskMessengerError, Unreachable
+from ..core.text import printable
+from ..paths import ROLES, Paths, Role, find
+from .options import as_json as as_json_option
+from .output import block, count, line, span, when
+
+if TYPE_CHECKING:
+    from ..config import Loaded
+    from ..handle import PoolStatus
+
+OK: Final = "ok"
+WRONG: Final = "wrong"
+MIB: Final = 1024 * 1024
+LOW_DISK: Final = 512 * MIB
+"""Bytes of free space below which a machine's disk is too full."""
+CLOCK_STEP: Final = 300.0
+"""Seconds by which a file may be newer than the clock says it is now."""
+EXPIRES_SOON: Final = 3 * 86_400.0
+"""Seconds; certificates are renewed long before, if the member is connected."""
+ASK_SECONDS: Final = 5.0
+MEMBERS: Final = ("worker", "client", "operator")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    name: str
+    state: str
+    """`ok` or `wrong`."""
+    text: str
+    """What was found; when it is wrong, what to do as well."""
+
+
+@click.command()
+@as_json_option
+def doctor(*, as_json: bool) -> None:
+    """Look for what is wrong on this machine; exit code 1 when something is.
+
+    Looks at settings, disk, clock, certificates, the manager, libzt and the ZeroTier nodes of this user.
+
+    \b
+    Examples:
+      taskmessenger doctor
+      taskmessenger doctor --json | jq '.findings[] | select(.state == "wrong")'
+    """  # noqa: D301  \b keeps click from filling the examples
+    findings = list(examine(find()))
+    wrong = [finding for finding in findings if finding.state == WRONG]
+    if as_json:
+        block({"ok": not wrong, "findings": msgspec.to_builtins(findings)})
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            line(f"{finding.state:5}  {finding.name:{width}}  {finding.text}")
+        line(f"{count(len(wrong), 'thing')} to do" if wrong else "nothing is wrong")
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+def examine(paths: Paths) -> Iterator[Finding]:
+    """Everything, one after the other; what cannot be looked at is itself a finding."""
+    yield Finding("program", OK, f"version {__version__}, Python {platform.python_version()}, {_system()}")
+    configs: dict[str, Any] = {}
+    for role in ROLES:
+        yield from _guarded(f"{role} settings", partial(_settings, role, paths, configs))
+    yield from _guarded("disk", partial(_disk, paths))
+    yield from _guarded("clock", partial(_clock, paths))
+    for member in MEMBERS:
+        yield from _guarded(f"{member} certificate", partial(_certificate, member, paths))
+    yield from _guarded("manager", partial(_manager, paths))
+    needed = _needs_zerotier(paths, configs)
+    yield from _guarded("libzt", partial(_library, paths, configs, needed=needed))
+    for role in ROLES:
+        yield from _guarded(f"{role} node", partial(_node, role, paths))
+
+
+def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except TaskMessengerError as error:
+        yield Finding(name, WRONG, str(error))
+    except OSError as error:
+        yield Finding(name, WRONG, f"cannot be looked at: {printable(str(error), 300)}")
+
+
+def _settings(role: Role, paths: Paths, found: dict[str, Any]) -> Iterator[Finding]:
+    from ..config import load
+
+    loaded: Loaded[Any] = load(role, {}, os.environ, paths)
+    found[role] = loaded.config
+    yield Finding(
+        f"{role} settings", OK, str(loaded.file) if loaded.found else "the defaults; there is no file"
+    )
+
+
+def _disk(paths: Paths) -> Iterator[Finding]:
+    for name, place in (("data", paths.data), ("logs", paths.state)):
+        there = _existing(place)
+        free = shutil.disk_usage(there).free
+        text = f"{free / 1e9:.1f} GB free for {name} in {there}"
+        if free < LOW_DISK:
+            yield Finding("disk", WRONG, f"{text}: free some space, or move TASKMESSENGER_HOME")
+        else:
+            yield Finding("disk", OK, text)
+
+
+def _clock(paths: Paths) -> Iterator[Finding]:
+    """A clock that was set back makes new certificates look as if they were not valid yet."""
+    now = time.time()
+    newest = max((_changed(file) for file in (paths.database, *_fact_files(paths))), default=0.0)
+    if newest > now + CLOCK_STEP:
+        yield Finding(
+            "clock",
+            WRONG,
+            f"it shows {when(now)}, and files here are {span(newest - now)} newer: set the clock",
+        )
+    else:
+        yield Finding("clock", OK, when(now))
+
+
+def _certificate(role: str, paths: Paths) -> Iterator[Finding]:
+    from ..net.security.identity import is_joined, load
+
+    name = f"{role} certificate"
+    if not is_joined(paths.identity(role)):
+        return
+    identity = load(paths.identity(role), role)
+    left = identity.certificate.not_after - time.time()
+    ways = ", ".join(map(str, identity.addresses))
+    text = f"{identity.peer_id} of {identity.manager_name}, valid for {span(max(0.0, left))}; dials {ways}"
+    if left <= 0:
+        again = (
+            "`taskmessenger --role worker --no-ui --join -`" if role == "worker" else "`taskmessenger join`"
+        )
+        yield Finding(name, WRONG, f"{identity.peer_id}: has expired; join again with a new invite: {again}")
+    elif left < EXPIRES_SOON:
+        yield Finding(name, WRONG, f"{text}; start it, so that it can be renewed")
+    else:
+        yield Finding(name, OK, text)
+
+
+def _manager(paths: Paths) -> Iterator[Finding]:
+    import anyio
+
+    joined = any(paths.identity(role).is_dir() for role in ("operator", "client"))
+    if not paths.socket.exists() and not joined:
+        yield Finding("manager", OK, "none runs here, and no other was joined as client or operator")
+        return
+    found, seconds = anyio.run(_ask, paths)
+    text = f"{found.manager}, fleet {found.fleet}, version {found.version}, answers in {span(seconds)}"
+    yield Finding("manager", OK, f"{text}; {count(found.workers, 'worker')}; at {', '.join(found.listening)}")
+    if found.degraded:
+        yield Finding("manager", WRONG, found.degraded)
+    for why in found.waiting.values():
+        yield Finding("tasks", WRONG, why)
+
+
+async def _ask(paths: Paths) -> tuple[PoolStatus, float]:
+    import anyio
+
+    from ..remote import attach
+    from .connect import dialler
+
+    began = time.perf_counter()
+    try:
+        with anyio.fail_after(ASK_SECONDS):
+            async with attach(dialler(paths)) as remote:
+                began = time.perf_counter()
+                return await remote.status(), time.perf_counter() - began
+    except TimeoutError as error:
+        raise Unreachable(f"does not answer within {ASK_SECONDS:g} s: see its log") from error
+    except Refused as error:
+        raise Refused(f"does not let this user in: {error}") from error
+
+
+def _needs_zerotier(paths: Paths, configs: dict[str, Any]) -> bool:
+    """Whether a manager here listens there, or a member here dials there."""
+    from ..net.security.identity import is_joined, load
+
+    manager = configs.get("manager")
+    if manager is not None and any(text.startswith("zt:") for text in manager.transport.listen):
+        return True
+    for role in MEMBERS:
+        if is_joined(paths.identity(role)):
+            try:
+                if any(one.scheme == "zt" for one in load(paths.identity(role), role).addresses):
+                    return True
+            except TaskMessengerError:
+                continue  # a finding of its own
+    return False
+
+
+def _library(paths: Paths, configs: dict[str, Any], *, needed: bool) -> Iterator[Finding]:
+    from ..net.zerotier import library
+
+    named = [one.zerotier.library_path for one in configs.values() if one.zerotier.library_path]
+    try:
+        loaded = library.load(Path(named[0]).expanduser() if named else None, paths)
+    except TaskMessengerError as error:
+        if needed or named:
+            raise
+        yield Finding("libzt", OK, f"not needed here; to use ZeroTier: {str(error).partition(': ')[2]}")
+        return
+    yield Finding("libzt", OK, f"{loaded.version}, {loaded.found.origin}, {loaded.found.path}")
+
+
+def _node(role: Role, paths: Paths) -> Iterator[Finding]:
+    from ..net.zerotier import identity, report
+
+    name = f"{role} node"
+    found = report.read(paths.node_state(role))
+    if found is None:
+        own = identity.load(paths.node(role))
+        if own is not None:
+            yield Finding(name, OK, f"{own.node_id}, not running")
+        return
+    status = found.status
+    kind = "private" if status["private"] else "existing"
+    yield Finding(
+        name,
+        OK,
+        f"{status['node_id']}, process {found.pid}, network {status['network']} ({kind},"
+        f" {status['join']['state']}), address {status['address'] or '-'}, {status['port']}/udp,"
+        f" roots {status['roots']}",
+    )
+    for problem in status["problems"]:
+        yield Finding(name, WRONG, problem)
+    for peer in status["peers"] or ():
+        yield Finding(name, OK, _peer(peer))
+
+
+def _peer(peer: dict[str, Any]) -> str:
+    latency = "not measured yet" if peer["latency_ms"] is None else f"{peer['latency_ms']} ms"
+    path = "direct" if peer["direct"] else "relayed by a root; open UDP between the two for a direct path"
+    return f"peer {peer['node_id']} ({peer['role']}): {path}, latency {latency}"
+
+
+def _fact_files(paths: Paths) -> list[Path]:
+    return [paths.identity(role) / "identity.json" for role in MEMBERS]
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _existing(place: Path) -> Path:
+    """It, or the nearest directory above it that is there."""
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
+def _system() -> str:
+    return f"{platform.system()} {platform.machine()}"

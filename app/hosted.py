@@ -1,0 +1,153 @@
+"""A node on a thread of its own, beside whoever looks at it: a role, or a session with one elsewhere.
+
+What happens to the one who looks does not happen to the node. Everything here may block, but never for long
+without a bound; a console calls it from a thread that may.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from contextlib import suppress
+from functools import partial
+from threading import Thread
+from typing import Final
+
+from anyio.from_thread import BlockingPortal
+
+from . import node
+from .attached import Attached, attached
+from .config.model import ManagerConfig, WorkerConfig
+from .core.errors import TaskMessengerError, TimedOut, Unreachable
+from .core.groups import the_one
+from .handle import NodeHandle
+from .handle.guest import Guest
+from .net.line import Dial
+from .paths import Paths
+
+log = logging.getLogger(__name__)
+
+START_SECONDS: Final = 120.0
+"""A manager with millions of open tasks takes a while."""
+NOW_SECONDS: Final = 15.0
+"""For the end of a node that was told to stop at once."""
+Main = Callable[[node.Began], Awaitable[None]]
+
+
+class Hosted:
+    """Runs `main` on a thread. As a context manager: from `start` to `stop`."""
+
+    def __init__(self, main: Main, *, read_only: bool = False) -> None:
+        """`main` tells its handle to what it is given, and returns when the node has ended."""
+        self._main, self._read_only = main, read_only
+        self._guest: Future[Guest] = Future()
+        self._inner: NodeHandle | None = None
+        self._portal: BlockingPortal | None = None
+        self._thread = Thread(target=node.run, args=(self._run,), name="node", daemon=True)
+
+    def start(self) -> Guest:
+        """Start it; returns when there is something to look at.
+
+        Raises:
+            TaskMessengerError: it cannot start; says why.
+        """
+        self._thread.start()
+        try:
+            return self._guest.result(START_SECONDS)
+        except NotInTime as error:
+            raise TimedOut(f"the node did not start within {START_SECONDS:g} s: see its log") from error
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> bool:
+        """Until it has ended, at most so long; says whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def stop(self, deadline: float | None = None) -> bool:
+        """End it, giving what runs `deadline` seconds (None: as it is set); then end it at once.
+
+        Says whether it has ended; only a node that is stuck has not.
+        """
+        self._leave(deadline)
+        if self.wait((deadline or 0.0) + NOW_SECONDS):
+            return True
+        self._leave(0.0)
+        return self.wait(NOW_SECONDS)
+
+    def _leave(self, deadline: float | None) -> None:
+        if self._inner is None or self._portal is None:
+            return
+        inner = self._inner
+        with suppress(RuntimeError):  # it has ended meanwhile
+            self._portal.start_task_soon(inner.leave if isinstance(inner, Attached) else inner.stop, deadline)
+
+    def __enter__(self) -> Guest:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(0.0)
+
+    async def _run(self) -> None:
+        async with BlockingPortal() as portal:
+
+            def began(handle: NodeHandle) -> None:
+                self._inner, self._portal = handle, portal
+                self._guest.set_result(Guest(handle, portal, read_only=self._read_only))
+
+            why: BaseException | None = None
+            try:
+                await self._main(began)
+            except BaseExceptionGroup as group:
+                why = the_one(group)
+            except Exception as error:  # the border of a node: nobody else could tell what became of it
+                why = error
+            finally:
+                self._over(why)
+                await portal.stop(cancel_remaining=True)
+
+    def _over(self, why: BaseException | None) -> None:
+        """Whoever waits, or still looks, is told."""
+        unforeseen = why is not None and not isinstance(why, TaskMessengerError)
+        if unforeseen:
+            log.error("the node has failed", exc_info=why)
+        said = f"the node has failed: {why!r}" if unforeseen else str(why or "this role has ended")
+        if self._guest.done():
+            self._guest.result().ended = said
+        else:
+            self._guest.set_exception(Unreachable(said) if unforeseen or why is None else why)
+
+
+def manager(
+    config: ManagerConfig, paths: Paths, origins: Mapping[str, str], *, read_only: bool = False
+) -> Hosted:
+    """A manager in this process."""
+    return Hosted(lambda began: node.manager(config, paths, began, origins), read_only=read_only)
+
+
+def worker(
+    config: WorkerConfig,
+    paths: Paths,
+    invite: str | None,
+    origins: Mapping[str, str],
+    *,
+    read_only: bool = False,
+) -> Hosted:
+    """A worker in this process; with an invite it joins first."""
+    return Hosted(lambda began: node.worker(config, paths, invite, began, origins), read_only=read_only)
+
+
+def remote(dial: Dial, *, read_only: bool = False) -> Hosted:
+    """A session with a manager elsewhere."""
+    return Hosted(partial(_attach, dial), read_only=read_only)
+
+
+async def _attach(dial: Dial, began: node.Began) -> None:
+    async with attached(dial) as handle:
+        began(handle)
+        await handle.ended.wait()

@@ -1,0 +1,91 @@
+"""What must run so that addresses can be listened at and dialled: made here from a configuration, and ended.
+
+The one place that knows which schemes need a program of ours underneath. It starts nothing by itself: an
+address that is listened at or dialled does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from ..config.model import ManagerConfig, ManagerZeroTier, WorkerZeroTier
+from ..paths import Paths
+from .address import Address
+from .approach import Approach
+
+if TYPE_CHECKING:
+    from .zerotier.neighbours import Neighbours
+    from .zerotier.overlay import Overlay
+
+
+class Listening:
+    """A manager's `transport.Carriers`."""
+
+    def __init__(self, config: ManagerConfig, paths: Paths) -> None:
+        self._config, self._paths = config, paths
+        self._overlay: Overlay | None = None
+        self._neighbours: Neighbours | None = None
+
+    async def before_listening(self, address: Address) -> Address:
+        """As `Carriers` has it."""
+        if address.scheme != "zt":
+            return address
+        if self._overlay is None:
+            from .zerotier.neighbours import Neighbours
+
+            self._overlay = overlay_of("manager", self._config.zerotier, self._paths)
+            self._neighbours = Neighbours()
+        return await self._overlay.listen(address)
+
+    def check(self, address: str, carrier: str) -> None:
+        """As `Carriers` has it."""
+        if self._neighbours is not None:
+            self._neighbours.check(address, carrier)
+
+    def admitted(self, address: str, carrier: str) -> None:
+        """As `Carriers` has it."""
+        if self._overlay is None or self._neighbours is None:
+            return
+        if self._neighbours.admitted(address, carrier):
+            self._overlay.remember(carrier)
+
+    async def report(self) -> None:
+        """Let other processes see how what was started is; until cancelled."""
+        if self._overlay is not None:
+            await self._overlay.report()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End what was started."""
+        if self._overlay is not None:
+            await self._overlay.stop()
+
+
+def overlay_of(role: str, config: ManagerZeroTier | WorkerZeroTier, paths: Paths) -> Overlay:
+    """The ZeroTier node of a role, not started yet."""
+    from .zerotier.overlay import Overlay, places_of
+
+    return Overlay(config, places_of(role, config, paths))
+
+
+def approach_of(role: str, config: WorkerZeroTier, paths: Paths) -> Approach:
+    """The dialling end of a member that runs as a process of its own: a worker."""
+    return Approach(lambda: overlay_of(role, config, paths))
+
+
+def approach_for_a_command(role: str, paths: Paths) -> Approach:
+    """The dialling end of one command of a client or operator; several of them may run at a time.
+
+    The first has the node that is kept for this role, the others get one for the moment: the same node twice
+    would be two that nobody can tell apart.
+    """
+
+    def make() -> Overlay:
+        from .zerotier.overlay import Overlay, places_for_now, places_of
+
+        config = WorkerZeroTier()
+        return Overlay(config, places_for_now(places_of(role, config, paths)))
+
+    return Approach(make)

@@ -1,0 +1,219 @@
+"""What operators and clients command, carried out: each act becomes a stimulus, or a call to the manager.
+
+Rights are checked here: a client cancels and retries, everything else is for operators.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import anyio
+
+from ..core import effects as e
+from ..core import stimuli as s
+from ..core.errors import NotFound, Refused, TaskMessengerError, UsageError, by_code
+from ..core.text import printable
+from ..handle import Act, ActDone
+from ..handle.filters import filter_of
+from .deliver import Delivery
+from .task_acts import TASK_VERBS, Keeper, TaskActs
+from .writer import Writer
+
+audit = logging.getLogger(f"{__name__}.audit")
+"""One line for each act, whoever did it and however it ended."""
+
+MAX_NAME: Final = 256
+"""Characters of a scope, a batch, an idempotency key."""
+MAX_KIND: Final = 64
+MAX_SECONDS: Final = 10 * 365 * 86400.0
+MAX_IDS: Final = 1_000_000
+"""Tasks in one command or question."""
+MAX_ID: Final = 2**63 - 1
+IDS_UNIT: Final = 100
+"""Ids of a command that weigh as much as a task."""
+STEER_SECONDS: Final = 2.0
+"""How long the answer to a pause waits for workers to confirm it; one that is cut off cannot."""
+SHOWN_IDS: Final = 1_000
+"""Ids in the answer to an act."""
+AUDITED_IDS: Final = 20
+"""Ids in a line of the log."""
+MAX_SLOTS: Final = 100_000
+_CLIENT_MAY: Final = frozenset({"cancel", "retry"})
+
+
+class Chief(Keeper, Protocol):
+    """What commands need of the manager besides its pool."""
+
+    async def revoke(self, peer_id: str) -> None: ...
+
+    async def retry(self, ids: Sequence[int]) -> list[int]: ...
+
+
+class Acts:
+    """Carries out commands."""
+
+    def __init__(self, writer: Writer, delivery: Delivery, chief: Chief) -> None:
+        self._writer, self._delivery, self._chief = writer, delivery, chief
+        self._tasks = TaskActs(writer, delivery, chief)
+
+    async def do(self, act: Act, role: str, who: str = "") -> ActDone:
+        """Carry it out for somebody of that role; returns when it is durable.
+
+        Of an act on everything that matches a query this is one part; see `ActDone.next`. `who`: for the log.
+
+        Raises:
+            Refused: not for this role. UsageError, NotFound, Conflict: it makes no sense here.
+        """
+        if act.query is None:
+            ids = await self.ids(act, role, who)
+            return ActDone(len(ids), ids[:SHOWN_IDS])
+        _check_role(act, role)
+        if act.verb not in TASK_VERBS:
+            raise UsageError(f"`{printable(act.verb)}` is not done to tasks: give a scope, not a filter")
+        try:
+            done = await self._tasks.on_matching(act)
+        except TaskMessengerError as error:
+            _audit(act, role, who, f"refused: {error}")
+            raise
+        _audit(act, role, who, f"{done.count} tasks" + (", more to come" if done.next else ""))
+        return done
+
+    async def ids(self, act: Act, role: str, who: str = "") -> list[int]:
+        """The same for an act without a query; answers with all ids that it applied to."""
+        try:
+            done = await self._ids(act, role)
+        except TaskMessengerError as error:
+            _audit(act, role, who, f"refused: {error}")
+            raise
+        _audit(act, role, who, f"{len(done)} tasks" if act.ids else "done")
+        return done
+
+    async def _ids(self, act: Act, role: str) -> list[int]:
+        _check_role(act, role)
+        ids = checked_ids(act.ids)
+        if act.verb == "cancel":
+            return (await self._operate(s.Cancel(ids))).ids
+        if act.verb == "retry":
+            return await self._chief.retry(ids)
+        if act.verb in TASK_VERBS:
+            return await self._tasks.on_ids(act, ids)
+        return await self._steer(act)
+
+    async def _steer(self, act: Act) -> list[int]:
+        """Whatever has a scope instead of tasks."""
+        match act.verb:
+            case "pause":
+                await self._operate(s.Pause(checked_scope(act.scope)))
+                await self._in_force()
+            case "resume":
+                await self._operate(s.Resume(checked_scope(act.scope)))
+            case "limit":
+                await self._limit(worker_of(act.scope), act.number)
+            case "drain":
+                seconds = min(max(0.0, act.number), MAX_SECONDS)
+                await self._operate(s.Drain(worker_of(act.scope), seconds))
+            case "revoke":
+                await self._chief.revoke(worker_of(act.scope))
+            case _:
+                raise UsageError(f"`{printable(act.verb)}` is not a command of this manager")
+        return []
+
+    async def _limit(self, worker: str, number: float) -> None:
+        known = worker in self._writer.pool.workers or worker in await self._chief.desk.members()
+        if not known:
+            raise NotFound(f"there is no worker {printable(worker)}: see `taskmessenger worker ls`")
+        if not (float(number).is_integer() and -1 <= number <= MAX_SLOTS):
+            raise UsageError(f"a limit is a whole number from 0 to {MAX_SLOTS:,}, or -1 for none")
+        await self._operate(s.Limit(worker, None if number < 0 else int(number)))
+
+    async def _operate(self, stimulus: s.Cancel | s.Pause | s.Resume | s.Drain | s.Limit) -> e.Done:
+        return await operate(self._writer, self._delivery, stimulus)
+
+    async def _in_force(self) -> None:
+        """Until the workers have confirmed what they were just told, or a moment has passed."""
+        with anyio.move_on_after(STEER_SECONDS):
+            await self._delivery.confirmed()
+
+
+def _check_role(act: Act, role: str) -> None:
+    if role != "operator" and act.verb not in _CLIENT_MAY:
+        raise Refused(f"`{printable(act.verb)}` is for operators; this certificate is a {role}'s")
+
+
+def _audit(act: Act, role: str, who: str, how: str) -> None:
+    what = act.scope or (f"`{filter_of(act.query)}`" if act.query is not None else _shown(act.ids))
+    number = f" {act.number:g}" if act.verb in {"drain", "limit", "set_priority"} else ""
+    audit.info(
+        "%s (%s): %s%s %s: %s",
+        who or "here",
+        role,
+        printable(act.verb),
+        number,
+        printable(what),
+        printable(how),
+    )
+
+
+def _shown(ids: Sequence[int]) -> str:
+    more = f" and {len(ids) - AUDITED_IDS} more" if len(ids) > AUDITED_IDS else ""
+    return " ".join(map(str, ids[:AUDITED_IDS])) + more
+
+
+async def operate(
+    writer: Writer,
+    delivery: Delivery,
+    stimulus: s.Cancel | s.Pause | s.Resume | s.Drain | s.Limit | s.Watch | s.Retry,
+) -> e.Done:
+    """Have a stimulus decided on and stored, and wait for the answer.
+
+    Raises:
+        NotFound, Conflict, Overloaded: the pool said no.
+    """
+    answered = anyio.Event()
+    answers: list[e.Accepted | e.Rejected | e.Done] = []
+
+    def take(effect: e.Accepted | e.Rejected | e.Done) -> None:
+        answers.append(effect)
+        answered.set()
+
+    stimulus.reply = delivery.expect(take)
+    ids = getattr(stimulus, "ids", ())
+    await writer.inbox.put(stimulus, 1 + len(ids) // IDS_UNIT)
+    await answered.wait()
+    answer = answers[0]
+    if isinstance(answer, e.Rejected):
+        raise by_code(answer.code)(answer.message)
+    assert isinstance(answer, e.Done)
+    return answer
+
+
+def worker_of(scope: str) -> str:
+    """The worker that a scope names, with or without `worker:` before it."""
+    return scope.removeprefix("worker:")[:MAX_NAME]
+
+
+def checked_scope(scope: str) -> str:
+    """A scope that can be paused: `all`, `kind:NAME` or `worker:ID`."""
+    what, _, name = scope.partition(":")
+    named = what in {"kind", "worker"} and 0 < len(name) <= MAX_NAME and name.isprintable()
+    if scope != "all" and not named:
+        raise UsageError(
+            f"`{printable(scope)}` is no scope that can be paused: those are all, kind:NAME and worker:ID"
+        )
+    return scope
+
+
+def checked_ids(ids: Sequence[int]) -> list[int]:
+    """Numbers that tasks can have, and not too many of them."""
+    if len(ids) > MAX_IDS:
+        raise UsageError(f"more than {MAX_IDS:,} ids at once: ask in parts")
+    if ids and not (min(ids) > 0 and max(ids) <= MAX_ID):
+        raise NotFound("there is no task of such a number: ids are whole numbers from 1 up")
+    return list(ids)
+
+
+def no_task(task_id: int) -> NotFound:
+    """There is no task of this id, in words."""
+    return NotFound(f"there is no task {task_id}: it was never submitted, or is older than the manager keeps")

@@ -1,0 +1,73 @@
+"""The pool's events and the lines of the log as events that people read. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ..core.effects import Event
+from ..core.text import printable
+from ..feed import Happening
+
+SHOWN: Final = 8
+"""Runs of ids that a text names."""
+_NAMES: Final = {
+    "submitted": ("info", "task.submitted"),
+    "leased": ("debug", "task.leased"),
+    "started": ("debug", "task.started"),
+    "succeeded": ("info", "task.succeeded"),
+    "failed": ("error", "task.failed"),
+    "timed_out": ("error", "task.timed_out"),
+    "cancelled": ("warning", "task.cancelled"),
+    "requeued": ("warning", "task.requeued"),
+    "retried": ("info", "task.retried"),
+    "joined": ("info", "worker.connected"),
+    "disconnected": ("warning", "worker.disconnected"),
+    "lost": ("error", "worker.lost"),
+    "left": ("info", "worker.left"),
+    "revoked": ("warning", "worker.revoked"),
+    "draining": ("info", "worker.draining"),
+    "paused": ("info", "scope.paused"),
+    "resumed": ("info", "scope.resumed"),
+}
+
+
+def told(at: float, event: Event) -> Happening:
+    """One event of the pool. Of one task it is about the task, else about the worker or kind."""
+    what, who, tasks, why = event
+    level, name = _NAMES.get(what, ("info", what if "." in what else f"pool.{what}"))
+    if len(tasks) == 1:
+        return at, level, name, str(tasks[0]), _joined(who, why)
+    if tasks:
+        return at, level, name, who, _joined(f"{len(tasks):,} tasks: {_runs(tasks)}", why)
+    return at, level, name, who, f"within {why} s" if what == "draining" else printable(why)
+
+
+def logged(lines: Iterable[tuple[float, str, str, str]]) -> list[Happening]:
+    """Lines of the log."""
+    return [
+        (at, "error" if level == "critical" else level, "log", where, text)
+        for at, level, where, text in lines
+    ]
+
+
+def _joined(*parts: str) -> str:
+    return printable(", ".join(part for part in parts if part))
+
+
+def _runs(ids: Sequence[int]) -> str:
+    """`7-18, 23` and so on, not too long."""
+    runs: list[list[int]] = []
+    for one in ids:
+        if runs and one == runs[-1][1] + 1:
+            runs[-1][1] = one
+            continue
+        if len(runs) == SHOWN:
+            return ", ".join(map(_run, runs)) + " ..."
+        runs.append([one, one])
+    return ", ".join(map(_run, runs))
+
+
+def _run(bounds: list[int]) -> str:
+    first, last = bounds
+    return str(first) if first == last else f"{first}-{last}"

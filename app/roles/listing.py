@@ -1,0 +1,246 @@
+"""Lists tasks as they are now: what the store has, with the live state laid over it.
+
+Leased and running are states that only the pool knows; on disk such a task is still queued, has no worker and
+one attempt less. So where a question depends on any of that, the tasks that workers hold are taken from the
+pool, everything else from the store, and both are merged in the order that was asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from ..core.filter import Conditions
+from ..core.filter_match import matches, sort_value
+from ..core.lifecycle import TaskState
+from ..core.pool import Pool, Task
+from ..handle import Count, Cursor, TaskPage, TaskQuery, TaskReader, TaskRow
+from ..handle.filters import conditions_of, is_descending
+
+MAX_LIMIT: Final = 1_000
+"""Rows of one page."""
+LOOK_SECONDS: Final = 0.03
+"""After that no other page of the store is begun for one page; the store's own time comes on top."""
+COUNT_SECONDS: Final = 0.3
+MOST_COUNTED: Final = 1_000_000
+_LIVE: Final = frozenset({TaskState.LEASED.value, TaskState.RUNNING.value})
+_OPEN: Final = frozenset(state.value for state in TaskState if not state.final)
+_ENDED: Final = frozenset({"finished", "run"})
+
+_Key = tuple[Any, int]
+
+
+class Listing:
+    """Pages and counts; changes nothing."""
+
+    def __init__(self, pool: Callable[[], Pool], reader: TaskReader) -> None:
+        self._pool, self._reader = pool, reader
+
+    def overlay(self, row: TaskRow) -> TaskRow:
+        """The row as it is now."""
+        task = self._pool().tasks.get(row.id)
+        if task is None or task.state.value == row.state:
+            return row
+        return replace(row, state=task.state.value, attempt=task.attempt, worker=task.worker)
+
+    async def page(self, query: TaskQuery) -> TaskPage:
+        """A page of tasks, in the order that the query asks for."""
+        query = replace(query, limit=max(1, min(query.limit, MAX_LIMIT)))
+        asked = conditions_of(query)
+        if not _is_live(asked, query.sort):
+            page = await self._reader.page(query)
+            return replace(page, rows=tuple(map(self.overlay, page.rows)))
+        states = _states(asked)
+        live = _Live(await self._live(query, asked) if states & _LIVE else [], query)
+        if states <= _LIVE:
+            return live.page()
+        deadline = time.monotonic() + LOOK_SECONDS
+        while True:
+            page = await self._reader.page(query)
+            live.merge(page, list(self._stored(page, asked)))
+            if live.is_full or not page.more or time.monotonic() > deadline:
+                return live.page()
+            query = replace(query, at=page.next, before=None, after=None)
+
+    def _stored(self, page: TaskPage, asked: Conditions) -> Iterator[tuple[TaskRow, TaskRow]]:
+        """Those rows of a page that really match and that no worker holds: as stored, and as they are.
+
+        All but the state was looked at by the store, which knows more of a row than the row has.
+        """
+        tasks, states = self._pool().tasks, _states(asked)
+        for row in page.rows:
+            task = tasks.get(row.id)
+            if task is None or task.state not in _LIVE:
+                now = self.overlay(row)
+                if now.state in states:
+                    yield row, now
+
+    async def _live(self, query: TaskQuery, asked: Conditions) -> list[tuple[_Key, TaskRow]]:
+        """Held tasks that match, from the cursor on, in order: as many as a page wants, and one more."""
+        if query.sort in _ENDED:
+            return []
+        tasks = self._pool().tasks
+        held = (task_id for worker in self._pool().workers.values() for task_id in worker.held)
+        places = [
+            (_task_key(task, query.sort), task.id)
+            for task_id in held
+            if (task := tasks.get(task_id)) is not None and task.state in _LIVE and _may(asked, task)
+        ]
+        descending, start = is_descending(query), _start(query)
+        if start is not None:
+            places = [one for one in places if (one < start if descending else one > start)]
+        places.sort(reverse=descending)
+        found: list[tuple[_Key, TaskRow]] = []
+        rest = dataclasses.replace(asked, errors=(), not_errors=())
+        for begin in range(0, len(places), MAX_LIMIT):
+            chunk = places[begin : begin + MAX_LIMIT]
+            rows = await self._rows([task_id for _, task_id in chunk], asked)
+            for key in chunk:
+                row = rows.get(key[1])
+                if row is not None and row.state in _LIVE and matches(rest, row):
+                    found.append((key, row))
+            if len(found) > query.limit:
+                break
+        return found[: query.limit + 1]
+
+    async def _rows(self, ids: Sequence[int], asked: Conditions) -> dict[int, TaskRow]:
+        query = TaskQuery(ids=tuple(ids), limit=MAX_LIMIT, errors=asked.errors, not_errors=asked.not_errors)
+        rows: dict[int, TaskRow] = {}
+        while True:  # at most once for each id: every step looks at one of them or more
+            page = await self._reader.page(query)
+            rows |= {row.id: self.overlay(row) for row in page.rows}
+            if not page.more:
+                return rows
+            query = replace(query, at=page.next)
+
+    async def count(self, query: TaskQuery, most: int = MOST_COUNTED) -> Count:
+        """How many match, whatever the cursor; stops at `most`, and when it takes too long."""
+        query = replace(query, at=None, before=None, after=None, sort="id", limit=MAX_LIMIT)
+        asked = conditions_of(query)
+        if not _is_live(asked, query.sort):
+            return await self._reader.count(query, most)
+        if Conditions(states=asked.states, not_states=asked.not_states) == asked:
+            return await self._count_states(_states(asked), most)
+        return await self._count_rows(query, most)
+
+    async def _count_states(self, states: set[int], most: int) -> Count:
+        totals = self._pool().totals
+        waiting = sum(totals[state] for state in states & _OPEN)
+        ended = Count(0, exact=True)
+        if states - _OPEN:
+            ended = await self._reader.count(TaskQuery(states=tuple(states - _OPEN)), most)
+        number = waiting + ended.number
+        return Count(min(most, number), ended.exact and number <= most)
+
+    async def _count_rows(self, query: TaskQuery, most: int) -> Count:
+        number, deadline = 0, time.monotonic() + COUNT_SECONDS
+        while True:
+            page = await self.page(query)
+            number += len(page.rows)
+            if number >= most or not page.more:
+                return Count(min(number, most), exact=not page.more and number <= most)
+            if time.monotonic() > deadline:
+                return Count(number, exact=False)
+            query = replace(query, at=page.next)
+
+
+class _Live:
+    """Held tasks in order, into which pages of the store are merged."""
+
+    def __init__(self, live: list[tuple[_Key, TaskRow]], query: TaskQuery) -> None:
+        self._live, self._limit, self._sort = live, query.limit, query.sort
+        self._sign = is_descending(query)
+        self._found: list[tuple[_Key, TaskRow]] = []
+        self._beyond: Cursor | None = None
+        """Where the store has more."""
+        self._searched_to: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a page is full, and one row more is known."""
+        return len(self._found) > self._limit
+
+    def merge(self, page: TaskPage, rows: Sequence[tuple[TaskRow, TaskRow]]) -> None:
+        """The store's next page. Held tasks that come after what it has looked at must wait."""
+        self._beyond, self._searched_to = page.next if page.more else None, page.searched_to
+        some = [(_row_key(stored, self._sort), now) for stored, now in rows]
+        ready = len(self._live)
+        if self._beyond is not None:
+            edge = (0 if self._beyond.value is None else self._beyond.value, self._beyond.id)
+            ready = sum(1 for key, _ in self._live if (key >= edge if self._sign else key <= edge))
+        some += self._live[:ready]
+        self._live = self._live[ready:]
+        some.sort(key=_key, reverse=self._sign)
+        self._found += some
+
+    def page(self) -> TaskPage:
+        """What is found."""
+        if not self._found and self._beyond is None:
+            self._found, self._live = self._live, []
+        kept, left = self._found[: self._limit], self._found[self._limit :]
+        rows = tuple(row for _, row in kept)
+        if left or (self._live and self._beyond is None):
+            value, task_id = kept[-1][0]
+            place = Cursor(None if self._sort in {"id", "submitted"} else value, task_id)
+            return TaskPage(rows, more=True, next=place)
+        return TaskPage(rows, self._beyond is not None, self._beyond, self._searched_to)
+
+
+def _key(pair: tuple[_Key, TaskRow]) -> _Key:
+    return pair[0]
+
+
+def _start(query: TaskQuery) -> _Key | None:
+    if query.before is not None or query.after is not None:
+        return (0, query.before if query.before is not None else query.after or 0)
+    if query.at is None:
+        return None
+    return (0 if query.at.value is None else query.at.value, query.at.id)
+
+
+def _row_key(row: TaskRow, sort: str) -> _Key:
+    value = sort_value(row, sort)
+    return (0 if value is None else value, row.id)
+
+
+def _task_key(task: Task, sort: str) -> Any:
+    match sort:
+        case "kind":
+            return task.options.kind
+        case "state":
+            return task.state.value
+        case "priority":
+            return task.options.priority
+        case "attempt":
+            return task.attempt
+        case _:
+            return 0
+
+
+def _states(asked: Conditions) -> set[int]:
+    return set(asked.states or (state.value for state in TaskState)) - set(asked.not_states)
+
+
+def _is_live(asked: Conditions, sort: str) -> bool:
+    """Whether the answer depends on what only the pool knows."""
+    if not _states(asked) & _OPEN or sort in _ENDED:
+        return False
+    by_state = bool(asked.states or asked.not_states or asked.workers or asked.not_workers)
+    by_text = bool(asked.texts or asked.not_texts)
+    return (
+        by_state or by_text or sort in {"state", "attempt"} or any(r.field == "attempt" for r in asked.ranges)
+    )
+
+
+def _may(asked: Conditions, task: Task) -> bool:
+    """Whether a held task can match, by what the pool knows of it."""
+    return (
+        task.state in _states(asked)
+        and (not asked.kinds or task.options.kind in asked.kinds)
+        and (not asked.workers or task.worker in asked.workers)
+        and (not asked.ids or task.id in asked.ids)
+    )

@@ -1,0 +1,74 @@
+"""Which links stand and which ended last, for whoever looks. Serves none of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import time
+from typing import Final
+
+from msgspec.structs import replace
+
+from ..core.text import printable
+from ..handle import SessionRow
+from ..net.protocol import Phase
+from ..net.session import Session
+from .door import Guest
+
+ENDED: Final = 50
+"""Links that ended, of which is still told."""
+_TRANSPORTS: Final = {"zt": "zerotier"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    session: Session
+    row: SessionRow
+    """What does not change."""
+
+
+class Standing:
+    """All links of one manager."""
+
+    def __init__(self) -> None:
+        self.path: Callable[[str], str] = lambda _address: ""
+        """`direct` or `relayed`, of a link from this address; set by whoever knows."""
+        self._links: dict[int, _Link] = {}
+        self._ended: deque[SessionRow] = deque(maxlen=ENDED)
+
+    def begins(self, number: int, guest: Guest, session: Session) -> None:
+        """Somebody was let in."""
+        scheme = guest.address.partition("://")[0]
+        row = SessionRow(
+            id=number,
+            peer=guest.peer,
+            role=guest.role,
+            name=printable(guest.peer),
+            address=guest.address,
+            transport=_TRANSPORTS.get(scheme, scheme),
+            since=time(),
+        )
+        self._links[number] = _Link(session, row)
+
+    def ends(self, number: int, reason: str) -> None:
+        """That link is gone."""
+        link = self._links.pop(number)
+        ended = replace(self._row(link, None), state="ended", ended_at=time(), reason=reason)
+        self._ended.appendleft(ended)
+
+    def rows(self, now: float) -> tuple[SessionRow, ...]:
+        """`now` is monotonic, as the links count."""
+        return (*(self._row(link, now) for link in self._links.values()), *self._ended)
+
+    def _row(self, link: _Link, now: float | None) -> SessionRow:
+        wire = link.session.wire
+        return replace(
+            link.row,
+            path=self.path(link.row.address),
+            rtt=wire.rtt,
+            sent=wire.sent,
+            received=wire.received,
+            last_heard=max(0.0, now - wire.last_heard) if now is not None else None,
+            state="closing" if wire.phase is Phase.CLOSING else "connected",
+        )

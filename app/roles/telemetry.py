@@ -1,0 +1,246 @@
+"""What consoles see of a manager, gathered while somebody looks and for nobody else.
+
+The light part (totals, kinds, alarms) costs as much as there are kinds, the heavy part (workers, links) as
+much as there are of those. Either is made anew at most four times a second, and so seldom that it takes no
+more than a hundredth of the time. Each is encoded once, and every console gets the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from time import perf_counter, time
+from typing import Any, Final
+
+import anyio
+import msgspec
+
+from ..core.lifecycle import TaskState
+from ..core.pool.tally import Tally
+from ..feed import EVENTS, Feed
+from ..handle import KindRow, SessionRow, Snapshot, WorkerRow
+from ..logs import Tail
+from ..net import messages as m
+from .alarms import Alarms, Facts
+from .curves import STEPS, Curves
+from .desk import Desk
+from .happenings import logged, told
+from .standing import Standing
+from .writer import Writer
+
+LOOK_SECONDS: Final = 0.25
+"""Between two snapshots, at least."""
+SHARE: Final = 0.01
+"""Of the manager's time that either part may take."""
+SLOWEST: Final = 10.0
+"""Seconds between two snapshots, at most."""
+MEMBERS_SECONDS: Final = 5.0
+"""How often is looked who has joined or was revoked."""
+MOST_DUE: Final = 5_000
+"""Delayed tasks that are counted by kind; when there are more, no kind shows its own."""
+MOST_KINDS: Final = 1_000
+MOST_EVENTS: Final = 1_000
+"""Events in one answer."""
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class _Part:
+    """A piece of the snapshot, its number, and its bytes once somebody wanted them."""
+
+    value: Any = None
+    number: int = 0
+    body: bytes | None = None
+
+    def renew(self, value: Any) -> None:
+        if value == self.value and self.number:
+            return  # those who look have it already
+        self.value, self.body = value, None
+        self.number += 1
+
+    def raw(self) -> msgspec.Raw:
+        if self.body is None:
+            self.body = _encode(self.value)
+        return msgspec.Raw(self.body)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """When something was made, and when it may be made again."""
+
+    due: float = 0.0
+    started: float = field(default=0.0, init=False)
+
+    def is_due(self) -> bool:
+        self.started = perf_counter()
+        return self.started >= self.due
+
+    def done(self) -> None:
+        now = perf_counter()
+        self.due = self.started + min(SLOWEST, max(LOOK_SECONDS * 0.9, (now - self.started) / SHARE))
+
+
+class Telemetry:
+    """One manager's."""
+
+    def __init__(self, writer: Writer, desk: Desk, standing: Standing) -> None:
+        self.feed = Feed(Snapshot(time(), "manager"))
+        self._writer, self._desk, self._standing = writer, desk, standing
+        names = ("fleet", "kinds", "alarms", "history", "workers", "sessions")
+        self._parts = {name: _Part() for name in names}
+        self._light, self._heavy = _Pace(), _Pace()
+        self._members: dict[str, WorkerRow] = {}
+        self._members_due = float("-inf")
+        self._curves, self._alarms = Curves(), Alarms()
+        self._running: Counter[str] = Counter()
+        self._offers: Counter[str] = Counter()
+        self._idle: Counter[str] = Counter()
+        self._tail = Tail()
+        self._cursor = 0
+
+    async def run(self) -> None:
+        """Keep the curves, and serve whoever looks from another thread; until cancelled."""
+        root = logging.getLogger()
+        root.addHandler(self._tail)
+        try:
+            await self.refresh()
+            while True:
+                self._step()
+                if self.feed.wanted:
+                    await self.refresh()
+                await anyio.sleep(LOOK_SECONDS)
+        finally:
+            root.removeHandler(self._tail)
+
+    async def look(self, asked: m.Look) -> m.View:
+        """Everything that the asker does not have."""
+        await self.refresh()
+        parts = [
+            (name, part.number, part.raw())
+            for name, part in self._parts.items()
+            if asked.have.get(name) != part.number
+        ]
+        limit = max(0, min(asked.limit, MOST_EVENTS))
+        page = self.feed.since(max(0, asked.cursor), limit)
+        rows = list(page.rows) if limit else []
+        return m.View(asked.request, time(), parts, rows, page.cursor, page.missed)
+
+    async def refresh(self) -> None:
+        """Make anew what is due."""
+        now = anyio.current_time()
+        strangers = not self._writer.pool.workers.keys() <= self._members.keys()
+        if now >= self._members_due - (MEMBERS_SECONDS - LOOK_SECONDS if strangers else 0.0):
+            self._members_due = now + MEMBERS_SECONDS
+            self._members = await self._desk.members()
+        self._step()
+        heavy = self._heavy.is_due()
+        if heavy:
+            self._look_at_workers()
+            self._heavy.done()
+        light = self._light.is_due()
+        if light:
+            self._look_at_fleet()
+            self._light.done()
+        self._catch_up()
+        if heavy or light:
+            values: dict[str, Any] = {name: part.value for name, part in self._parts.items()}
+            self.feed.publish(Snapshot(time(), "manager", **values))
+
+    def _step(self) -> None:
+        history = self._parts["history"]
+        if self._curves.step(time(), self._writer.pool, self._writer.settled) or history.value is None:
+            history.renew(self._curves.history())
+
+    def _catch_up(self) -> None:
+        """Events since the last look. What was forgotten meanwhile is counted, so that readers know."""
+        page = self._writer.journal.since(self._cursor, EVENTS)
+        self._cursor = page.cursor
+        self.feed.skip(page.missed)
+        happenings = [told(at, event) for at, event in page.events]
+        lines = logged(self._tail.take())
+        if lines:
+            happenings = sorted(happenings + lines, key=lambda one: one[0])
+        self.feed.add(happenings)
+
+    # ---- the heavy part ---------------------------------------------------------------------------------
+
+    def _look_at_workers(self) -> None:
+        pool = self._writer.pool
+        running: Counter[str] = Counter()
+        offers: Counter[str] = Counter()
+        idle: Counter[str] = Counter()
+        tasks = pool.tasks
+        for worker in pool.workers.values():
+            for task_id in worker.held:
+                task = tasks.get(task_id)
+                if task is not None:
+                    running[task.options.kind] += 1
+            if worker.session is not None:
+                offers.update(worker.kinds)
+                if worker.credit and not worker.held and not self._is_paused(worker.id):
+                    idle.update(worker.kinds)
+        self._running, self._offers, self._idle = running, offers, idle
+        self._parts["workers"].renew(tuple(self._desk.workers_among(self._members)))
+        sessions: tuple[SessionRow, ...] = self._standing.rows(self._writer.now())
+        self._parts["sessions"].renew(sessions)
+
+    def _is_paused(self, worker_id: str) -> bool:
+        return bool({"all", f"worker:{worker_id}"} & self._writer.pool.paused)
+
+    # ---- the light part ---------------------------------------------------------------------------------
+
+    def _look_at_fleet(self) -> None:
+        status = self._desk.status()
+        kinds = self._kinds()
+        idle = {kind: count for kind, count in self._idle.items() if f"kind:{kind}" not in status.paused}
+        recent = {row.name: self._curves.recent(row.name) for row in kinds}
+        facts = Facts(status, kinds, self._parts["workers"].value or (), idle, recent)
+        self._parts["fleet"].renew(status)
+        self._parts["kinds"].renew(kinds)
+        self._parts["alarms"].renew(self._alarms.now(facts, time()))
+
+    def _kinds(self) -> tuple[KindRow, ...]:
+        pool = self._writer.pool
+        queued = self._queued()
+        paused = {scope[5:] for scope in pool.paused if scope.startswith("kind:")}
+        names = {*queued, *self._running, *self._offers, *pool.tallies.kinds, *paused}
+        everything = "all" in pool.paused
+        return tuple(
+            self._kind(name, queued[name], paused=everything or name in paused)
+            for name in sorted(names)[:MOST_KINDS]
+        )
+
+    def _queued(self) -> Counter[str]:
+        pool = self._writer.pool
+        queued: Counter[str] = Counter()
+        for (kind, _), lane in pool.lanes.items():
+            queued[kind] += lane.size
+        waiting = [*pool.suspects[:MOST_DUE]]
+        if len(pool.due) <= MOST_DUE:
+            waiting += (task_id for _, task_id in pool.due)
+        for task_id in waiting:
+            task = pool.tasks.get(task_id)
+            if task is not None and task.state in {TaskState.SCHEDULED, TaskState.QUEUED}:
+                queued[task.options.kind] += 1
+        return queued
+
+    def _kind(self, name: str, queued: int, *, paused: bool) -> KindRow:
+        tally = self._writer.pool.tallies.kinds.get(name) or Tally()
+        seconds = list(tally.seconds)
+        seconds.sort()
+        rate = self._curves.rate
+        return KindRow(
+            name=name,
+            queued=queued,
+            running=self._running[name],
+            done=tally.done,
+            failed=tally.failed,
+            rate_5s=round(rate(name, 5), 2),
+            rate_30s=round(rate(name, 30), 2),
+            rate_5min=round(rate(name, STEPS), 2),
+            p50=seconds[len(seconds) // 2] if seconds else None,
+            p95=seconds[len(seconds) * 95 // 100] if seconds else None,
+            workers=self._offers[name],
+            paused=paused,
+        )

@@ -1,0 +1,200 @@
+"""The simulated tasks one by one, with what operators did to them laid over the stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgpack
+
+from ...core.errors import NotFound
+from ...core.lifecycle import TaskState
+from ...handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskRow
+from .stream import KINDS, UNSERVED, Life, Numbers, Pauses, Stream, mix
+
+_ERRORS: Final = {
+    TaskState.FAILED: ErrorInfo(
+        "failed",
+        "ValueError: no such column `price` in batch 7",
+        'Traceback (most recent call last):\n  File "kinds/resize.py", line 41, in handle\n'
+        '    column = table["price"]\nValueError: no such column `price` in batch 7\n',
+        {"rss_mb": 212},
+    ),
+    TaskState.TIMED_OUT: ErrorInfo("timed_out", "ran longer than its 60 s"),
+    TaskState.CANCELLED: ErrorInfo("cancelled", "it was cancelled before it ended"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A task that an operator submitted."""
+
+    kind: str
+    payload: bytes
+    priority: int = 0
+    key: str | None = None
+    batch: str | None = None
+
+
+class FakeRows:
+    """Any of them, at whatever moment is asked for."""
+
+    def __init__(self, stream: Stream, workers: Sequence[Sequence[str]]) -> None:
+        """`workers`: for each kind, the ids of those that run it."""
+        self.stream, self.numbers = stream, Numbers()
+        self.made: dict[int, Made] = {}
+        self.lives: dict[int, Life] = {}
+        """Of tasks that were made or touched."""
+        self.cancelled: dict[int, float] = {}
+        self.attempts: Counter[int] = Counter()
+        """Lives before the last one, of those that were retried."""
+        self.priorities: dict[int, int] = {}
+        self.pauses: dict[str, list[tuple[float, float]]] = {}
+        """By scope."""
+        self._workers = workers
+        self._touched: set[int] = set()
+        """Made, cancelled or retried."""
+
+    # ---- one task ---------------------------------------------------------------------------------------
+
+    def newest(self, now: float) -> int:
+        """The highest id."""
+        return self.stream.length(now) + len(self.numbers.inserted)
+
+    def kind_of(self, task_id: int) -> str:
+        """By name."""
+        made = self.made.get(task_id)
+        return made.kind if made else KINDS[self.stream.kind(self.numbers.natural(task_id))].name
+
+    def paused(self, kind: str) -> Pauses:
+        """When nothing of this kind could start; overlaps are as good as one."""
+        spans = sorted(self.pauses.get("all", []) + self.pauses.get(f"kind:{kind}", []))
+        merged: list[tuple[float, float]] = []
+        for begin, end in spans:
+            if merged and begin <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((begin, end))
+        return tuple(merged)
+
+    def life(self, task_id: int) -> Life:
+        """As it is now planned."""
+        return self.lives.get(task_id) or self.stream.life(self.numbers.natural(task_id))
+
+    def state(self, task_id: int, now: float) -> TaskState:
+        """Where it is."""
+        if task_id in self.cancelled:
+            return TaskState.CANCELLED
+        return self.life(task_id).state(now, self.paused(self.kind_of(task_id)))
+
+    def row(self, task_id: int, now: float) -> TaskRow:
+        """As a table shows it."""
+        kind = self.kind_of(task_id)
+        life, made = self.life(task_id), self.made.get(task_id)
+        state = self.state(task_id, now)
+        start, end = life.moments(self.paused(kind))
+        begun = state not in {TaskState.QUEUED, TaskState.SCHEDULED} and start < end
+        if state.final and task_id in self.cancelled:
+            begun, end = start < self.cancelled[task_id], self.cancelled[task_id]
+        bits = mix(self.stream.seed, task_id)
+        attempt = self.attempts[task_id] + life.spent + begun
+        return TaskRow(
+            id=task_id,
+            kind=kind,
+            state=state.value,
+            priority=self.priorities.get(task_id, made.priority if made else (0, 0, 0, 5)[bits % 4]),
+            attempt=attempt,
+            max_attempts=5,
+            spent=life.spent,
+            submitted_at=life.submitted
+            if made or task_id not in self.lives
+            else self._natural_start(task_id),
+            finished_at=end if state.final else None,
+            run_seconds=end - start if state.final and begun else None,
+            worker=self._worker(kind, bits) if begun else None,
+            key=made.key if made else None,
+            batch=made.batch if made else f"nightly-{task_id // 500:04d}",
+            error=_ERRORS[state].message if state in _ERRORS else None,
+        )
+
+    def _natural_start(self, task_id: int) -> float:
+        return self.stream.submitted(self.numbers.natural(task_id))
+
+    def _worker(self, kind: str, bits: int) -> str | None:
+        for index, known in enumerate(KINDS):
+            if known.name == kind:
+                able = self._workers[index]
+                return able[(bits >> 24) % len(able)] if able else None
+        return self._workers[0][(bits >> 24) % len(self._workers[0])]
+
+    def detail(self, task_id: int, now: float, payload_limit: int) -> TaskDetail:
+        """All that is known of one."""
+        self.check(task_id, now)
+        row = self.row(task_id, now)
+        state, payload = TaskState(row.state), self.payload(task_id)
+        progress = output = None
+        if state is TaskState.RUNNING:
+            start, end = self.life(task_id).moments(self.paused(row.kind))
+            progress = round((now - start) / (end - start), 3)
+            lines = int((now - start) * 2)
+            output = "".join(f"step {n}: loss {1 / (n + 1):.4f}\n" for n in range(max(0, lines - 40), lines))
+        result = self._result(row)
+        return TaskDetail(
+            row=row,
+            payload_size=len(payload),
+            result_size=len(result) if result is not None else None,
+            payload=payload if len(payload) <= payload_limit else None,
+            error=_ERRORS.get(state),
+            attempts=self._attempts(row),
+            waits_for=self._why(row) if state is TaskState.QUEUED else "",
+            progress=progress,
+            note=f"step {int(progress * 100)} of 100" if progress is not None else "",
+            output=output.encode() if output else b"",
+        )
+
+    def check(self, task_id: int, now: float) -> None:
+        """Raise NotFound for what was never submitted."""
+        if not 1 <= task_id <= self.newest(now):
+            raise NotFound(f"there is no task {task_id}: it was never submitted")
+
+    def payload(self, task_id: int) -> bytes:
+        """Msgpack."""
+        made = self.made.get(task_id)
+        if made:
+            return made.payload
+        kind = KINDS[self.stream.kind(self.numbers.natural(task_id))]
+        body: bytes = msgpack.packb({**kind.example, "n": task_id})  # type: ignore[dict-item]
+        return body
+
+    def _result(self, row: TaskRow) -> bytes | None:
+        if row.state != TaskState.SUCCEEDED:
+            return None
+        body: bytes = msgpack.packb({"task": row.id, "digest": f"{mix(self.stream.seed, row.id):016x}"})
+        return body
+
+    def outcome(self, task_id: int, now: float) -> Outcome:
+        """How it ended; of one that has."""
+        row = self.row(task_id, now)
+        error = _ERRORS.get(TaskState(row.state))
+        return Outcome(task_id, row.state, row.attempt, row.worker, self._result(row), error, row.run_seconds)
+
+    def _attempts(self, row: TaskRow) -> tuple[AttemptInfo, ...]:
+        """Those before the one that counts."""
+        begin = row.submitted_at
+        lost = ErrorInfo("lost", "the worker gave no sign of life while its lease lasted")
+        return tuple(
+            AttemptInfo(n + 1, row.worker, begin + n * 0.5, begin + n * 0.5 + 0.4, "lost", lost)
+            for n in range(row.spent)
+        )
+
+    def _why(self, row: TaskRow) -> str:
+        if row.kind == UNSERVED:
+            return f"no worker offers `{UNSERVED}`"
+        return "its turn"
+
+
+def hash_of(text: str) -> int:
+    """The same in every process."""
+    return sum((place + 1) * ord(letter) for place, letter in enumerate(text))

@@ -1,0 +1,219 @@
+"""The fleet at a glance, as text for the panels of the overview. Builds text; asks nobody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Reversible, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from ..core.lifecycle import FINAL, OPEN, TaskState
+from ..handle import EventRow, History, PoolStatus, Snapshot
+from .trails import Trails
+from .widgets.badges import badge, task_state
+from .widgets.cells import text_of, tone_of
+from .widgets.columns import Look
+from .widgets.painter import fit
+from .widgets.panel import Curve
+from .widgets.plot import bar, sparkline
+from .widgets.words import count, moment, safe, short, span
+from .worker_facts import HERE, joined, rate_words
+
+IN_ROW: Final = 4
+"""States in a line."""
+NAME: Final = 10
+VALUE: Final = 10
+NUMBER: Final = 11
+MAX_SCOPES: Final = 20
+LATELY: Final = 40
+"""Events that the panel of the newest trouble holds at most."""
+SHOWN_LEVELS: Final = frozenset({"warning", "error"})
+Styles = Mapping[str, str]
+
+
+def scope_words(scope: str) -> str:
+    """Of a pause: `the fleet`, `kind hash`, `worker w1`."""
+    what, _, name = scope.partition(":")
+    return f"{safe(what)} {safe(name)}" if name else "the fleet"
+
+
+def tasks(fleet: PoolStatus, width: int, styles: Styles) -> Text:
+    """How many tasks are in each state, and how many are open."""
+    text = Text()
+    cell = max(width // IN_ROW, 1)
+    for place, state in enumerate(TaskState):
+        if place and not place % IN_ROW:
+            text.append("\n")
+        shown, number = task_state(state), fleet.totals.get(state.word, 0)
+        name = f"{text_of(shown):<12}"
+        text.append(name, styles.get(tone_of(shown), "") if number else styles["dim"])
+        room = max(cell - len(name) - 1, 1)
+        shown_number = f"{number:,}" if len(f"{number:,}") <= room else short(number)
+        text.append(f"{shown_number:>{min(room, NUMBER)}}".ljust(room + 1), "bold" if number else "")
+    numbers = {state: fleet.totals.get(state.word, 0) for state in TaskState}
+    opened, ended = sum(numbers[s] for s in OPEN), sum(numbers[s] for s in FINAL)
+    good = f"{numbers[TaskState.SUCCEEDED] / ended:.1%}" if ended else ""
+    last = joined(
+        (
+            ("", count(sum(numbers.values()), "task")), ("open", f"{opened:,}"), ("ended", f"{ended:,}"),
+            ("succeeded", good), ("late", f"{fleet.late:,}" if fleet.late else ""),
+            ("refused", f"{fleet.refused:,}" if fleet.refused else ""),
+        ),
+        styles,
+    )  # fmt: skip
+    return text.append("\n").append_text(last)
+
+
+def curves(snapshot: Snapshot) -> dict[str, Curve]:
+    """What is drawn over time, by its title."""
+    history, fleet = snapshot.history, snapshot.fleet
+    slots = 0 if fleet is None else fleet.slots
+    rate, submitted = _newest(history.finished, fleet), history.submitted[-1] if history.submitted else 0.0
+    ends = f"{rate_words(rate)}, submitted {rate_words(submitted)}"
+    running = history.running[-1] if history.running else 0
+    waiting = history.queued[-1] if history.queued else 0
+    late = history.latency[-1] if history.latency else None
+    return {
+        "Ended/s": _curve(history, history.finished, ends, "good"),
+        "Waiting": _curve(history, history.queued, f"{waiting:,}", "warn"),
+        "Running": _curve(history, history.running, f"{running:,} of {count(slots, 'slot')}", "busy"),
+        "Latency": _curve(history, history.latency, f"{span(late)}, submission to end", "busy", unit=" s"),
+    }  # fmt: skip
+
+
+def rates(snapshot: Snapshot, width: int, styles: Styles) -> Text:
+    """The same in a line each: now, over time, and the greatest."""
+    history, fleet = snapshot.history, snapshot.fleet
+    slots = f"/{fleet.slots:,}" if fleet is not None else ""
+    rows: tuple[tuple[str, str, Sequence[float], str], ...] = (
+        ("ended/s", rate_words(_newest(history.finished, fleet)), history.finished, "good"),
+        ("submitted", _last(history.submitted), history.submitted, "dim"),
+        ("waiting", f"{history.queued[-1]:,}" if history.queued else "", history.queued, "warn"),
+        ("running", f"{history.running[-1]:,}{slots}" if history.running else "", history.running, "busy"),
+        ("latency", span(history.latency[-1]) if history.latency else "", history.latency, "busy"),
+    )  # fmt: skip
+    text = Text()
+    for name, now, values, tone in rows:
+        cells = max(width - NAME - VALUE - 14, 1)
+        most = max(values, default=0.0)
+        text.append("\n" if text else "").append(f"{name:<{NAME}}", styles["dim"]).append(
+            f"{now:>{VALUE}}  ", "bold"
+        )
+        text.append(sparkline(values, cells), styles[tone])
+        text.append(
+            f"  max {span(most) if name == 'latency' else short(most):>6}" if values else "", styles["dim"]
+        )
+    return text
+
+
+def fleet_lines(
+    snapshot: Snapshot, fleet: PoolStatus, look: Look, styles: Styles, *, width: int, tall: bool
+) -> Text:
+    """Who works, how much more could, what stands still."""
+    states = Counter(row.state for row in snapshot.workers)
+    here = [row for row in snapshot.workers if row.state in HERE]
+    running = sum(row.running for row in here)
+    free = sum(max(row.limit - row.held, 0) for row in here if row.state == "connected")
+    used = running / fleet.slots if fleet.slots else 0.0
+    paused = ", ".join(map(scope_words, fleet.paused[:MAX_SCOPES])) or "nothing"
+    lines = [
+        _members(states, width, styles),
+        joined(
+            (
+                ("slots    ", f"{running:,} of {fleet.slots:,} used {bar(used, 10)} {used:.0%}"),
+                ("credit", f"{free:,} more"),
+            ),
+            styles,
+        ),
+        joined((("paused   ", (paused, "warn" if fleet.paused else "dim")),), styles),
+    ]  # fmt: skip
+    if tall:
+        links = sum(row.state != "ended" for row in snapshot.sessions)
+        ended = len(snapshot.sessions) - links
+        up = span(look.now - fleet.started_at)
+        lines += [
+            joined((("links    ", f"{links:,}"), ("ended lately", f"{ended:,}")), styles),
+            joined((("listens  ", ", ".join(safe(a) for a in fleet.listening)),), styles),
+            joined(
+                (("up       ", up), ("version", safe(fleet.version)), ("fleet", safe(fleet.fleet))), styles
+            ),
+        ]  # fmt: skip
+    if fleet.degraded:
+        lines.insert(0, joined((("", (f"! nothing is accepted: {safe(fleet.degraded)}", "bad")),), styles))
+    return Text("\n").join(lines)
+
+
+def _members(states: Mapping[str, int], width: int, styles: Styles) -> Text:
+    """How many workers are in each state, on a second line where one is too narrow."""
+    text = Text().append("workers   ", styles["dim"])
+    if not states:
+        return text.append("none yet: `taskmessenger invite` makes an invite for one")
+    used = NAME
+    for state in sorted(states, key=lambda one: (one not in HERE, -states[one], one)):
+        shape, _, word = text_of(badge(state)).partition(" ")
+        shown = f"{shape} {states[state]:,} {word}"
+        if used + len(shown) > width and used > NAME:
+            text.append("\n" + " " * NAME)
+            used = NAME
+        text.append(shown, styles.get(tone_of(badge(state)), "")).append("  ")
+        used += len(shown) + 2
+    return text
+
+
+def kind_lines(snapshot: Snapshot, trails: Trails, room: tuple[int, int], styles: Styles) -> Text:
+    """The busiest kinds, one to a line, as many as there is room."""
+    width, height = room
+    rows = sorted(snapshot.kinds, key=lambda row: (-row.running, -row.queued, row.name))
+    cells = max(width - 14 - 8 - 9 - 8 - 4, 4)
+    text = Text().append(f"{'kind':<14}{'running':>8}{'waiting':>9}{'/s':>8}", styles["dim"])
+    for row in rows[: max(height - 1, 0)]:
+        tone = "warn" if row.paused or (row.queued and not row.workers) else ""
+        text.append(f"\n{fit(safe(row.name), 13)} ", styles.get(tone, ""))
+        text.append(
+            f"{short(row.running):>8}{short(row.queued):>9}{rate_words(row.rate_30s):>8}    ", "not dim"
+        )
+        text.append(sparkline(trails.kind(row.name).values("rate"), cells), styles["good"])
+    return text
+
+
+def lately(events: Iterable[EventRow], look: Look, room: tuple[int, int], styles: Styles) -> Text:
+    """The newest warnings and errors, newest first."""
+    _, height = room
+    text = Text()
+    for event in [*events][:height]:
+        level = badge(event.level)
+        text.append("\n" if text else "").append(
+            f"{moment(event.at, look.times, look.now):>8} ", styles["dim"]
+        )
+        text.append(f"{text_of(level)[:1]} ", styles.get(tone_of(level), ""))
+        text.append(f"{safe(event.what)} {safe(event.subject)}  ", "bold").append(
+            safe(event.text), "not bold"
+        )
+    return text or Text("no warnings and no errors", styles["dim"])
+
+
+def trouble(events: Reversible[EventRow]) -> list[EventRow]:
+    """The newest warnings and errors among these, which are oldest first; newest first."""
+    found = []
+    for event in reversed(events):
+        if event.level in SHOWN_LEVELS:
+            found.append(event)
+            if len(found) == LATELY:
+                break
+    return found
+
+
+def _last(values: Sequence[float]) -> str:
+    return rate_words(values[-1]) if values else ""
+
+
+def _newest(finished: Sequence[float], fleet: PoolStatus | None) -> float:
+    """Of one second it would jump about: the node's own rate is over ten."""
+    if fleet is not None:
+        return fleet.rate
+    return finished[-1] if finished else 0.0
+
+
+def _curve(history: History, values: Sequence[float], now: str, tone: str, unit: str = "") -> Curve:
+    return Curve(values=values, unit=unit, seconds=len(values) * history.step, now=now, tone=tone)

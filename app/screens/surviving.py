@@ -1,0 +1,66 @@
+"""What becomes of a console when a screen fails or its terminal goes away: it closes, and nothing else ends.
+
+Textual would print pages of stack over the operator's shell; here they are kept as a report, for whoever runs
+the console to put somewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import traceback
+from typing import Any, Final
+
+from textual.app import App
+
+from .leaving import HEADLESS
+
+MAX_REPORT: Final = 32_768
+"""Characters of a report, from its end."""
+_STREAMS: Final = range(3)
+
+
+class Surviving(App[str]):
+    """Base of the console."""
+
+    guarded = False
+    """The terminal is a real one and this is the main thread: its loss is looked out for."""
+    report = ""
+    """What failed, for whoever mends it; empty when nothing did."""
+
+    async def on_mount(self) -> None:
+        """Look out for the loss of the terminal."""
+        if self.guarded and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.hang_up)
+
+    def hang_up(self) -> None:
+        """The terminal is gone: close as if the operator had left the node to itself."""
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in _STREAMS:  # the last paint must not fail, and must not wait
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+        self.exit(HEADLESS)
+
+    def panic(self, *renderables: Any) -> None:
+        """Textual's threads cannot go on. Where the terminal is gone that is why, and no failure."""
+        if self.guarded and not _is_there():
+            self.hang_up()
+            return
+        self.report = self.report or "".join(str(one) for one in renderables)[-MAX_REPORT:]
+        self._close_messages_no_wait()
+
+    def _fatal_error(self) -> None:
+        error = self._exception
+        if error is not None and not self.report:
+            self.report = "".join(traceback.format_exception(error))[-MAX_REPORT:]
+        self._close_messages_no_wait()
+
+
+def _is_there() -> bool:
+    """Whether there still is a terminal at the other end."""
+    try:
+        os.tcgetpgrp(0)
+    except OSError:
+        return False
+    return True

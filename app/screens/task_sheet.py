@@ -1,0 +1,122 @@
+"""What is known of one task, as sections of a sheet. Builds text; asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rich.text import Text
+
+from ..core.lifecycle import TaskState
+from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail
+from .editing import as_text
+from .widgets.badges import badge, task_state
+from .widgets.cells import Cell, text_of
+from .widgets.columns import Look
+from .widgets.plot import bar, time_line
+from .widgets.sheet import Section, pairs
+from .widgets.words import count, exact, moment, safe, safe_block, size, span
+
+MAX_TEXT: Final = 16 * 1024
+"""Characters of a payload, result, stack or output that are laid out."""
+MAX_ATTEMPTS: Final = 50
+TIME_LINE: Final = 24
+BAR: Final = 30
+LONG: Final = 2_000
+"""Characters of an error's first line."""
+
+
+def sections(
+    found: TaskDetail, outcome: Outcome | None, look: Look, styles: Mapping[str, str]
+) -> tuple[Section, ...]:
+    """All of it, most urgent first; what there is nothing of is left out."""
+    made = [Section("task", f"Task {found.row.id}", pairs(_facts(found, look), styles))]
+    if found.progress is not None or found.note:
+        made.append(Section("progress", "Progress", _progress(found)))
+    if found.error is not None:
+        made.append(Section("error", "Error", _error(found.error, styles)))
+    if found.output:
+        made.append(Section("output", "Output", _block(found.output.decode("utf-8", "replace"), newest=True)))
+    if attempts := [*_attempts(found)]:
+        made.append(Section("attempts", "Attempts", _time_lines(attempts, found, look, styles)))
+    if outcome is not None and outcome.result is not None:
+        made.append(Section("result", f"Result ({size(found.result_size)})", _block(as_text(outcome.result))))
+    payload = "too large to be shown here" if found.payload is None else as_text(found.payload)
+    made.append(Section("payload", f"Payload ({size(found.payload_size)})", _block(payload)))
+    return tuple(made)
+
+
+def _facts(found: TaskDetail, look: Look) -> Iterator[tuple[str, Cell]]:
+    row = found.row
+    yield "state", task_state(row.state)
+    yield "waits for", (safe(found.waits_for, LONG), "warn")
+    yield "kind", safe(row.kind)
+    yield "worker", safe(row.worker)
+    yield "only on", safe(row.target)
+    yield "attempts", f"{row.attempt} ({row.spent} of {row.max_attempts} used up)"
+    yield "priority", str(row.priority) if row.priority else ""
+    yield "timeout", span(row.timeout)
+    yield "submitted", exact(row.submitted_at, look.times, look.now)
+    yield "due", exact(row.due_at, look.times, look.now)
+    yield "ended", exact(row.finished_at, look.times, look.now)
+    yield "ran for", span(row.run_seconds)
+    yield "batch", safe(row.batch)
+    yield "key", safe(row.key)
+
+
+def _progress(found: TaskDetail) -> Text:
+    share = found.progress
+    text = Text(f"{bar(share, BAR)} {share:4.0%}  " if share is not None else "")
+    return text.append(safe(found.note))
+
+
+def _error(error: ErrorInfo, styles: Mapping[str, str]) -> Text:
+    text = Text().append(f"{safe(error.code)}: ", styles["bad"])
+    text.append(safe_block(error.message, LONG))
+    for name, value in error.evidence.items():
+        text.append(f"\n{safe(name)}: {safe(value, LONG)}")
+    if error.stack:
+        text.append(f"\n\n{safe_block(error.stack.rstrip(), MAX_TEXT)}", styles["dim"])
+    return text
+
+
+def _attempts(found: TaskDetail) -> Iterator[AttemptInfo]:
+    """Those that went wrong, and the last one when it did not."""
+    yield from found.attempts[-MAX_ATTEMPTS:]
+    row = found.row
+    known = {one.attempt for one in found.attempts}
+    if row.attempt and row.attempt not in known:
+        state = TaskState(row.state)
+        ended = row.finished_at or 0.0
+        started = ended - row.run_seconds if row.finished_at and row.run_seconds is not None else None
+        yield AttemptInfo(row.attempt, row.worker, started, ended, state.word)
+
+
+def _time_lines(
+    attempts: list[AttemptInfo], found: TaskDetail, look: Look, styles: Mapping[str, str]
+) -> Text:
+    first, last = found.row.submitted_at, found.row.finished_at or look.now
+    lines = []
+    for one in attempts:
+        ended = one.ended_at or last
+        how = badge(one.how) if one.ended_at else task_state(found.row.state)
+        started = one.started_at if one.started_at is not None else ended
+        line = Text(f"{one.attempt:>3}  ", no_wrap=True, overflow="ellipsis")
+        line.append(time_line(started, ended, first, last, TIME_LINE), styles["busy"])
+        line.append(f"  {text_of(how):<12} {moment(ended, look.times, look.now):>14}  ")
+        line.append(f"{span(ended - started) if one.started_at else '':>7}  {safe(one.worker):<12} ")
+        if one.error is not None:
+            line.append(f"\n     {safe(one.error.message)}", styles["bad"])
+        lines.append(line)
+    waited = Text(f"from {moment(first, look.times, look.now)}, {span(last - first)} long", styles["dim"])
+    return Text("\n").join([*lines, waited])
+
+
+def _block(text: str, *, newest: bool = False) -> Text:
+    """At most so much of a text; of output the end, of everything else the beginning."""
+    if len(text) <= MAX_TEXT:
+        return Text(safe_block(text, MAX_TEXT))
+    cut = f"({count(len(text) - MAX_TEXT, 'character')} more)"
+    if newest:
+        return Text(f"{cut}\n").append(safe_block(text[-MAX_TEXT:], MAX_TEXT))
+    return Text(safe_block(text[:MAX_TEXT], MAX_TEXT)).append(f"\n{cut}")

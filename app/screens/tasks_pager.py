@@ -1,0 +1,59 @@
+"""The list of tasks at a node as `paging` wants it: pages by key in any order, forwards and backwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from ..handle import NodeHandle, TaskQuery, TaskRow
+from ..handle.filters import cursor_of
+from .widgets.paging import Page
+
+EXPORT_PAGE: Final = 1_000
+
+
+class TaskPager:
+    """What matches one query, in its order."""
+
+    def __init__(self, node: NodeHandle, query: TaskQuery) -> None:
+        self._node = node
+        self.query = query
+
+    async def page(self, edge: Any, *, backwards: bool, limit: int) -> Page[TaskRow]:
+        """Rows beyond a cursor."""
+        query = replace(self.query, at=edge, limit=limit)
+        if backwards:
+            query = replace(query, descending=not query.descending)
+        page = await self._node.tasks(query)
+        rows = page.rows[::-1] if backwards else page.rows
+        following = None
+        if page.more:
+            following = page.next or (cursor_of(page.rows[-1], query) if page.rows else None)
+        return Page(rows, following)
+
+    def edge(self, row: TaskRow) -> Any:
+        """The cursor at a row."""
+        return cursor_of(row, self.query)
+
+    async def again(self, rows: Sequence[TaskRow]) -> Sequence[TaskRow]:
+        """The same tasks as they are now, if they still match."""
+        if not rows:
+            return ()
+        ids = {row.id for row in rows} & set(self.query.ids or (row.id for row in rows))
+        query = replace(
+            self.query, ids=tuple(sorted(ids)), at=None, limit=len(ids), sort="id", descending=True
+        )
+        return (await self._node.tasks(query)).rows if ids else ()
+
+    async def every(self) -> AsyncIterator[TaskRow]:
+        """All rows, page by page."""
+        edge: Any = None
+        while True:
+            page = await self.page(edge, backwards=False, limit=EXPORT_PAGE)
+            for row in page.rows:
+                yield row
+            if page.edge is None:
+                return
+            edge = page.edge

@@ -1,0 +1,226 @@
+"""The task pool: every task there is, filtered, sorted and acted on; a window over pages from the node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+from textual import on
+from textual.app import ComposeResult
+
+from ...core.errors import TaskMessengerError, UsageError
+from ...core.filter_complete import complete
+from ...handle import TaskQuery, TaskRow
+from ...handle.filters import query_of
+from ..chosen import Chosen
+from ..frame import Frame
+from ..prefs import SavedView
+from ..tasks_pager import TaskPager
+from ..view import View
+from ..widgets.badges import task_state
+from ..widgets.columns import Column, Sort
+from ..widgets.filterbar import FilterBar
+from ..widgets.grid import Grid
+from ..widgets.paging import Pages
+from ..widgets.words import count, moment, safe, span
+
+COUNT_EVERY: Final = 20
+"""Frames between two counts of what matches: it costs the node more than the rows that are seen."""
+REST: Final = 20.0
+"""Times as long as the rows took to come they are not asked for again: a busy node is not made busier."""
+MAX_REST: Final = 4.0
+"""Seconds."""
+NEWEST: Final = Sort("id", down=True)
+
+
+def _columns() -> tuple[Column[TaskRow], ...]:
+    return (
+        Column(key="id", title="ID", width=9, right=True, sortable=True, down=True,
+               cell=lambda r, _: str(r.id)),
+        Column(key="kind", title="KIND", width=12, grow=2, cell=lambda r, _: safe(r.kind), sortable=True),
+        Column(key="state", title="STATE", width=11, cell=lambda r, _: task_state(r.state), sortable=True),
+        Column(key="attempt", title="TRY", width=5, right=True, drop=3, sortable=True, down=True,
+               cell=lambda r, _: f"{r.attempt}/{r.max_attempts}"),
+        Column(key="priority", title="PRIO", width=5, right=True, drop=5, sortable=True, down=True,
+               cell=lambda r, _: (str(r.priority), "" if r.priority else "dim")),
+        Column(key="submitted", title="SUBMITTED", width=14, right=True, sortable=True, down=True,
+               cell=lambda r, look: moment(r.submitted_at, look.times, look.now)),
+        Column(key="finished", title="ENDED", width=14, right=True, drop=7, sortable=True, down=True,
+               cell=lambda r, look: moment(r.finished_at, look.times, look.now)),
+        Column(key="run", title="RAN", width=7, right=True, drop=2, sortable=True, down=True,
+               cell=lambda r, _: span(r.run_seconds)),
+        Column(key="worker", title="WORKER", width=10, grow=1, drop=1, cell=lambda r, _: safe(r.worker)),
+        Column(key="batch", title="BATCH", width=10, grow=1, drop=6,
+               cell=lambda r, _: (safe(r.batch), "dim")),
+        Column(key="error", title="ERROR", width=20, grow=6, drop=4,
+               cell=lambda r, _: (safe(r.error), "bad")),
+    )  # fmt: skip
+
+
+class TasksView(View):
+    """All tasks."""
+
+    NAME, TITLE, PLACE = "tasks", "Tasks", 3
+    ROLES = frozenset({"manager"})
+    ABOUT = (
+        'Every task the manager keeps. Type / and a filter, as  kind:hash -state:succeeded run>2s "disk full"'
+        "  and take what it offers with Tab. Commands apply to the marked rows, or to all that match (^a)."
+    )
+
+    def __init__(self, argument: str = "") -> None:
+        super().__init__(argument)
+        self.query_now = TaskQuery()
+        self._text = ""
+        self._count = ""
+        self._pages: Pages[TaskRow] | None = None
+        self._news = False
+        self._due = 0.0
+
+    def body(self) -> ComposeResult:
+        yield FilterBar(partial(_complete, self))
+        yield Grid(
+            _columns(), key=lambda row: row.id, sort=NEWEST,
+            empty="no tasks match; `taskmessenger submit` or the key n hands some in",
+        )  # fmt: skip
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.load("")
+
+    def noun(self) -> str:
+        return "task"
+
+    def chosen(self) -> Chosen:
+        if self.whole:
+            return Chosen(noun="task", query=self.query_now, filter=self._text)
+        return super().chosen()
+
+    def export(self) -> AsyncIterator[Any]:
+        return TaskPager(self.node, self.query_now).every()
+
+    def acted(self) -> None:
+        self._if_idle("refresh")
+
+    # Filter and order
+
+    def load(self, text: str, sort: Sort | None = None) -> None:
+        """Show what matches this filter, from its beginning.
+
+        Raises:
+            UsageError: the filter makes no sense.
+        """
+        grid = self.query_one(Grid)
+        order = sort or grid.table.sort or NEWEST
+        query = query_of(text, self.console.clock(), sort=order.key, descending=order.down)
+        self.query_now, self._text, self.whole, self._count = query, text, False, ""
+        grid.table.sort = order
+        grid.table.marks = frozenset()
+        self._pages = Pages(grid, TaskPager(self.node, query))
+        self.query_one(FilterBar).taken(text)
+        self._start("first")
+        self._start("count")
+
+    def saved(self) -> SavedView:
+        """Filter and order, to be kept under a name."""
+        sort = self.query_one(Grid).table.sort or NEWEST
+        return SavedView(filter=self._text, sort=sort.key, down=sort.down)
+
+    @on(FilterBar.Changed)
+    def _filtered(self, event: FilterBar.Changed) -> None:
+        try:
+            self.load(event.text)
+        except UsageError as error:
+            self.query_one(FilterBar).wrong(str(error))
+        else:
+            self.focus_main()
+
+    @on(FilterBar.Left)
+    def _left(self) -> None:
+        self.focus_main()
+
+    @on(Grid.Sorted)
+    def _sorted(self, event: Grid.Sorted) -> None:
+        self.load(self._text, event.sort)
+
+    # The window
+
+    def draw(self, frame: Frame) -> None:
+        if self._pages is None:
+            return
+        self._pages.look = frame.look
+        self._news = self._news or any(event.what.startswith("task.") for event in frame.events)
+        rested = (
+            not 0.0 < self._due - frame.now <= MAX_REST
+        )  # further ahead than that: the clock was set back
+        if (frame.second or self._news) and rested and not frame.away:
+            self._news = False
+            self._if_idle("refresh")
+        if frame.number % COUNT_EVERY == 0 and not frame.away:
+            self._start("count")
+        self._tell()
+
+    @on(Grid.Opened)
+    def _open(self) -> None:
+        self.console.give("task.open", self)
+
+    @on(Grid.Moved)
+    def _near_edge(self) -> None:
+        self._if_idle("fill")
+
+    @on(Grid.Far)
+    def _far(self, event: Grid.Far) -> None:
+        self._start("last" if event.end else "first")
+
+    def _if_idle(self, what: str) -> None:
+        """Two at a time would move one window; what is left out now comes with the next second."""
+        if not any(w.group == "window" and w.node is self and not w.is_finished for w in self.workers):
+            self._start(what)
+
+    def _start(self, what: str) -> None:
+        """Ask the node beside the drawing; a wish of the operator takes the place of what was under way."""
+        group = "count" if what == "count" else "window"
+        self.run_worker(partial(self._ask, what), group=group, exclusive=what in {"first", "last", "count"})
+
+    async def _ask(self, what: str) -> None:
+        pages, begun = self._pages, self.console.clock()
+        if pages is None:
+            return
+        try:
+            if what == "count":
+                found = await self.node.count(self.query_now)
+                self._count = f"{found.number:,}" if found.exact else f"at least {found.number:,}"
+            else:
+                await getattr(pages, what)()
+                now = self.console.clock()
+                self._due = now + min(max(now - begun, 0.0) * REST, MAX_REST)
+                if what == "refresh":  # the cursor may have come to the end of the window meanwhile
+                    await pages.fill()
+        except TaskMessengerError as error:
+            if not (self.frame and self.frame.away):  # the banner says so already
+                self.console.tell(str(error), "error")
+        self._tell()
+
+    def _tell(self) -> None:
+        grid, pages = self.query_one(Grid), self._pages
+        if pages is None or not pages.loaded:
+            return
+        number = len(grid.table.rows)
+        parts = [f"{self._count} match" if self._count else count(number, "row")]
+        if pages.searching is not None:
+            parts.append(f"searching, at task {pages.searching.id:,}")
+        parts += ["all chosen"] if self.whole else []
+        parts += [f"{len(grid.table.marks):,} marked"] if grid.table.marks else []
+        if pages.head is not None or not grid.table.following:
+            parts.append("stands still: Home follows the newest")
+        self.query_one(FilterBar).state("   ".join(parts))
+
+
+def _complete(view: TasksView, text: str) -> Sequence[str]:
+    """Lines that the filter may become, with what the fleet has."""
+    snapshot = None if view.frame is None else view.frame.snapshot
+    known = {} if snapshot is None else {
+        "kind": [k.name for k in snapshot.kinds], "worker": [w.id for w in snapshot.workers],
+    }  # fmt: skip
+    start, found = complete(text, len(text), known)
+    return [text[:start] + one for one in found]

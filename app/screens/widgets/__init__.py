@@ -1,0 +1,1 @@
+"""Parts that screens are made of. They draw what they are given and ask no node anything."""

@@ -1,0 +1,141 @@
+"""The lines at the top and the bottom of every screen. Each is told what to show and shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.cells import cell_len
+from rich.style import Style
+from rich.text import Text
+from textual.widgets import Static
+
+from .words import TimeMode, moment, safe, span
+
+if TYPE_CHECKING:
+    from ..acting import Pending
+    from ..frame import Frame
+
+MAX_NAME: Final = 24
+MAX_REASON: Final = 120
+_GAP: Final = "  "
+Hint = tuple[str, str, str]
+"""Key, title and name of a command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """What the head says."""
+
+    fleet: str
+    role: str
+    here: str
+    """Title of this screen."""
+    tabs: tuple[tuple[str, str, str, bool], ...]
+    """Digit, title, action, whether it is this one."""
+    notes: tuple[str, ...] = ()
+    """FROZEN, READ ONLY, alarms"""
+    clock: str = ""
+
+
+class Line(Static):
+    """One line that is repainted only when its words change."""
+
+    DEFAULT_CSS = "Line { height: 1; width: 1fr; text-wrap: nowrap; }"
+    auto_links = False
+    _said: Any = None
+
+    def say(self, what: Any, text: Text) -> None:
+        """Show `text`, which stands for `what`."""
+        if what != self._said:
+            self._said = what
+            self.update(text)
+
+    def forget(self) -> None:
+        """Paint again even if the words are the same: the line has another width."""
+        self._said = None
+
+
+class Head(Line):
+    """Fleet, tabs and clock."""
+
+    def tell(self, heading: Heading) -> None:
+        """Fit it into the width: titles of other tabs go first, then the tabs."""
+        width = self.size.width
+        right = _GAP.join([*heading.notes, heading.clock])
+        left = f" {safe(heading.fleet, MAX_NAME)} {heading.role} "
+        room = width - cell_len(left) - cell_len(right) - 2
+        # A click on the name opens the palette: so the mouse reaches whatever has no place in the footer.
+        every = Style(bold=True, meta={"@click": "screen.command('console.palette')"})
+        text = Text(no_wrap=True, end="").append(left, every)
+        full = sum(len(digit) + len(title) + 3 for digit, title, *_ in heading.tabs) <= room
+        known = any(here for *_, here in heading.tabs)
+        for digit, title, action, here in heading.tabs:
+            shown = f" {digit} {title} " if full or here else f" {digit} "
+            text.append(shown, Style(reverse=here, bold=here, meta={"@click": action}))
+        if not known:
+            text.append(f" {safe(heading.here, MAX_NAME)} ", Style(reverse=True, bold=True))
+        text.append(" " * max(width - text.cell_len - cell_len(right) - 1, 1))
+        text.append(right)
+        self.say((heading, width), text)
+
+
+class Banner(Line):
+    """Says that the node is away and how old the data is; not there while all is well."""
+
+    def tell(self, frame: Frame) -> None:
+        """Show or hide it."""
+        self.display = frame.away
+        if not frame.away:
+            return
+        snapshot = frame.snapshot
+        why = f" ({safe(snapshot.reason, MAX_REASON)})" if snapshot.reason else ""
+        when = moment(
+            snapshot.at, TimeMode.LOCAL if frame.times is TimeMode.RELATIVE else frame.times, frame.now
+        )
+        words = f" ! {snapshot.role} away for {span(frame.age)}: this is as of {when}; reattaching{why}"
+        self.say(words, Text(words, no_wrap=True, end=""))
+
+
+class UndoBar(Line):
+    """What is about to be done, while it can still be undone."""
+
+    def tell(self, pending: Sequence[Pending], now: float) -> None:
+        """Show the newest, or hide."""
+        self.display = bool(pending)
+        if not pending:
+            return
+        newest = pending[-1]
+        left = max(newest.until - now, 0)
+        more = f"  (+{len(pending) - 1})" if len(pending) > 1 else ""
+        words = f" {safe(newest.order.what)} in {left:.0f} s{more}   "
+        text = Text(words, no_wrap=True, end="")
+        text.append(" u Undo ", Style(reverse=True, meta={"@click": "screen.command('order.undo')"}))
+        self.say(words, text)
+
+
+class Hints(Line):
+    """The footer: keys and words of what can be done here; every one can be clicked."""
+
+    def tell(self, hints: Sequence[Hint], always: Sequence[Hint]) -> None:
+        """Most important first; what does not fit is in the help. `always` stands at the right end."""
+        width = self.size.width
+        right = Text("", no_wrap=True, end="")
+        for hint in always:
+            right.append(_hint(*hint))
+        text = Text("", no_wrap=True, end="")
+        for hint in hints:
+            shown = _hint(*hint)
+            if text.cell_len + shown.cell_len + right.cell_len > width:
+                break
+            text.append(shown)
+        text.append(" " * max(width - text.cell_len - right.cell_len, 0)).append(right)
+        self.say((tuple(hints), tuple(always), width), text)
+
+
+def _hint(key: str, title: str, name: str) -> Text:
+    click = {"@click": f"screen.command('{name}')"}
+    text = Text("", no_wrap=True, end="")
+    text.append(f" {key} ", Style(bold=True, reverse=True, meta=click))
+    return text.append(f" {title} ", Style(meta=click))

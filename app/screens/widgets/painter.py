@@ -1,0 +1,101 @@
+"""Lines of a table as strips: columns, padding, tones. Keeps no cursor, asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from .cells import Tone, text_of, tone_of
+from .columns import GAP, Look, Place, Sort
+
+R = TypeVar("R")
+GUTTER: Final = 2
+"""Cells before the first column, for the cursor and the mark: seen without any colour."""
+_CURSOR: Final = "▸"
+_MARK: Final = "*"
+_CUT: Final = "…"
+_BAR: Final = {True: "┃", False: " "}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is special about one line."""
+
+    cursor: bool = False
+    marked: bool = False
+    gone: bool = False
+    """It is not among what was asked for any more."""
+    bar: bool | None = None
+    """Whether the scroll bar's thumb is here; None without a scroll bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Painter(Generic[R]):
+    """Paints rows in these columns and styles, `width` cells wide."""
+
+    places: tuple[Place[R], ...]
+    styles: Mapping[Tone, Style]
+    width: int
+
+    def head(self, sort: Sort | None) -> Strip:
+        """The line of titles, with the marker of the sorted column."""
+        titles = []
+        for place in self.places:
+            title = place.column.title
+            if sort is not None and place.column.key == sort.key:
+                title = title[: place.width - 1] + ("▼" if sort.down else "▲")
+            titles.append((place, title.strip(), self.styles["head"]))
+        return self._line(" " * GUTTER, titles, self.styles["head"], None)
+
+    def row(self, row: R, look: Look, how: Row) -> Strip:
+        """One line of the table."""
+        over = self.styles["cursor"] if how.cursor else self.styles["mark"] if how.marked else None
+        plain = self.styles[""]
+        base = plain if over is None else plain + over
+        cells = []
+        for place in self.places:
+            cell = place.column.cell(row, look)
+            tone = self.styles["gone" if how.gone else tone_of(cell)]
+            cells.append((place, text_of(cell), plain + tone if over is None else plain + tone + over))
+        gutter = (_CURSOR if how.cursor else " ") + (_MARK if how.marked else " ")
+        return self._line(gutter, cells, base, how.bar)
+
+    def words(self, text: str) -> Strip:
+        """A line that says something instead of a row."""
+        line = set_cell_size(f"{' ' * GUTTER}{text}", self.width)
+        return Strip([Segment(line, self.styles[""] + self.styles["dim"])], self.width)
+
+    def blank(self) -> Strip:
+        """An empty line."""
+        return Strip([Segment(" " * self.width, self.styles[""])], self.width)
+
+    def _line(
+        self, gutter: str, cells: Sequence[tuple[Place[R], str, Style]], base: Style, bar: bool | None
+    ) -> Strip:
+        parts, used = [Segment(gutter, base)], GUTTER
+        for place, text, style in cells:
+            parts.append(Segment(fit(text, place.width, right=place.column.right), style))
+            parts.append(Segment(" " * GAP, base))
+            used += place.width + GAP
+        room = self.width - (bar is not None)
+        if used < room:
+            parts.append(Segment(" " * (room - used), base))
+        strip = Strip(parts).crop(0, room).simplify()
+        if bar is None:
+            return strip
+        return Strip.join([strip, Strip([Segment(_BAR[bar], self.styles["dim"])], 1)])
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Exactly `width` cells: padded, or cut with an ellipsis. Wide characters count as two."""
+    used = len(text) if text.isascii() else cell_len(text)
+    if used > width:
+        return set_cell_size(text, width - 1) + _CUT
+    pad = " " * (width - used)
+    return pad + text if right else text + pad

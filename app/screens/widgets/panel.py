@@ -1,0 +1,85 @@
+"""A framed piece of text, and one that holds a plot. Painted again only when they say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.text import Text
+from textual.geometry import Size
+from textual.widgets import Static
+
+from .plot import plot
+
+AXIS: Final = "│"
+LOW: Final = 2
+"""Lines of a plot that is too low for a line of time below it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """What a plot shows."""
+
+    values: Sequence[float]
+    unit: str = ""
+    seconds: float = 0.0
+    """How long ago the first value was taken."""
+    top: float | None = None
+    """The greatest value there can be; None for that of the greatest there is."""
+    now: str = ""
+    """The newest value in words, at the right of the title."""
+    tone: str = "busy"
+
+
+class Panel(Static):
+    """Text in a frame with a title. The title is ours; the text has been through `safe`."""
+
+    DEFAULT_CSS = """
+    Panel {
+        border: round $primary 50%; border-title-color: $foreground; border-title-style: bold;
+        border-subtitle-color: $foreground; padding: 0 1; height: auto; width: 1fr; text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    """
+    ALLOW_SELECT = False
+    _said: Any = None
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002  Textual's own name
+        super().__init__(id=id)
+        self.border_title = title
+
+    @property
+    def room(self) -> Size:
+        """Cells inside of the frame."""
+        return self.content_size
+
+    def tell(self, text: Text | str) -> None:
+        """Show this; a `str` is what has been through `safe`."""
+        text = Text(text) if isinstance(text, str) else text
+        text.no_wrap, text.overflow = True, "ellipsis"
+        if self._said is None or text != self._said or text.spans != self._said.spans:
+            lines = None if self._said is None else self._said.plain.count("\n")
+            self._said = text
+            self.update(text, layout=lines != text.plain.count("\n"))
+
+
+class PlotPanel(Panel):
+    """A curve with its axes, as large as there is room."""
+
+    DEFAULT_CSS = "PlotPanel { height: 1fr; padding: 0 1 0 0; }"
+
+    def show(self, curve: Curve, styles: Mapping[str, str]) -> None:
+        """Draw it. `styles`: `Console.tones()`."""
+        self.border_subtitle = curve.now
+        width, height = self.room
+        if width <= 0 or height <= 0:
+            return
+        seconds = curve.seconds if height > LOW else 0.0
+        lines = plot(curve.values, width, height, unit=curve.unit, seconds=seconds, top=curve.top)
+        text = Text()
+        for line in lines:
+            tick, axis, cells = line.partition(AXIS)
+            text.append("\n" if text else "").append(f"{tick}{axis}", styles["dim"])
+            text.append(cells, styles[curve.tone])
+        self.tell(text)

@@ -1,0 +1,153 @@
+"""What is known of one worker, as cells and lines of text. Builds text; asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from rich.text import Text
+
+from ..handle import WorkerRow
+from .trails import Trail, amount, part
+from .widgets.badges import badge
+from .widgets.cells import Cell, Tone, text_of, tone_of
+from .widgets.columns import Look
+from .widgets.plot import bar, sparkline
+from .widgets.words import exact, safe, share, short, size, span
+
+HOT: Final = 0.9
+"""Share of a processor or of the memory from which on it is pointed out."""
+Facts = Iterable[tuple[str, Cell]]
+"""Names and values."""
+LATE: Final = 10.0
+"""Seconds without a sign of life that are."""
+SPARK: Final = 7
+"""Cells of a curve in a table."""
+MAX_KINDS: Final = 40
+MAX_LABELS: Final = 20
+HERE: Final = frozenset({"connected", "paused", "draining"})
+"""States of a worker that has a link."""
+
+
+def gauge(row: WorkerRow, trail: Trail, name: str, cells: int = SPARK) -> Cell:
+    """A share that the worker tells of itself: its curve, and the newest value."""
+    value = part(row.load, name)
+    if value is None:
+        return ""
+    text = f"{sparkline(trail.values(name), cells, top=1.0)} {share(value):>5}"
+    return (text, "warn" if value >= HOT else "")
+
+
+def credit(row: WorkerRow) -> int | None:
+    """Leases that it would take now."""
+    return max(row.limit - row.held, 0) if row.state == "connected" else None
+
+
+def heard(row: WorkerRow) -> Cell:
+    """How long it has been silent."""
+    if row.last_heard is None:
+        return ""
+    return (span(row.last_heard), "warn" if row.last_heard >= LATE else "")
+
+
+def rate(trail: Trail) -> float | None:
+    """Tasks that it ended, per second."""
+    return trail.rate("ended")
+
+
+def rate_words(value: float | None) -> str:
+    """`4.0`, `0.25`; empty when it is not known."""
+    if value is None:
+        return ""
+    return f"{value:.2f}" if 0 < value < 1 else short(value)
+
+
+def labels(row: WorkerRow) -> str:
+    """As `zone=lab-a gpu=h200`."""
+    return " ".join(f"{safe(k)}={safe(v)}" for k, v in [*row.labels.items()][:MAX_LABELS])
+
+
+def kinds(row: WorkerRow) -> str:
+    """As `hash, resize`."""
+    more = f" and {len(row.kinds) - MAX_KINDS} more" if len(row.kinds) > MAX_KINDS else ""
+    return ", ".join(safe(kind) for kind in row.kinds[:MAX_KINDS]) + more
+
+
+def block(lines: Iterable[Facts], styles: Mapping[str, str]) -> Text:
+    """Lines of `joined`; a line of nothing is left out."""
+    return Text("\n").join(line for one in lines if (line := joined(one, styles)))
+
+
+def joined(parts: Facts, styles: Mapping[str, str]) -> Text:
+    """Names and values in one line; what is empty is left out."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for name, cell in parts:
+        if text_of(cell):
+            line.append("  " if line else "")
+            line.append(f"{name} " if name else "", styles["dim"])
+            line.append(text_of(cell), styles.get(tone_of(cell), ""))
+    return line
+
+
+def lines(row: WorkerRow, trail: Trail, look: Look, styles: Mapping[str, str]) -> Text:
+    """All of it in a few lines, for below a table."""
+    made = (
+        joined((("", safe(row.id)), ("", badge(row.state)), *_link(row)), styles),
+        joined((*_work(row, trail), ("rss", size(amount(row.load, "rss")))), styles),
+        joined((("kinds", kinds(row)),), styles),
+        joined((*_membership(row, look), ("labels", labels(row))), styles),
+    )
+    return Text("\n").join(made)
+
+
+def facts(
+    row: WorkerRow, trail: Trail, look: Look, styles: Mapping[str, str], *, curves: bool, cells: int
+) -> Text:
+    """All of it for a screen of its own; `curves`: with cpu and memory, `cells` wide."""
+    width = max(cells // 2 - 18, 8)
+    made = [
+        joined((("state   ", badge(row.state)), *_link(row)), styles),
+        joined((("slots   ", slots(row)), *_work(row, trail)), styles),
+    ]
+    if curves:
+        gauges = ((f"{name:8}", gauge(row, trail, name, width)) for name in ("cpu", "memory"))
+        made.append(joined(gauges, styles))
+    made += [
+        joined((("kinds   ", kinds(row)),), styles),
+        joined((("labels  ", labels(row)),), styles),
+        joined((("member  ", exact(row.enrolled_at, look.times, look.now)), *_membership(row, look)), styles),
+    ]
+    return Text("\n").join(line for line in made if line)
+
+
+def slots(row: WorkerRow) -> str:
+    """As `5/8 ━━━━━───`."""
+    if not row.capacity:
+        return ""
+    return f"{row.running}/{row.capacity} {bar(row.running / row.capacity, 8)}"
+
+
+def _link(row: WorkerRow) -> Iterator[tuple[str, Cell]]:
+    yield "", safe(row.address)
+    yield "rtt", span(row.rtt)
+    yield "heard", heard(row)
+
+
+def _work(row: WorkerRow, trail: Trail) -> Iterator[tuple[str, Cell]]:
+    if row.state in HERE or row.held:
+        yield "holds", f"{row.held} of {row.limit}"
+        free = credit(row)
+        yield "credit", "" if free is None else str(free)
+        yield "done", f"{row.done:,}"
+        tone: Tone = "bad" if row.failed else ""
+        yield "failed", (f"{row.failed:,}", tone)
+        ended = rate_words(rate(trail))
+        yield "rate", f"{ended}/s" if ended else ""
+
+
+def _membership(row: WorkerRow, look: Look) -> Iterator[tuple[str, Cell]]:
+    if row.expires_at is not None:
+        left = row.expires_at - look.now
+        words = f"for {span(left)}" if left > 0 else f"ended {span(-left)} ago"
+        yield "certificate", (words, "" if left > 0 else "bad")
+    yield "version", safe(row.version)

@@ -1,0 +1,110 @@
+"""A few stories on real nodes: a manager and a worker in this process, each with a console of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import time
+from typing import Any
+
+import anyio
+import msgpack
+import pytest
+from taskmessenger.handle import Group, NodeHandle
+from taskmessenger.record import Recording, ReplayNode, recording
+from taskmessenger.screens.app import Console
+from taskmessenger.screens.prefs import Prefs
+from textual.pilot import Pilot
+
+from tests.support.console import text
+from tests.support.nodes import BOUND, Nodes, a_fleet, until
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    with a_fleet(tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def console_of(node: NodeHandle) -> AsyncIterator[Pilot[Any]]:
+    console = Console(node, prefs=Prefs(), clock=time, undo_seconds=0.0)
+    async with console.run_test(size=(120, 40)) as pilot:
+        yield pilot
+
+
+async def shows(pilot: Pilot[Any], *words: str) -> None:
+    with anyio.fail_after(BOUND):
+        while not all(word in text(pilot.app) for word in words):
+            await pilot.pause(0.05)
+
+
+async def becomes(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
+    with anyio.fail_after(BOUND):
+        while not condition():
+            await pilot.pause(0.05)
+
+
+def a_task(kind: str, payload: object) -> Group:
+    return Group(kind, [msgpack.packb(payload)])
+
+
+async def test_a_worker_shows_what_it_runs_and_what_it_has_run(nodes: Nodes) -> None:
+    async with console_of(nodes.worker) as pilot:
+        await shows(pilot, "● connected", "manager lab", "w-one")
+        (first,) = await nodes.manager.submit([a_task("reverse", "abc")])
+        await becomes(pilot, lambda: nodes.worker.snapshot().worker.done)
+        await pilot.press("2")
+        await shows(pilot, str(first), "reverse", "✓ succeeded")
+        await pilot.press("D")
+        await shows(pilot, "Disconnect this worker?")
+        await pilot.press("y")
+        await becomes(pilot, lambda: nodes.worker.snapshot().worker.state == "away")
+        await pilot.press("3")
+        await shows(pilot, "the session with lab ended")
+
+
+async def test_the_manager_learns_at_once_what_the_operator_of_a_worker_does(nodes: Nodes) -> None:
+    state = lambda: nodes.manager.snapshot().workers[0].state  # noqa: E731
+    async with console_of(nodes.worker) as pilot:
+        await shows(pilot, "● connected")
+        await pilot.press("p")
+        await becomes(pilot, lambda: state() == "paused")
+        await shows(pilot, "‖ paused")
+        await pilot.press("p")
+        await becomes(pilot, lambda: state() == "connected")
+        await shows(pilot, "● connected")
+        await pilot.press("D")
+        await shows(pilot, "Disconnect this worker?")
+        await pilot.press("y")
+        await becomes(pilot, lambda: state() in {"away", "offline"})
+        await shows(pilot, "disconnected by its operator")
+        await pilot.press("R")
+        await becomes(pilot, lambda: state() == "connected")
+
+
+async def test_a_worker_that_is_drained_leaves_and_its_console_says_so(nodes: Nodes) -> None:
+    async with console_of(nodes.worker) as pilot:
+        await shows(pilot, "● connected")
+        await pilot.press("d")
+        await shows(pilot, "Drain this worker")
+        await pilot.press("enter")
+        await becomes(pilot, lambda: nodes.worker.ended)
+        await shows(pilot, "this role has ended")
+        await becomes(pilot, lambda: nodes.manager.snapshot().workers[0].state == "offline")
+
+
+async def test_what_a_real_fleet_did_can_be_replayed(nodes: Nodes, tmp_path: Path) -> None:
+    path = tmp_path / "a.tmrec"
+    with recording(nodes.manager, path):
+        ids = await nodes.manager.submit([a_task("reverse", "abc")] * 3)
+        await until(lambda: nodes.manager.snapshot().fleet.totals["succeeded"] == len(ids))
+    kept = Recording(path)
+    node = ReplayNode(kept)
+    node.go(node.last)
+    fleet = node.snapshot().fleet
+    assert fleet is not None
+    assert fleet.totals["succeeded"] == len(ids)
+    assert any(row.what.startswith("task.") for row in node.events(0).rows)
+    kept.close()

@@ -1,0 +1,44 @@
+"""Every screen at sizes that nobody works at, and through a storm of them: nothing fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.screens import views
+from taskmessenger.screens.commands import found_in
+from taskmessenger.screens.fake import FakeNode, FakeWorker
+from taskmessenger.screens.view import View
+
+from tests.support.console import opened, passed, settle, text
+
+ABOUT = {"task": "4998", "worker": "w-fern-00", "running": "4998"}
+SIZES = [(1, 1), (3, 2), (9, 4), (14, 60), (20, 5), (23, 9), (37, 7), (200, 3), (300, 90)]
+VIEWS = [v for v in found_in(views, View) if "manager" in v.ROLES or v.NAME in {"status", "history", "log"}]
+
+
+@pytest.mark.parametrize("view", [v.NAME for v in VIEWS])
+async def test_a_screen_can_have_any_size(view: str) -> None:
+    kind = next(v for v in VIEWS if view == v.NAME)
+    node = FakeNode() if "manager" in kind.ROLES else FakeWorker()
+    async with opened(node, view=view, argument=ABOUT.get(view, ""), size=(100, 30)) as (pilot, console, _):
+        for size in [*SIZES, *reversed(SIZES)]:
+            await pilot.resize_terminal(*size)
+            node.advance(1.0)
+            for _ in range(2):
+                console.beat()
+            await settle(pilot)
+        await pilot.resize_terminal(100, 30)
+        await settle(pilot)
+        assert "Help" in text(console)
+
+
+async def test_a_task_that_ends_while_it_is_looked_at_shows_how() -> None:
+    async with opened(view="task", argument="4993") as (pilot, console, node):
+        assert "Output" in text(console)
+        node.advance(600)
+        await passed(pilot, 1)
+        view: Any = console.view
+        assert TaskState(view.found.row.state).final
+        assert "step 1" not in text(console)

@@ -1,0 +1,99 @@
+"""One worker: its facts, its tasks, its history, and the ways to and from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.screens.fake import FakeNode
+
+from tests.support.console import LARGE, SMALL, a_console, opened, passed, press, text, type_text
+from tests.support.pictures import after_a_while
+from tests.support.rude import WORDS, RudeNode
+
+NAME = "w-heron-03"
+
+
+async def test_what_it_holds_stands_above_what_it_has_ended() -> None:
+    async with opened(view="worker", argument=NAME) as (_, console, _node):
+        rows = console.view.grid.table.rows
+        assert {row.worker for row in rows} == {NAME}
+        ended = [TaskState(row.state).final for row in rows]
+        assert ended == sorted(ended)
+        assert not ended[0]
+        assert ended[-1]
+
+
+async def test_its_facts_are_told() -> None:
+    async with opened(view="worker", argument=NAME, size=SMALL) as (_, console, node):
+        row = next(row for row in node.snapshot().workers if row.id == NAME)
+        shown = text(console)
+        for word in (row.state, row.address, f"{row.held} of {row.limit}", *row.kinds, *row.labels.values()):
+            assert word in shown
+
+
+async def test_its_tasks_are_asked_for_again_as_time_passes() -> None:
+    async with opened(view="worker", argument="w-fern-00") as (pilot, console, _node):
+        before = max(row.id for row in console.view.grid.table.rows)
+        await passed(pilot, 15)
+        await passed(pilot, 15)
+        assert max(row.id for row in console.view.grid.table.rows) > before
+
+
+async def test_enter_opens_the_task_and_w_goes_back_to_the_worker() -> None:
+    async with opened(view="worker", argument=NAME) as (pilot, console, _node):
+        task = console.view.grid.current().id
+        await press(pilot, "enter")
+        assert (console.view.NAME, console.view.argument) == ("task", str(task))
+        await press(pilot, "w")
+        assert (console.view.NAME, console.view.argument) == ("worker", NAME)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_h_turns_to_its_history_with_the_reason_why_links_ended(size: tuple[int, int]) -> None:
+    async with opened(view="worker", argument=NAME, size=size) as (pilot, console, node):
+        await press(pilot, "h")
+        reason = next(row.reason for row in node.snapshot().sessions if row.peer == NAME and row.reason)
+        assert "link.ended" in text(console)
+        assert reason in text(console)
+        await press(pilot, "h")
+        assert console.view.grid.id == "tasks"
+
+
+async def test_commands_are_about_the_worker_and_not_about_the_task_under_the_cursor() -> None:
+    async with opened(view="worker", argument="w-fern-00") as (pilot, console, node):
+        await press(pilot, "down", "p")
+        assert [row.state for row in node.snapshot().workers if row.id == "w-fern-00"] == ["paused"]
+        await press(pilot, "X")
+        assert "Type w-fern-00 to go on" in text(console)
+
+
+async def test_the_console_opens_it_by_name() -> None:
+    async with opened() as (pilot, console, _node):
+        await press(pilot, "colon")
+        await type_text(pilot, f"worker {NAME}\r")
+        assert (console.view.NAME, console.view.argument) == ("worker", NAME)
+
+
+async def test_a_worker_that_does_not_exist_is_an_empty_screen_that_says_so() -> None:
+    async with opened(view="worker", argument="nobody") as (_, console, _node):
+        assert "no worker is called nobody" in text(console)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_words_of_strangers_are_neither_markup_nor_escapes(size: tuple[int, int]) -> None:
+    async with opened(RudeNode(), view="worker", argument=WORDS, size=size) as (pilot, console, _node):
+        for _ in range(3):
+            await passed(pilot, 2)
+        await press(pilot, "h")
+        assert "[bold red]" in text(console)
+        assert "\x1b" not in text(console)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
+@pytest.mark.parametrize("keys", [(), ("h",)], ids=["tasks", "history"])
+def test_picture(size: tuple[int, int], keys: tuple[str, ...], snap_compare: Callable[..., bool]) -> None:
+    steps: Any = after_a_while("worker", *keys, argument=NAME)
+    assert snap_compare(a_console(FakeNode()), terminal_size=size, run_before=steps)

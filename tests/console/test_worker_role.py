@@ -1,0 +1,212 @@
+"""The screens of a worker: its status, a running task, history, log, and what its operator does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from taskmessenger.handle import EndedRow, RunningRow
+from taskmessenger.screens.fake import FakeWorker
+from textual.containers import VerticalScroll
+from textual.pilot import Pilot
+
+from tests.support.console import (
+    LARGE,
+    SMALL,
+    a_console,
+    lines,
+    opened,
+    passed,
+    press,
+    settle,
+    text,
+    type_text,
+)
+
+
+async def test_a_worker_opens_with_its_status() -> None:
+    async with opened(FakeWorker()) as (pilot, console, _):
+        await passed(pilot, 4)
+        seen = text(console)
+        for word in ("● connected", "manager lab", "tcp://203.0.113.7:7711", "certificate for 24 d"):
+            assert word in seen
+        for word in ("done 1,7", "failed 31", "received", "Memory", "kinds    hash"):
+            assert word in seen
+
+
+async def test_progress_of_running_tasks_is_a_bar_and_a_number() -> None:
+    async with opened(FakeWorker()) as (pilot, console, node):
+        await passed(pilot, 9)
+        row = node.snapshot().worker.running[0]
+        line = next(line for line in lines(console) if str(row.task) in line)
+        assert f"{row.fraction:.0%}".replace("%", " %") in line
+        assert "━" in line
+
+
+async def test_enter_shows_the_output_of_a_running_task_and_stays_at_its_end() -> None:
+    async with opened(FakeWorker(), size=SMALL) as (pilot, console, node):
+        await passed(pilot, 5)
+        task = node.snapshot().worker.running[0]
+        await press(pilot, "enter")
+        newest = task.output.decode().splitlines()[-1]
+        assert f"Task {task.task}" in text(console)
+        assert newest in text(console)
+
+
+async def test_output_that_is_read_stands_still() -> None:
+    worker = Grows()
+    async with opened(worker, size=SMALL) as (pilot, console, node):
+        await console.go("running", "7")
+        await settle(pilot)
+        assert "line 40" in text(console)
+        console.screen.query_one(VerticalScroll).scroll_to(0, 0, animate=False)
+        node.lines = 80
+        await settle(pilot)
+        assert "line 1\n" in "\n".join(line.strip() for line in lines(console)) + "\n"
+        assert "line 80" not in text(console)
+
+
+async def test_what_a_task_wrote_stays_when_it_has_ended() -> None:
+    worker = Grows()
+    async with opened(worker, size=SMALL) as (pilot, console, node):
+        await console.go("running", "7")
+        await settle(pilot)
+        node.over = True
+        await settle(pilot)
+        assert "line 40" in text(console)
+        assert "✗ failed" in text(console)
+
+
+async def test_escapes_in_output_are_shown_and_not_obeyed() -> None:
+    worker = Grows()
+    worker.tail = b"\x1b[2J\x1b]0;pwned\x07[bold]x[/bold]"
+    async with opened(worker) as (pilot, console, _):
+        await console.go("running", "7")
+        await settle(pilot)
+        assert "\x1b" not in text(console)
+        assert "[bold]x[/bold]" in text(console)
+
+
+@pytest.mark.parametrize(
+    ("keys", "state"),
+    [
+        (("p",), "paused"),
+        (("p", "p"), "connected"),
+        (("D", "y"), "away"),
+        (("D", "n"), "connected"),
+        (("D", "y", "R"), "connected"),
+    ],
+)
+async def test_controls_act_on_this_worker(keys: tuple[str, ...], state: str) -> None:
+    async with opened(FakeWorker()) as (pilot, console, node):
+        await press(pilot, *keys)
+        assert node.snapshot().worker.state == state
+        assert state in text(console)
+
+
+async def test_d_asks_for_a_deadline_and_drains() -> None:
+    async with opened(FakeWorker()) as (pilot, console, node):
+        await press(pilot, "d")
+        assert "Deadline" in text(console)
+        assert "taskmessenger worker drain w-fern-00 --deadline 30s" in text(console)
+        await press(pilot, "enter")
+        assert node.snapshot().worker.state == "draining"
+        assert "left, deadline in" in text(console)
+
+
+async def test_a_deadline_that_is_none_is_refused_in_the_dialog() -> None:
+    async with opened(FakeWorker()) as (pilot, console, node):
+        await press(pilot, "d", "ctrl+u")
+        await type_text(pilot, "soon\r")
+        assert "is not a" in text(console) or "is no" in text(console)
+        assert node.snapshot().worker.state == "connected"
+
+
+async def test_why_there_is_no_link_is_said() -> None:
+    async with opened(FakeWorker()) as (pilot, console, _):
+        await press(pilot, "D", "y")
+        assert "◌ away" in text(console)
+        assert "disconnected by its operator" in text(console)
+
+
+async def test_a_read_only_console_offers_no_controls() -> None:
+    async with opened(FakeWorker(), read_only=True) as (pilot, console, node):
+        await press(pilot, "p")
+        assert node.snapshot().worker.state == "connected"
+        assert "Drain" not in text(console)
+
+
+async def test_history_can_be_searched_and_sorted() -> None:
+    async with opened(FakeWorker(), view="history") as (pilot, console, _):
+        await press(pilot, "slash")
+        await type_text(pilot, "how:failed\r")
+        assert "✗ failed" in text(console)
+        assert "✓ succeeded" not in text(console)
+        assert "of 200 match" in text(console)
+
+
+async def test_the_log_shows_what_the_worker_did() -> None:
+    async with opened(FakeWorker()) as (pilot, console, _):
+        await press(pilot, "p", "3")
+        assert "operator.pause" in text(console)
+
+
+async def test_screens_of_a_manager_are_not_there() -> None:
+    async with opened(FakeWorker()) as (_, console, __):
+        assert [view.NAME for view in console.placed()][:3] == ["status", "history", "log"]
+        assert not {"tasks", "workers", "invites"} & {view.NAME for view in console.placed()}
+
+
+class Grows(FakeWorker):
+    """One task that writes lines, and can end."""
+
+    lines = 40
+    over = False
+    tail = b""
+
+    def snapshot(self) -> Any:
+        seen = super().snapshot()
+        output = "".join(f"line {n}\n" for n in range(1, self.lines + 1)).encode() + self.tail
+        row = RunningRow(7, 1, "shell", seen.at - 3, None, "", output)
+        ended = (EndedRow(7, 1, "shell", "failed", 3.0, seen.at, "exit code 1"),)
+        me = replace(seen.worker, running=() if self.over else (row,), history=ended if self.over else ())
+        return replace(seen, worker=me)
+
+
+async def some_seconds(pilot: Pilot[Any]) -> None:
+    await settle(pilot)
+    for _ in range(9):
+        await passed(pilot, 1)
+
+
+async def a_task(pilot: Pilot[Any]) -> None:
+    await some_seconds(pilot)
+    await press(pilot, "enter")
+
+
+async def apart(pilot: Pilot[Any]) -> None:
+    await some_seconds(pilot)
+    await press(pilot, "D", "y")
+    await passed(pilot, 10)
+
+
+def keys(*pressed: str) -> Callable[[Pilot[Any]], Any]:
+    async def steps(pilot: Pilot[Any]) -> None:
+        await some_seconds(pilot)
+        await press(pilot, *pressed)
+
+    return steps
+
+
+PICTURES = {
+    "status": some_seconds, "running": a_task, "apart": apart, "history": keys("2", "down"),
+    "log": keys("p", "p", "3"), "drain": keys("d"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture(name: str, size: tuple[int, int], snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(a_console(FakeWorker()), terminal_size=size, run_before=PICTURES[name])

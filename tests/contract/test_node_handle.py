@@ -1,0 +1,382 @@
+"""Whoever holds a `NodeHandle` cannot tell what is behind it: a role here, one elsewhere, or a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from threading import Thread
+from typing import Any
+
+import msgpack
+import pytest
+from taskmessenger.core.errors import Conflict, NotFound, Refused, UsageError
+from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.handle import Act, EventRow, Group, NodeHandle, Snapshot, TaskQuery
+from taskmessenger.screens.fake import FakeNode, FakeWorker
+
+from tests.support.nodes import Nodes, a_fleet, from_elsewhere, until, until_so
+
+KIND = "hash"
+
+
+class Subject:
+    """A handle, and how to let time pass for it."""
+
+    def __init__(self, handle: NodeHandle, read_only: NodeHandle, worker: NodeHandle) -> None:
+        self.handle, self.read_only, self.worker = handle, read_only, worker
+
+    async def until(self, condition: Any) -> None:
+        """Wait until `condition(snapshot)` holds."""
+
+        def holds() -> bool:
+            for node in (self.handle, self.worker):
+                if isinstance(node, FakeNode | FakeWorker):
+                    node.advance(0.3)
+            return bool(condition(self.handle.snapshot()))
+
+        await until(holds)
+
+    async def ended(self, ids: list[int]) -> None:
+        """Wait until these have."""
+
+        async def have() -> bool:
+            if isinstance(self.handle, FakeNode):
+                self.handle.advance(1.0)
+            return len(await self.handle.outcomes(ids)) == len(ids)
+
+        await until_so(have)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with a_fleet(tmp_path_factory.mktemp("fleet")) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="module", params=["in-process", "remote", "fake"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    with ExitStack() as stack:
+        if request.param == "fake":
+            yield Subject(FakeNode(tasks=500), FakeNode(read_only=True), FakeWorker())
+            return
+        nodes: Nodes = request.getfixturevalue("fleet")
+        reading = stack.enter_context(from_elsewhere(nodes.paths, read_only=True))
+        handle = nodes.manager
+        if request.param == "remote":
+            handle = stack.enter_context(from_elsewhere(nodes.paths))
+        yield Subject(handle, reading, nodes.worker)
+
+
+def payloads(*values: Any) -> list[bytes]:
+    return [msgpack.packb(value) for value in values]
+
+
+async def all_events(node: NodeHandle, cursor: int = 0) -> list[EventRow]:
+    rows: list[EventRow] = []
+    while (page := node.events(cursor)).rows:
+        rows += page.rows
+        cursor = page.cursor
+    return rows
+
+
+async def test_a_snapshot_shows_the_fleet(subject) -> None:
+    await subject.until(lambda seen: any(row.state == "connected" for row in seen.workers))
+    await subject.until(
+        lambda seen: any(row.role == "worker" and row.state == "connected" for row in seen.sessions)
+    )
+    seen: Snapshot = subject.handle.snapshot()
+    assert (seen.role, seen.connected) == ("manager", True)
+    assert seen.fleet is not None
+    assert seen.fleet.manager == "lab"
+    assert seen.fleet.workers >= 1
+    row = next(row for row in seen.workers if row.state == "connected")
+    assert row.capacity >= 1
+    assert KIND in row.kinds
+    assert {kind.name for kind in seen.kinds} >= {KIND}
+    assert next(kind for kind in seen.kinds if kind.name == KIND).workers >= 1
+
+
+async def test_tasks_are_submitted_run_and_found(subject) -> None:
+    handle: NodeHandle = subject.handle
+    ids = await handle.submit([Group(KIND, payloads("a", "b", "c"), batch="mine")])
+    assert len(ids) == 3
+    await subject.ended(ids)
+    page = await handle.tasks(TaskQuery(ids=tuple(ids)))
+    assert [row.id for row in page.rows] == sorted(ids, reverse=True)
+    assert {row.state for row in page.rows} == {TaskState.SUCCEEDED}
+    assert {row.batch for row in page.rows} == {"mine"}
+    found = await handle.count(TaskQuery(batches=("mine",), ids=tuple(ids)))
+    assert (found.number, found.exact) == (3, True)
+
+
+async def test_pages_follow_one_another_without_a_gap(subject) -> None:
+    handle: NodeHandle = subject.handle
+    ids = await handle.submit([Group(KIND, payloads(*"abcdefghij"))])
+    await subject.ended(ids)
+    query, seen = TaskQuery(ids=tuple(ids), limit=4), list[int]()
+    while True:
+        page = await handle.tasks(query)
+        seen += [row.id for row in page.rows]
+        if not page.more:
+            break
+        query = TaskQuery(ids=tuple(ids), limit=4, at=page.next)
+    assert seen == sorted(ids, reverse=True)
+
+
+async def test_one_task_is_shown_whole(subject) -> None:
+    handle: NodeHandle = subject.handle
+    (task_id,) = await handle.submit([Group(KIND, payloads("whole"))])
+    await subject.ended([task_id])
+    detail = await handle.task(task_id)
+    assert msgpack.unpackb(detail.payload) == "whole"
+    assert detail.result_size
+    (outcome,) = await handle.outcomes([task_id])
+    assert len(outcome.result) == detail.result_size
+    assert (await handle.task(task_id, payload_limit=1)).payload is None
+
+
+async def test_a_task_that_never_was_is_not_found(subject) -> None:
+    with pytest.raises(NotFound):
+        await subject.handle.task(10**12)
+
+
+async def test_what_happens_is_told_in_order_and_once(subject) -> None:
+    handle: NodeHandle = subject.handle
+    cursor = 0
+    while page := handle.events(cursor):
+        if page.cursor == cursor:
+            break
+        cursor = page.cursor
+    (task_id,) = await handle.submit([Group(KIND, payloads("event"))])
+    await subject.ended([task_id])
+    rows: list[EventRow] = []
+
+    def told() -> bool:
+        nonlocal cursor
+        page = handle.events(cursor)
+        rows.extend(page.rows)
+        cursor = page.cursor
+        return any(row.what.startswith("task.") for row in rows)
+
+    await subject.until(lambda _: told())
+    assert [row.number for row in rows] == sorted({row.number for row in rows})
+    assert all(row.level in {"debug", "info", "warning", "error"} for row in rows)
+
+
+async def test_a_cursor_from_the_future_starts_over_at_the_newest(subject) -> None:
+    page = subject.handle.events(10**9)
+    assert not page.rows
+    assert page.cursor < 10**9
+
+
+async def test_a_pause_holds_new_tasks_and_a_resume_lets_them_run(subject) -> None:
+    handle: NodeHandle = subject.handle
+    await handle.act(Act("pause", scope="all"))
+    (task_id,) = await handle.submit([Group(KIND, payloads("held"))])
+    await subject.until(lambda seen: seen.fleet.paused == ("all",))
+    row = (await handle.tasks(TaskQuery(ids=(task_id,)))).rows[0]
+    assert row.state == TaskState.QUEUED
+    await handle.act(Act("resume", scope="all"))
+    await subject.ended([task_id])
+    await subject.until(lambda seen: not seen.fleet.paused)
+
+
+async def test_a_waiting_task_is_cancelled(subject) -> None:
+    handle: NodeHandle = subject.handle
+    ids = await handle.submit([Group("nobody-offers-this", payloads(1, 2))])
+    done = await handle.act(Act("cancel", ids=tuple(ids)))
+    assert (done.count, sorted(done.ids)) == (2, ids)
+    page = await handle.tasks(TaskQuery(ids=tuple(ids)))
+    assert {row.state for row in page.rows} == {TaskState.CANCELLED}
+    assert (await handle.act(Act("cancel", ids=tuple(ids)))).count == 0
+
+
+async def test_a_kind_that_nobody_offers_raises_an_alarm(subject) -> None:
+    handle: NodeHandle = subject.handle
+    ids = await handle.submit([Group("render", payloads(1, 2))])
+    await subject.until(lambda seen: any(alarm.code == "no_worker" for alarm in seen.alarms))
+    alarm = next(alarm for alarm in handle.snapshot().alarms if alarm.code == "no_worker")
+    assert "no worker offers `render`" in alarm.text
+    assert alarm.scope == "kind:render"
+    detail = await handle.task(ids[0])
+    assert detail.waits_for == "no worker offers `render`"
+    await handle.act(Act("cancel", ids=tuple(ids)))
+
+
+async def test_a_retry_of_what_succeeded_does_nothing(subject) -> None:
+    handle: NodeHandle = subject.handle
+    (task_id,) = await handle.submit([Group(KIND, payloads("fine"))])
+    await subject.ended([task_id])
+    assert (await handle.act(Act("retry", ids=(task_id,)))).count == 0
+
+
+async def test_a_resubmitted_task_is_a_new_one_with_the_same_payload(subject) -> None:
+    handle: NodeHandle = subject.handle
+    (old,) = await handle.submit([Group(KIND, payloads("again"), batch="first")])
+    await subject.ended([old])
+    (new,) = (await handle.act(Act("resubmit", ids=(old,)))).ids
+    assert new > old
+    await subject.ended([new])
+    detail = await handle.task(new)
+    assert msgpack.unpackb(detail.payload) == "again"
+    assert detail.row.batch == "first"
+    assert (await handle.task(old)).row.state == TaskState.SUCCEEDED, "the old one stays as it was"
+
+
+async def test_an_edited_task_is_a_new_one_with_the_new_payload(subject) -> None:
+    handle: NodeHandle = subject.handle
+    (old,) = await handle.submit([Group(KIND, payloads("wrnog"))])
+    await subject.ended([old])
+    (new,) = (await handle.act(Act("edit", ids=(old,), payload=payloads("right")[0]))).ids
+    assert msgpack.unpackb((await handle.task(new)).payload) == "right"
+    assert msgpack.unpackb((await handle.task(old)).payload) == "wrnog"
+    with pytest.raises(UsageError):
+        await handle.act(Act("edit", ids=(old,)))
+
+
+async def test_everything_that_matches_is_acted_on_and_many_more_than_confirmed_are_not(subject) -> None:
+    handle: NodeHandle = subject.handle
+    ids = await handle.submit([Group("nobody-runs-this", payloads(*range(40)))])
+    query = TaskQuery(kinds=("nobody-runs-this",), states=(TaskState.QUEUED.value,))
+    assert (await handle.count(query)).number == 40
+    with pytest.raises(Conflict):
+        await handle.act(Act("cancel", query=query, expected=3))
+    assert (await handle.act(Act("set_priority", query=query, expected=40, number=7))).count == 40
+    page = await handle.tasks(TaskQuery(ids=tuple(ids)))
+    assert {row.priority for row in page.rows} == {7}
+    assert (await handle.act(Act("cancel", query=query, expected=40))).count == 40
+    assert (await handle.count(query)).number == 0
+
+
+async def test_a_worker_is_limited_and_freed_again(subject) -> None:
+    handle: NodeHandle = subject.handle
+    await subject.until(lambda seen: any(row.state == "connected" for row in seen.workers))
+    worker = next(row for row in handle.snapshot().workers if row.state == "connected")
+
+    def limit(seen: Snapshot) -> int:
+        return next(row.limit for row in seen.workers if row.id == worker.id)
+
+    await handle.act(Act("limit", scope=f"worker:{worker.id}", number=1))
+    await subject.until(lambda seen: limit(seen) == 1)
+    await handle.act(Act("limit", scope=f"worker:{worker.id}", number=-1))
+    await subject.until(lambda seen: limit(seen) > 1)
+
+
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        (Act("conquer"), UsageError),
+        (Act("pause", scope="the world"), UsageError),
+        (Act("pause", query=TaskQuery()), UsageError),
+        (Act("drain", scope="worker:nobody", number=1.0), NotFound),
+        (Act("limit", scope="worker:nobody", number=1.0), NotFound),
+        (Act("revoke", scope="worker:nobody"), NotFound),
+    ],
+)
+async def test_an_act_that_makes_no_sense_is_refused_with_a_reason(subject, act, error) -> None:
+    with pytest.raises(error) as raised:
+        await subject.handle.act(act)
+    assert str(raised.value)
+
+
+async def test_invites_are_made_listed_and_revoked(subject) -> None:
+    handle: NodeHandle = subject.handle
+    text, row = await handle.make_invite(2, 60.0, "worker")
+    assert text.startswith("tm1-")
+    assert (row.uses, row.uses_left, row.role) == (2, 2, "worker")
+    assert row.id in {one.id for one in await handle.invites()}
+    await handle.revoke_invite(row.id)
+    assert next(one for one in await handle.invites() if one.id == row.id).revoked_at is not None
+    with pytest.raises(NotFound):
+        await handle.revoke_invite(row.id)
+
+
+async def test_kinds_say_what_they_want(subject) -> None:
+    kinds = {kind.name: kind for kind in await subject.handle.kind_schemas()}
+    assert kinds[KIND].doc
+    assert kinds[KIND].workers >= 1
+    assert kinds[KIND].schema["type"]
+    assert msgpack.unpackb(kinds[KIND].example)
+
+
+async def test_settings_say_where_they_came_from(subject) -> None:
+    rows = {row.key: row for row in await subject.handle.settings()}
+    assert rows["leases.ttl"].origin == "default"
+    assert rows["leases.ttl"].value == rows["leases.ttl"].default
+    assert rows["leases.ttl"].doc
+    assert rows["name"].origin != "default"
+
+
+async def test_the_network_says_where_it_listens(subject) -> None:
+    info = await subject.handle.network()
+    assert any(address.startswith("tcp://") for address in info.addresses)
+    assert info.rows
+    assert all(row.state in {"ok", "warn", "bad"} for row in info.rows)
+
+
+async def test_a_read_only_handle_shows_everything_and_changes_nothing(subject) -> None:
+    handle: NodeHandle = subject.read_only
+    assert handle.read_only
+    assert handle.snapshot().fleet is not None
+    assert await handle.invites() is not None
+    for call in (
+        lambda: handle.act(Act("pause", scope="all")),
+        lambda: handle.submit([Group(KIND, payloads(1))]),
+        lambda: handle.make_invite(1, 60.0, "worker"),
+        lambda: handle.revoke_invite("x"),
+    ):
+        with pytest.raises(Refused):
+            await call()
+
+
+async def test_snapshots_and_events_may_be_read_from_any_thread(subject) -> None:
+    handle: NodeHandle = subject.handle
+    wrong: list[BaseException] = []
+
+    def read() -> None:
+        cursor = 0
+        try:
+            for _ in range(200):
+                seen = handle.snapshot()
+                assert seen.role == "manager"
+                page = handle.events(cursor, 50)
+                assert [row.number for row in page.rows] == sorted(row.number for row in page.rows)
+                cursor = page.cursor
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    await handle.submit([Group(KIND, payloads(*map(str, range(100))))])
+    for thread in threads:
+        thread.join(30)
+    assert not wrong
+
+
+async def test_a_worker_shows_itself(subject) -> None:
+    worker: NodeHandle = subject.worker
+    assert worker.role == "worker"
+    await subject.until(lambda _: worker.snapshot().worker.state == "connected")
+    me = worker.snapshot().worker
+    assert me.capacity >= 1
+    assert me.manager == "lab"
+    assert me.certificate_until > 0
+    with pytest.raises(UsageError, match="this is a worker"):
+        await worker.tasks(TaskQuery())
+    with pytest.raises(UsageError):
+        await worker.act(Act("cancel", ids=(1,)))
+
+
+async def test_a_worker_is_paused_resumed_disconnected_and_reconnected_by_its_own_operator(subject) -> None:
+    worker: NodeHandle = subject.worker
+
+    def state() -> str:
+        return worker.snapshot().worker.state
+
+    for verb, wanted in (("pause", "paused"), ("resume", "connected"), ("disconnect", "away")):
+        await worker.act(Act(verb))
+        await subject.until(lambda _, wanted=wanted: state() == wanted)
+    assert "disconnected by its operator" in worker.snapshot().worker.reason
+    await worker.act(Act("reconnect"))
+    await subject.until(lambda _: state() == "connected")

@@ -1,0 +1,125 @@
+"""The simulated fleet holds together: what is counted is what is listed; the same seed is the same fleet."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import pytest
+from taskmessenger.core.errors import Conflict, NotFound
+from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.handle import Act, Group, TaskQuery
+from taskmessenger.handle.filters import query_of
+from taskmessenger.screens.fake import FakeNode
+
+
+async def test_the_same_seed_is_the_same_fleet() -> None:
+    one, two, other = FakeNode(seed=3), FakeNode(seed=3), FakeNode(seed=4)
+    assert one.snapshot() == two.snapshot()
+    assert await one.tasks(TaskQuery()) == await two.tasks(TaskQuery())
+    assert one.events(0) == two.events(0)
+    assert one.snapshot() != other.snapshot()
+
+
+async def test_time_stands_still_until_it_is_moved() -> None:
+    node = FakeNode()
+    before = node.snapshot()
+    assert node.snapshot() is before
+    node.advance(10)
+    assert node.snapshot().fleet.accepted > before.fleet.accepted
+
+
+@pytest.mark.parametrize("state", list(TaskState))
+async def test_totals_are_what_can_be_counted(state) -> None:
+    node = FakeNode(tasks=2_000)
+    node.advance(37)
+    found = await node.count(TaskQuery(states=(state.value,)))
+    assert found.exact
+    assert found.number == node.snapshot().fleet.totals[state.word]
+
+
+async def test_totals_stay_right_when_operators_act() -> None:
+    node = FakeNode(tasks=2_000)
+    await node.act(Act("cancel", query=query_of("state:queued,running", node.now)))
+    failed = [row.id for row in (await node.tasks(query_of("state:failed", node.now, limit=5))).rows]
+    await node.act(Act("retry", ids=tuple(failed)))
+    await node.submit([Group("hash", [b"\xc0"] * 3)])
+    for _ in range(4):
+        totals = node.snapshot().fleet.totals
+        for state in TaskState:
+            assert (await node.count(TaskQuery(states=(state.value,)))).number == totals[state.word], state
+        node.advance(1.5)
+
+
+async def test_a_task_only_moves_forward() -> None:
+    node = FakeNode(tasks=300)
+    ids = tuple(range(250, 300))
+    before = {row.id: row.state for row in (await node.tasks(TaskQuery(ids=ids))).rows}
+    for _ in range(60):
+        node.advance(2.0)
+        now = {row.id: row.state for row in (await node.tasks(TaskQuery(ids=ids))).rows}
+        assert all(now[i] >= before[i] for i in ids)
+        before = now
+    assert all(TaskState(state).final for state in before.values())
+
+
+async def test_a_million_rows_cost_nothing_until_they_are_looked_at() -> None:
+    start = perf_counter()
+    node = FakeNode(tasks=1_000_000, workers=2_000, rate=330, events=1_000)
+    page = await node.tasks(TaskQuery(limit=100))
+    assert page.rows[0].id == 1_000_000
+    oldest = await node.tasks(TaskQuery(after=0, limit=100))
+    assert [row.id for row in oldest.rows] == list(range(1, 101))
+    assert len(node.snapshot().workers) == 2_000
+    assert perf_counter() - start < 10.0
+
+
+async def test_a_search_that_finds_nothing_says_how_far_it_came() -> None:
+    node = FakeNode(tasks=1_000_000)
+    page = await node.tasks(query_of("nosuchthing", node.now))
+    assert page.more
+    assert page.searched_to is not None
+    assert page.next is not None
+    following = await node.tasks(query_of("nosuchthing", node.now, at=page.next))
+    assert following.searched_to < page.searched_to
+
+
+async def test_other_orders_are_paged_without_a_gap() -> None:
+    node = FakeNode(tasks=300)
+    query, seen = TaskQuery(sort="run", limit=70), []
+    while True:
+        page = await node.tasks(query)
+        seen += page.rows
+        if not page.more:
+            break
+        query = TaskQuery(sort="run", limit=70, at=page.next)
+    assert len({row.id for row in seen}) == len(seen) > 200
+    assert [row.run_seconds for row in seen] == sorted((row.run_seconds for row in seen), reverse=True)
+
+
+async def test_many_more_than_were_confirmed_are_not_touched() -> None:
+    node = FakeNode()
+    with pytest.raises(Conflict):
+        await node.act(Act("cancel", query=query_of("state:queued", node.now), expected=1))
+
+
+async def test_a_worker_that_drains_is_gone_in_the_end() -> None:
+    node = FakeNode()
+    await node.act(Act("drain", scope="worker:w-fern-00", number=5.0))
+    assert {row.id: row.state for row in node.snapshot().workers}["w-fern-00"] == "draining"
+    node.advance(6)
+    assert {row.id: row.state for row in node.snapshot().workers}["w-fern-00"] == "offline"
+    with pytest.raises(NotFound):
+        await node.act(Act("drain", scope="worker:w-fern-00", number=5.0))
+
+
+def test_a_node_that_is_away_shows_what_was_last_known() -> None:
+    node = FakeNode()
+    before = node.snapshot()
+    node.away()
+    node.advance(30)
+    seen = node.snapshot()
+    assert not seen.connected
+    assert seen.reason
+    assert seen.at == before.at
+    node.back()
+    assert node.snapshot().connected
