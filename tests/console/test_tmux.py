@@ -27,10 +27,13 @@ def lab(tmp_path: Path) -> Iterator[Fleet]:
     with fleet(tmp_path / "lab") as one:
         one.home.mkdir(mode=0o700)
         yield one
+        if (left := manager_of(one)) is not None:  # a role outlives its terminal: not a test, though
+            os.kill(left, signal.SIGKILL)
 
 
 @pytest.fixture
-def window(tmp_path: Path) -> Iterator[Terminal]:
+def window(tmp_path: Path, lab: Fleet) -> Iterator[Terminal]:
+    """Ends before what runs in it is looked for."""
     with terminal(tmp_path) as one:
         yield one
 
@@ -41,7 +44,8 @@ def open_console(window: Terminal, lab: Fleet, *words: str) -> None:
     )
 
 
-def pid_of_the_manager(lab: Fleet) -> int:
+def manager_of(lab: Fleet) -> int | None:
+    """Its process, if it runs."""
     for folder in Path("/proc").iterdir():
         try:
             line = (folder / "cmdline").read_bytes() if folder.name.isdecimal() else b""
@@ -51,10 +55,11 @@ def pid_of_the_manager(lab: Fleet) -> int:
         mine = f"{HOME_VARIABLE}={lab.home}".encode() in environ.split(b"\0")
         if mine and b"-m\0taskmessenger" in line and b"/sh" not in line.split(b"\0")[0]:
             return int(folder.name)
-    raise AssertionError("there is no such process")
+    return None
 
 
 def test_a_fleet_from_nothing_to_its_end(window: Terminal, lab: Fleet) -> None:
+    # What is waited for stands on the screen that is meant and on no other, or a key would come too early.
     open_console(window, lab)
     window.until("What is this machine to be?", "a new fleet on this machine")
     window.keys("Enter")
@@ -77,12 +82,12 @@ def test_a_fleet_from_nothing_to_its_end(window: Terminal, lab: Fleet) -> None:
 
     worker = lab.worker("fern")
     window.keys("4")
-    window.until("fern", "● connected")
+    window.until("LABELS", "fern", "● connected")
 
     done = lab.run("submit", "reverse", "hello", "--wait")
     assert "olleh" in done.stdout
     window.keys("3")
-    window.until("reverse", "✓ succeeded")
+    window.until("SUBMITTED", "reverse", "✓ succeeded")
 
     window.keys("1")
     window.until("listens ", "nothing")
@@ -93,16 +98,16 @@ def test_a_fleet_from_nothing_to_its_end(window: Terminal, lab: Fleet) -> None:
     waits = lab.run("submit", "reverse", "later")
     assert waits.returncode == 0
     window.keys("3")
-    window.until("○ queued")
+    window.until("SUBMITTED", "○ queued")
     window.keys("1")
     window.until("listens ", gone=["nothing"])
     window.keys("p")
     window.until("listens ", "nothing")
     window.keys("3")
-    window.until("✓ succeeded", gone=["○ queued"])
+    window.until("SUBMITTED", "✓ succeeded", gone=["○ queued"])
 
     window.keys("4")
-    window.until("● connected")
+    window.until("LABELS", "● connected")
     window.keys("d")
     window.until("Deadline for what it runs")
     window.keys("Enter")
@@ -124,7 +129,8 @@ def test_a_manager_whose_console_was_closed_outlives_its_terminal(window: Termin
     window.keys("Enter")
     window.until("the manager goes on without its console")
     assert lab.answers()
-    pid = pid_of_the_manager(lab)
+    pid = manager_of(lab)
+    assert pid is not None
     try:
         window.end()
         until(lambda: Path(f"/proc/{pid}/fd/0").readlink() == Path(os.devnull))

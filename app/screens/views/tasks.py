@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -27,9 +28,9 @@ from ..widgets.words import count, moment, safe, span
 
 COUNT_EVERY: Final = 20
 """Frames between two counts of what matches: it costs the node more than the rows that are seen."""
-REST: Final = 20.0
+REST: Final = 10.0
 """Times as long as the rows took to come they are not asked for again: a busy node is not made busier."""
-MAX_REST: Final = 4.0
+MAX_REST: Final = 2.0
 """Seconds."""
 NEWEST: Final = Sort("id", down=True)
 
@@ -76,6 +77,8 @@ class TasksView(View):
         self._pages: Pages[TaskRow] | None = None
         self._news = False
         self._due = 0.0
+        self._took: deque[float] = deque([0.0], maxlen=3)
+        """Seconds for which the last answers were waited for; one that is slow alone says nothing."""
 
     def body(self) -> ComposeResult:
         yield FilterBar(partial(_complete, self))
@@ -193,7 +196,8 @@ class TasksView(View):
             else:
                 await getattr(pages, what)()
                 now = self.console.clock()
-                self._due = now + min(max(now - begun, 0.0) * REST, MAX_REST)
+                self._took.append(max(now - begun, 0.0))
+                self._due = now + min(min(self._took) * REST, MAX_REST)
                 if what == "refresh":  # the cursor may have come to the end of the window meanwhile
                     await pages.fill()
         except TaskMessengerError as error:
