@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import traceback
+from types import FrameType
 from typing import Any, Final
 
 from textual.app import App
@@ -33,6 +34,7 @@ class Surviving(App[str]):
         """Look out for the loss of the terminal."""
         if self.guarded and hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.hang_up)
+            _resume_only_after_a_stop()
 
     def hang_up(self) -> None:
         """The terminal is gone: close as if the operator had left the node to itself."""
@@ -55,6 +57,27 @@ class Surviving(App[str]):
         if error is not None and not self.report:
             self.report = "".join(traceback.format_exception(error))[-MAX_REPORT:]
         self._close_messages_no_wait()
+
+
+def _resume_only_after_a_stop() -> None:
+    """A terminal that goes away says "continue" as well: Textual would begin to draw anew, and then hang."""
+    stop, resume = signal.getsignal(signal.SIGTSTP), signal.getsignal(signal.SIGCONT)
+    stopped = False
+
+    def stopping(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        if callable(stop):
+            stop(number, frame)
+
+    def resuming(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        if stopped and _is_there() and callable(resume):
+            resume(number, frame)
+        stopped = False
+
+    signal.signal(signal.SIGTSTP, stopping)
+    signal.signal(signal.SIGCONT, resuming)
 
 
 def _is_there() -> bool:

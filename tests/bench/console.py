@@ -124,12 +124,13 @@ def of_the_throughput(root: Path, count: int) -> Iterator[Row]:
     middle = {
         n: [statistics.median(column) for column in zip(*runs, strict=True)] for n, runs in found.items()
     }
-    (rate, used), (watched, used_more) = middle[0], middle[10]
+    (rate, used, _), (watched, used_more, own) = middle[0], middle[10]
     yield (
         "tasks/s without and with ten consoles",
         (f"{rate:,.0f} and {watched:,.0f} ({watched / rate - 1:+.1%})"),
         ">= -5 %",
     )
+    yield "CPU of the ten consoles meanwhile", f"{own:.0%} of a core", ""
     yield (
         "CPU of the manager for a task, likewise",
         (f"{used:.1f} and {used_more:.1f} us ({used_more / used - 1:+.1%})"),

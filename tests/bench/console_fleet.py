@@ -142,9 +142,9 @@ async def _look(handle: Attached) -> None:
 
 async def throughput(
     home: Path, consoles: int, rounds: int, tasks: int
-) -> dict[int, list[tuple[float, float]]]:
-    """Tasks a second, and CPU of the manager in microseconds for each, without and with consoles in turns."""
-    found: dict[int, list[tuple[float, float]]] = {0: [], consoles: []}
+) -> dict[int, list[tuple[float, float, float]]]:
+    """Without and with consoles: tasks a second, CPU of the manager for each (us), of the consoles."""
+    found: dict[int, list[tuple[float, float, float]]] = {0: [], consoles: []}
     with Machines(home) as machines:
         async with measures.fleet(machines, 1) as (remote, results):
             await measures.trivial(remote, results, tasks)
@@ -157,13 +157,22 @@ async def throughput(
                 try:
                     await anyio.sleep(3.0)
                     used = sum(manager.cpu_times()[:2])
+                    start, own = time.perf_counter(), _cpu(watchers.pid)
                     rate = await measures.trivial(remote, results, tasks)
                     used = sum(manager.cpu_times()[:2]) - used
+                    own = (_cpu(watchers.pid) - own) / (time.perf_counter() - start)
                 finally:
                     watchers.kill()
                     watchers.wait()
-                found[count].append((rate, used / (tasks + measures.WARM_UP) * 1e6))
+                found[count].append((rate, used / (tasks + measures.WARM_UP) * 1e6, own))
     return found
+
+
+def _cpu(pid: int) -> float:
+    try:
+        return sum(psutil.Process(pid).cpu_times()[:2])
+    except psutil.NoSuchProcess:  # none were wanted
+        return 0.0
 
 
 # ---- a console as a process of its own --------------------------------------------------------------------
