@@ -82,7 +82,7 @@ def test_a_fleet_from_nothing_to_its_end(window: Terminal, lab: Fleet) -> None:
 
     worker = lab.worker("fern")
     window.keys("4")
-    window.until("LABELS", "fern", "● connected")
+    window.until("SLOTS", "fern", "● connected")
 
     done = lab.run("submit", "reverse", "hello", "--wait")
     assert "olleh" in done.stdout
@@ -107,7 +107,7 @@ def test_a_fleet_from_nothing_to_its_end(window: Terminal, lab: Fleet) -> None:
     window.until("SUBMITTED", "✓ succeeded", gone=["○ queued"])
 
     window.keys("4")
-    window.until("LABELS", "● connected")
+    window.until("SLOTS", "● connected")
     window.keys("d")
     window.until("Deadline for what it runs")
     window.keys("Enter")
