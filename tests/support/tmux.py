@@ -65,7 +65,10 @@ class Terminal:
         return [TMUX, "-S", str(self._socket), *words]
 
     def _tmux(self, *words: str) -> str:
-        environ = {key: value for key, value in os.environ.items() if key != "TMUX"} | {"LC_ALL": "C.UTF-8"}
+        # Textual believes these two more than the terminal itself.
+        dropped = {"TMUX", "COLUMNS", "LINES"}
+        environ = {key: value for key, value in os.environ.items() if key not in dropped}
+        environ |= {"LC_ALL": "C.UTF-8"}
         done = subprocess.run(
             self._words(*words), capture_output=True, check=True, timeout=COMMAND_SECONDS, env=environ
         )

@@ -7,6 +7,7 @@ sessions are the business of those above, and liveness all the more: an end that
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import threading
 from ctypes import byref, c_int, c_uint32, sizeof
@@ -34,6 +35,10 @@ BACKLOG: Final = 255
 """Connections that libzt keeps until they are taken, which happens at once."""
 FIRST_PORT: Final = 49_152
 LAST_PORT: Final = 65_535
+REFUSALS: Final = 4
+"""After so many nobody listens there. One alone may mean that `BACKLOG` others came at the same moment."""
+REFUSED_SECONDS: Final = 0.1
+"""To wait after one, at least."""
 PORT_TRIES: Final = 8
 """Local ports that are tried until one is free; after that libzt chooses."""
 _UNDER_WAY: Final = frozenset({0, b.EAGAIN, b.EINPROGRESS, b.EALREADY})
@@ -53,9 +58,7 @@ class ZeroTierTransport:
         loop = loop_of(node)
         to = _ip_of(address)
         with dialling(address):
-            with anyio.CancelScope(shield=True):  # short, and nobody else would close the socket
-                link = await loop.call(partial(_connect, loop, to, address.port))
-            await _connected(link)
+            link = await _dial(loop, to, address.port)
         return ZeroTierStream(link, (str(node.address), 0), (str(to), address.port))
 
     async def listen(self, address: Address) -> ZeroTierListener:
@@ -96,6 +99,22 @@ def _node() -> Node:
 def _ip_of(address: Address) -> IPv4Address:
     assigned = Way.unpack(address.way).address
     return IPv4Address(assigned) if assigned else address_of(address.host)
+
+
+async def _dial(loop: SocketLoop, to: IPv4Address, port: int) -> Link:
+    """A connection; a refusal counts once it has been repeated, see `REFUSALS`."""
+    for left in reversed(range(REFUSALS)):
+        with anyio.CancelScope(shield=True):  # short, and nobody else would close the socket
+            link = await loop.call(partial(_connect, loop, to, port))
+        try:
+            await _connected(link)
+        except ConnectionRefusedError:
+            if not left:
+                raise
+            await anyio.sleep(REFUSED_SECONDS * (1 + random.random()))  # noqa: S311 - spreads dials
+        else:
+            return link
+    raise AssertionError("the last try returns or raises")
 
 
 async def _connected(link: Link) -> None:
