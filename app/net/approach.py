@@ -87,10 +87,17 @@ class Approach:
             return await join(invite, name, folder, inventory, prepare=self.prepare)
 
         self._dials = JOIN_DIALS
-        try:
-            return await self._renewing(attempt)
-        finally:
-            self._dials = 1
+        errors: list[TaskMessengerError] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.tend)  # nobody else does so yet, and a network may have to let us in first
+            try:
+                return await self._renewing(attempt)
+            except TaskMessengerError as error:
+                errors.append(error)  # raised here it would become a group
+            finally:
+                self._dials = 1
+                tasks.cancel_scope.cancel()
+        raise errors[0]
 
     async def tend(self) -> None:
         """Keep the overlay in touch and let other processes see it, once there is one; until cancelled."""

@@ -6,7 +6,11 @@ address that is listened at or dialled does.
 
 from __future__ import annotations
 
+import os
+from math import inf
 from typing import TYPE_CHECKING, Self
+
+from msgspec.structs import replace
 
 from ..config.model import ManagerConfig, ManagerZeroTier, WorkerZeroTier
 from ..paths import Paths
@@ -26,7 +30,7 @@ class Listening:
         self._overlay: Overlay | None = None
         self._neighbours: Neighbours | None = None
 
-    async def before_listening(self, address: Address) -> Address:
+    async def before_listening(self, address: Address, patience: float = inf) -> Address:
         """As `Carriers` has it."""
         if address.scheme != "zt":
             return address
@@ -35,7 +39,7 @@ class Listening:
 
             self._overlay = overlay_of("manager", self._config.zerotier, self._paths)
             self._neighbours = Neighbours()
-        return await self._overlay.listen(address)
+        return await self._overlay.listen(address, patience)
 
     def check(self, address: str, carrier: str) -> None:
         """As `Carriers` has it."""
@@ -79,13 +83,16 @@ def approach_for_a_command(role: str, paths: Paths) -> Approach:
     """The dialling end of one command of a client or operator; several of them may run at a time.
 
     The first has the node that is kept for this role, the others get one for the moment: the same node twice
-    would be two that nobody can tell apart.
+    would be two that nobody can tell apart. What the worker's settings say about ZeroTier holds for commands,
+    too, except for identity and port, which are the worker's own.
     """
 
     def make() -> Overlay:
+        from ..config import load
         from .zerotier.overlay import Overlay, places_for_now, places_of
 
-        config = WorkerZeroTier()
+        settings = load("worker", {}, os.environ, paths).config.zerotier
+        config = replace(settings, identity_path="", port=0)
         return Overlay(config, places_for_now(places_of(role, config, paths)))
 
     return Approach(make)

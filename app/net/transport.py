@@ -103,11 +103,12 @@ Prepare: TypeAlias = Callable[[Address], Coroutine[Any, Any, Prepared]]
 class Carriers(Protocol):
     """What a listening end asks of what carries its links, where that is a program of ours as well."""
 
-    async def before_listening(self, address: Address) -> Address:
+    async def before_listening(self, address: Address, patience: float = inf) -> Address:
         """Start what the address needs; answers with the one to listen at, the way to it included.
 
         Raises:
-            ConfigError, Conflict, Unreachable: it cannot be started; says why.
+            ConfigError, Conflict, TimedOut, UsageError: it cannot be started; says why.
+            Unreachable: it runs, and is not ready after `patience` seconds: ask again.
         """
         ...
 
@@ -127,7 +128,7 @@ class Carriers(Protocol):
 class NoCarriers:
     """For addresses that the system carries by itself."""
 
-    async def before_listening(self, address: Address) -> Address:
+    async def before_listening(self, address: Address, patience: float = inf) -> Address:
         return address
 
     def check(self, address: str, carrier: str) -> None:

@@ -35,6 +35,8 @@ from .deliver import Delivery
 from .desk import Desk
 from .door import Door
 from .endpoints import advertised, endpoints_for
+from .membership import Membership
+from .entrances import Entrances
 from .sessions import Sessions
 from .view import ManagerView
 from .writer import Writer
@@ -95,6 +97,7 @@ class Manager:
         self._tasks: TaskGroup | None = None
         self._listening: tuple[Address, ...] = ()
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
+        self.membership = Membership(store, self._sessions.here, self.view.telemetry.members_changed)
         self._stopping = anyio.Event()
         self._stop_now = False
         self._deadline = config.drain.deadline
@@ -110,21 +113,18 @@ class Manager:
             self.writer.pool.recover(found, anyio.current_time(), time())
             async with AsyncExitStack() as stack:
                 wanted = [Address.parse(text) for text in self.config.transport.listen]
-                wanted = [await self._carriers.before_listening(address) for address in wanted]
-                listeners = [await self._listen(stack, address) for address in wanted]
-                self._listening = tuple(
-                    address.with_port(one.address.port)
-                    for address, one in zip(wanted, listeners, strict=True)
-                )
-                local = await self._listen(stack, Address("unix", path=str(self.paths.socket)))
+                entrances = await stack.enter_async_context(Entrances(self._carriers, self._listens_at))
+                await entrances.open(wanted)
+                socket = Address("unix", path=str(self.paths.socket))
+                local = await transport_for(socket).listen(socket)
+                stack.push_async_callback(local.aclose)
                 async with anyio.create_task_group() as tasks:
                     self._tasks = tasks
-                    self._serve(tasks, listeners, local)
-                    self.desk.listening = tuple(map(str, self._listening))
+                    self._serve(tasks, entrances, local)
                     self.desk.started_at = time()
                     task_status.started(self.desk.listening)
                     await self._stopping.wait()
-                    await self._drain(listeners, local)
+                    await self._drain(entrances, local)
                     tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
@@ -141,7 +141,7 @@ class Manager:
             self._stop_now = True
         self._stopping.set()
 
-    def _serve(self, tasks: TaskGroup, listeners: Sequence[Listener], local: Listener) -> None:
+    def _serve(self, tasks: TaskGroup, entrances: Entrances, local: Listener) -> None:
         config = self.config
         door = Door(
             limits=config.limits,
@@ -156,16 +156,14 @@ class Manager:
         tasks.start_soon(self._prune)
         tasks.start_soon(self._renew_certificate)
         tasks.start_soon(self._sessions.expire)
+        tasks.start_soon(self.membership.keep)
         tasks.start_soon(self.view.telemetry.run)
-        for listener in listeners:
-            come_in = partial(door.come_in, listener.address.scheme)
-            tasks.start_soon(listener.serve, come_in, tasks)
+        entrances.serve(tasks, door.come_in)
         tasks.start_soon(local.serve, door.come_in_locally, tasks)
 
-    async def _listen(self, stack: AsyncExitStack, address: Address) -> Listener:
-        listener = await transport_for(address).listen(address)
-        stack.push_async_callback(listener.aclose)
-        return listener
+    def _listens_at(self, addresses: Sequence[Address]) -> None:
+        self._listening = tuple(addresses)
+        self.desk.listening = tuple(map(str, addresses))
 
     def _start(self, function: object, *arguments: object) -> None:
         assert self._tasks is not None
@@ -189,7 +187,14 @@ class Manager:
         security = self.config.security
         uses, ttl = wish.uses or security.invite_uses, wish.ttl or security.invite_ttl
         invite, row = create_invite(
-            self.authority.key_hash, endpoints_for(addresses), wish.role, uses, ttl, time()
+            self.authority.key_hash,
+            endpoints_for(addresses),
+            wish.role,
+            uses,
+            ttl,
+            time(),
+            approve=wish.approve,
+            ephemeral=wish.ephemeral,
         )
         await self.store.add_invite(row)
         log.info("invite %s was made: %s, %d uses, %d s", row.id, row.role, uses, ttl)
@@ -205,10 +210,15 @@ class Manager:
 
     async def invites(self) -> list[InviteRow]:
         """Without their hashes: nobody needs them."""
-        return [
-            InviteRow(i.id, i.role, b"", i.uses, i.uses_left, i.created_at, i.expires_at, i.revoked_at)
-            for i in await self.store.invites()
-        ]
+        return [replace(row, secret_hash=b"") for row in await self.store.invites()]
+
+    async def approve(self, peer_id: str) -> None:
+        """Let a member in that waits for it."""
+        await self.membership.approve(peer_id)
+
+    async def member_left(self, peer_id: str) -> None:
+        """It said goodbye for good."""
+        await self.membership.left(peer_id)
 
     async def revoke(self, peer_id: str) -> None:
         """Trust ends now: connections are closed, leases are given to others."""
@@ -217,6 +227,7 @@ class Manager:
         log.warning("%s was revoked", peer_id)
         self.writer.inbox.put_nowait(s.WorkerRevoked(peer_id))
         self._sessions.revoked(peer_id)
+        self.view.telemetry.members_changed()
 
     async def workers(self) -> list[WorkerRow]:
         """Everyone who may run tasks."""
@@ -266,13 +277,12 @@ class Manager:
             except (TaskMessengerError, OSError) as error:
                 log.warning("the manager's certificate cannot be renewed now: %s", error)
 
-    async def _drain(self, listeners: Sequence[Listener], local: Listener) -> None:
+    async def _drain(self, entrances: Entrances, local: Listener) -> None:
         """No new members, no new leases; what runs may end. Workers keep what they have.
 
         Whoever runs this manager can ask how far it is until the end, and may not come back after that.
         """
-        for listener in listeners:
-            await listener.aclose()
+        await entrances.aclose()
         pool = self.writer.pool
         pool.stopping = True
         deadline = anyio.current_time() + self._deadline

@@ -39,6 +39,12 @@ class FakeOverlay:
     async def renew(self) -> None:
         self.calls.append("renew")
 
+    async def report(self) -> None:
+        pass
+
+    async def stay_known(self) -> None:
+        pass
+
     async def stop(self) -> None:
         if self.running:
             self.calls.append("stop")

@@ -85,6 +85,11 @@ class JoinStatus:
     def ready(self) -> bool:
         return self.state is JoinState.READY
 
+    @property
+    def refused(self) -> bool:
+        """Somebody has to change something before it gets in."""
+        return self.state in _REFUSED
+
 
 def private_network(manager_id: str) -> Network:
     """The private network of the manager with this node id.
@@ -203,6 +208,9 @@ _JOINING: Final = {
         "network {network} wants a newer libzt: name one in zerotier.library_path",
     ),
 }
+
+
+_REFUSED: Final = frozenset({JoinState.DENIED, JoinState.NOT_FOUND, JoinState.TOO_OLD, JoinState.NO_IPV4})
 
 
 def _with_prefix(address: IPv4Address) -> bytes:

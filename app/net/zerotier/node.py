@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,6 @@ SETTLE_SECONDS: Final = 0.3
 """How long a library that does not tell when its service has ended is given to end."""
 _NO_NODE: Final = frozenset({0, 2**64 + binding.ERR_SERVICE})
 """What is answered in place of an id while there is none."""
-_SAID_NO: Final = frozenset({JoinState.DENIED, JoinState.NOT_FOUND, JoinState.TOO_OLD, JoinState.NO_IPV4})
 
 Progress = Callable[[JoinStatus], None]
 """Is told each change on the way into the network."""
@@ -147,8 +147,12 @@ class Node:
         Raises:
             TimedOut, Refused, Conflict, ConfigError: as `ensure`.
         """
-        await anyio.to_thread.run_sync(self._restart, seen)
+        await self.restart_only(seen)
         await self.joined()
+
+    async def restart_only(self, seen: int | None = None) -> None:
+        """As `restart`, without waiting for the network."""
+        await anyio.to_thread.run_sync(self._restart, seen)
 
     async def stop(self) -> None:
         """Stop it, after closing all sockets; nothing happens when it is stopped already.
@@ -159,14 +163,14 @@ class Node:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self.stop_now)
 
-    async def joined(self, progress: Progress | None = None) -> None:
-        """Wait until the network has given it an address.
+    async def joined(self, progress: Progress | None = None, patience: float = inf) -> None:
+        """Wait until the network has given it an address, for `patience` seconds if that is less than is set.
 
         Raises:
             Refused: the network says no. TimedOut: nobody says anything. Both say what to do.
         """
         said: JoinStatus | None = None
-        with anyio.move_on_after(self.settings.join_seconds):
+        with anyio.move_on_after(min(patience, self.settings.join_seconds)):
             while not (now := self.join()).ready:
                 if now != said and progress is not None:
                     progress(now)
@@ -181,7 +185,7 @@ class Node:
         now = self.join()
         if now.ready:
             return
-        raise (Refused if now.state in _SAID_NO else TimedOut)(now.sentence)
+        raise (Refused if now.refused else TimedOut)(now.sentence)
 
     def start_now(self) -> None:
         """Start it unless it runs; blocks until it knows its id, which is before it has joined.
@@ -289,9 +293,15 @@ async def ensure(settings: NodeSettings, loaded: Loaded, progress: Progress | No
         Conflict: one runs with other settings, or another program has its port.
         Refused: the network says no. TimedOut: nobody answers. ConfigError: a setting cannot be used.
     """
+    node = await begin(settings, loaded)
+    await node.joined(progress)
+    return node
+
+
+async def begin(settings: NodeSettings, loaded: Loaded) -> Node:
+    """As `ensure`, without waiting for the network: whoever holds it can show, stop and wait for it."""
     node = _the_node(settings, loaded)
     await anyio.to_thread.run_sync(node.start_now)
-    await node.joined(progress)
     return node
 
 

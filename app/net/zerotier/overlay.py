@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +33,8 @@ from . import library
 from .acquaintances import forget_oldest, remember
 from .announce import announce
 from .library import Loaded
-from .network import Network, address_of, existing_network, private_network
-from .node import Node, NodeSettings, ensure
+from .network import JoinStatus, Network, address_of, existing_network, private_network
+from .node import Node, NodeSettings, begin
 from .report import keep_reporting
 from .roots import PlanetFile, PublicRoots, Roots, own_roots, read_planet
 from .way import Root, Way, planet_mark
@@ -64,18 +65,21 @@ class Overlay:
     def __init__(self, config: ManagerZeroTier | WorkerZeroTier, places: Places) -> None:
         self.config, self.places = config, places
         self.node: Node | None = None
-        """Once it was started."""
+        """Once it was started; it may still be on its way into its network."""
         self._lock = anyio.Lock()
+        """Held to start and stop it, never while the network is waited for."""
+        self._said: JoinStatus | None = None
 
     @property
     def running(self) -> bool:
         return self.node is not None and self.node.running
 
-    async def listen(self, address: Address) -> Address:
+    async def listen(self, address: Address, patience: float = inf) -> Address:
         """Start the node of a manager; the address comes back with all that others need to dial it.
 
         Raises:
-            ConfigError, Conflict, Refused, TimedOut: it cannot be started, or does not get into its network.
+            ConfigError, Conflict, TimedOut: it cannot be started.
+            Unreachable: it has not got into its network within `patience` seconds; it goes on trying.
             UsageError: the address is that of another node.
         """
         assert isinstance(self.config, ManagerZeroTier)
@@ -90,7 +94,7 @@ class Overlay:
                     f" write zt://:{address.port} to listen"
                 )
             node = await self._start(loaded, own, network, roots)
-        announce(node)
+        await self._joined(node, patience)
         if not network.private:
             way = replace(way, address=str(node.address))
         return replace(address, network=str(network), host=own.node_id, way=way.pack())
@@ -99,34 +103,32 @@ class Overlay:
         """Have the node run in the network of this address, so that it can be dialled.
 
         Raises:
-            ConfigError, Conflict: it cannot be started. Unreachable: it does not get into its network.
+            ConfigError, Conflict, TimedOut: it cannot be started.
+            Unreachable: it does not get into its network; it goes on trying.
         """
         network = network_of(address, self.config.network_id)
-        try:
-            async with self._lock:
-                node = self.node
-                if node is None or not node.running:
-                    loaded, own = await self._own()
-                    node = await self._start(loaded, own, network, self._roots_of(address))
-                elif node.settings.network != network:
-                    raise UsageError(f"{address} is in another network than the node of this process")
-                else:
-                    await node.joined()
-        except (Refused, TimedOut) as error:
-            # It may be let in later, and it is not the manager who says no.
-            raise Unreachable(str(error)) from error
-        announce(node)
+        async with self._lock:
+            node = self.node
+            if node is None or not node.running:
+                loaded, own = await self._own()
+                node = await self._start(loaded, own, network, self._roots_of(address))
+            elif node.settings.network != network:
+                raise UsageError(f"{address} is in another network than the node of this process")
+        await self._joined(node)
         return Prepared(carrier=node.settings.identity.public)
 
     async def restart(self) -> None:
         """Begin anew with the same identity: peers that restarted forget who was there before them.
 
         Raises:
-            ConfigError, Conflict, Refused, TimedOut: as `prepare`.
+            ConfigError, Conflict, TimedOut, Unreachable: as `prepare`.
         """
         async with self._lock:
-            if self.node is not None and self.node.running:
-                await self.node.restart()
+            node = self.node
+            if node is None or not node.running:
+                return
+            await node.restart_only()
+        await self._joined(node)
 
     async def renew(self) -> None:
         """Be another node from the next `prepare` on: the address of this one belongs to somebody else.
@@ -201,10 +203,25 @@ class Overlay:
             port=self.config.port,
         )
         forget_oldest(settings.home)
-        # A cancelled start would leave a node behind that nobody knows of.
+        # A cancelled start would leave a node behind that nobody knows of. It does not wait for the network:
+        # until it lets the node in, that is to be seen, and to be stopped if another way leads there.
         with anyio.CancelScope(shield=True):
-            self.node = node = await ensure(settings, loaded, lambda status: log.info("%s", status.sentence))
+            self.node = node = await begin(settings, loaded)
         return node
+
+    async def _joined(self, node: Node, patience: float = inf) -> None:
+        try:
+            await node.joined(self._say, patience)
+        except (Refused, TimedOut) as error:
+            # It may be let in later, and it is not the manager who says no.
+            raise Unreachable(str(error)) from error
+        announce(node)
+
+    def _say(self, status: JoinStatus) -> None:
+        """Each change once, however many wait for it, and however often."""
+        if status != self._said:
+            self._said = status
+            (log.warning if status.refused else log.info)("%s", status.sentence)
 
     def _own_network(self, node_id: str) -> Network:
         if self.config.network_id:

@@ -22,6 +22,8 @@ from .node import Node
 
 NAME: Final = "status.json"
 EVERY_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.5
+"""Between two looks how far the node is with its network: a change is written at once."""
 FRESH_SECONDS: Final = 20.0
 """Older ones are of a process that hangs or was stopped."""
 
@@ -44,7 +46,9 @@ async def keep_reporting(node: Node) -> None:
             # A full disk must not end the node; whoever looks is told that nothing is known.
             with contextlib.suppress(ConfigError):
                 await anyio.to_thread.run_sync(_write, node, path)
-            await anyio.sleep(EVERY_SECONDS)
+            written, due = node.join(), anyio.current_time() + EVERY_SECONDS
+            while anyio.current_time() < due and node.join() == written:
+                await anyio.sleep(LOOK_SECONDS)
     finally:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
