@@ -37,8 +37,8 @@ SLOWEST: Final = 10.0
 """Seconds between two snapshots, at most."""
 MEMBERS_SECONDS: Final = 5.0
 """How often is looked who has joined or was revoked."""
-MOST_DUE: Final = 5_000
-"""Delayed tasks that are counted by kind; when there are more, no kind shows its own."""
+MOST_SUSPECTS: Final = 5_000
+"""Tasks to be run alone that are counted by kind."""
 MOST_KINDS: Final = 1_000
 MOST_EVENTS: Final = 1_000
 """Events in one answer."""
@@ -212,16 +212,14 @@ class Telemetry:
         )
 
     def _queued(self) -> Counter[str]:
+        """By kind: tasks that could begin now. Those that are due later wait for nobody."""
         pool = self._writer.pool
         queued: Counter[str] = Counter()
         for (kind, _), lane in pool.lanes.items():
             queued[kind] += lane.size
-        waiting = [*pool.suspects[:MOST_DUE]]
-        if len(pool.due) <= MOST_DUE:
-            waiting += (task_id for _, task_id in pool.due)
-        for task_id in waiting:
+        for task_id in pool.suspects[:MOST_SUSPECTS]:
             task = pool.tasks.get(task_id)
-            if task is not None and task.state in {TaskState.SCHEDULED, TaskState.QUEUED}:
+            if task is not None and task.state is TaskState.QUEUED:
                 queued[task.options.kind] += 1
         return queued
 

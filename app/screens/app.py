@@ -31,6 +31,7 @@ from .stylesheet import stylesheet
 from .surviving import Surviving
 from .view import View
 from .widgets.bars import Heading
+from .widgets.panel import axes_available
 from .widgets.words import TimeMode, moment, safe
 
 Severity = Literal["information", "warning", "error"]
@@ -81,6 +82,8 @@ class Console(Surviving):
         """Name and argument of the view that was seen before this one."""
         self.leaving = tuple(leaving)
         """What can become of the node when the console is closed; `run` returns the answer."""
+        self.axes = axes_available()
+        """Whether plots have real axes."""
         self._read_only = read_only
         self._beat_seconds = beat_seconds
         self._alarms: frozenset[tuple[str, str]] | None = None

@@ -95,7 +95,8 @@ def _attempts(found: TaskDetail) -> Iterator[AttemptInfo]:
 def _time_lines(
     attempts: list[AttemptInfo], found: TaskDetail, look: Look, styles: Mapping[str, str]
 ) -> Text:
-    first, last = found.row.submitted_at, found.row.finished_at or look.now
+    first = found.row.submitted_at
+    last = max(found.row.finished_at or look.now, first)  # this clock may be behind the manager's
     lines = []
     for one in attempts:
         ended = one.ended_at or last
@@ -104,7 +105,9 @@ def _time_lines(
         line = Text(f"{one.attempt:>3}  ", no_wrap=True, overflow="ellipsis")
         line.append(time_line(started, ended, first, last, TIME_LINE), styles["busy"])
         line.append(f"  {text_of(how):<12} {moment(ended, look.times, look.now):>14}  ")
-        line.append(f"{span(ended - started) if one.started_at else '':>7}  {safe(one.worker):<12} ")
+        line.append(
+            f"{span(max(ended - started, 0.0)) if one.started_at else '':>7}  {safe(one.worker):<12} "
+        )
         if one.error is not None:
             line.append(f"\n     {safe(one.error.message)}", styles["bad"])
         lines.append(line)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import anyio
+from msgspec.structs import replace
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.handle import TaskPage, TaskQuery
 from taskmessenger.handle.filters import query_of
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.widgets.grid import Grid
 from taskmessenger.screens.widgets.paging import WINDOW
 
-from tests.support.console import opened, passed, press, text, type_text
+from tests.support.console import opened, passed, press, settle, text, type_text
 
 
 async def test_it_shows_the_newest_tasks_first() -> None:
@@ -16,6 +21,61 @@ async def test_it_shows_the_newest_tasks_first() -> None:
         ids = [row.id for row in console.view.query_one(Grid).table.rows[:3]]
         assert ids == [5000, 4999, 4998]
         assert "5,000 match" in text(console)
+
+
+async def test_a_task_of_a_manager_whose_clock_is_ahead_can_be_opened() -> None:
+    node = FakeNode()
+    async with opened(node, view="tasks", clock=lambda: node.now - 5.0) as (pilot, console, _):
+        await press(pilot, "enter")
+        assert "Attempts" in text(console) or "waits for" in text(console)
+        await console.go("task", "4998")
+        await settle(pilot)
+        assert "Attempts" in text(console)
+
+
+async def test_a_sparse_filter_is_not_searched_for_to_its_end_again_and_again() -> None:
+    node = FakeNode(tasks=200_000)
+    asked: list[object] = []
+    page = node.tasks
+
+    async def counted(query: TaskQuery) -> TaskPage:
+        asked.append(query)
+        return await page(query)
+
+    node.tasks = counted  # type: ignore[method-assign]
+    async with opened(node, view="tasks", size=(160, 50)) as (pilot, console, _):
+        await press(pilot, "slash")
+        await type_text(pilot, "id>199931")
+        await press(pilot, "enter")
+        assert len(console.view.query_one(Grid).table.rows) >= 69
+        before = len(asked)
+        for _ in range(8):
+            await passed(pilot, 1)
+        assert len(asked) - before < 2 * 40  # one search takes forty, and eight refreshes would take eight
+
+
+async def test_a_long_search_lets_others_have_their_turn() -> None:
+    node, turns = FakeNode(tasks=100_000), 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    query = query_of("kind:render state:failed worker:nobody", node.now)
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        hops = 0
+        while True:
+            found = await node.tasks(query)
+            hops += 1
+            if not found.more:
+                break
+            query = replace(query, at=found.next)
+        group.cancel_scope.cancel()
+    assert hops > 10
+    assert turns >= hops - 1
 
 
 async def test_new_tasks_come_in_at_the_top_until_the_cursor_is_moved() -> None:

@@ -146,3 +146,13 @@ async def test_ten_consoles_look_at_a_time(nodes) -> None:
     await until(lambda: sum(row.role == "operator" for row in handles[0].snapshot().sessions) >= 10)
     for console in consoles:
         assert await anyio.to_thread.run_sync(console.stop, 0.0)
+
+
+async def test_a_task_that_is_due_later_waits_for_nobody(nodes: Nodes) -> None:
+    now = Group("wait", [msgpack.packb(60)])
+    later = replace(Group("reverse", [msgpack.packb("abc")] * 3), delay=600.0)
+    await nodes.manager.submit([later, now])
+    await until(lambda: any(kind.running for kind in nodes.manager.snapshot().kinds))
+    kinds = {kind.name: kind.queued for kind in nodes.manager.snapshot().kinds}
+    assert kinds["reverse"] == 0
+    assert nodes.manager.snapshot().fleet.totals["scheduled"] == 3

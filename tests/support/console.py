@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,27 +10,62 @@ from typing import Any
 
 os.environ["TEXTUAL_ANIMATIONS"] = "none"  # before Textual is imported: it reads this once
 
+import textual.pilot
+from anyio import to_thread
 from taskmessenger.screens.app import Console
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.prefs import Prefs
 from taskmessenger.screens.widgets.words import TimeMode
+from textual.app import App
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
+from textual.screen import Screen
+from textual.widgets import Button, Input, TextArea
 
 # A cursor that blinks makes another picture every half second.
 Input._toggle_cursor = TextArea._toggle_cursor_blink_visible = lambda _self: None  # type: ignore[method-assign]
+# A button is deaf for a fifth of a second after a click.
+Button._start_active_affect = lambda _self: None  # type: ignore[method-assign]
 SMALL = (80, 24)
 LARGE = (160, 50)
-SETTLES = 20
-"""Rounds of the event loop that anything takes at most: workers, messages, layout."""
+SETTLES = 200
+"""Rounds that anything takes at most: workers, messages, layout."""
+CALM = 3
+"""Turns of the event loop in a row without anything else to do, after which nothing is under way in it."""
+TURNS = 100_000
+FRAME_SECONDS = 0.02
+"""A little more than the sixtieth of a second for which Textual puts some things off."""
 
 
-def a_console(node: Any = None, **given: Any) -> Console:
+async def _idle(_min_sleep: float = 0.0, _max_sleep: float = 1.0) -> None:
+    """Until the event loop has nothing to do, now and after a frame.
+
+    Textual's own pilot asks whether the process uses little processor time instead, and takes one that the
+    machine gives no time to for one that has nothing to do.
+    """
+    await _calm()
+    await asyncio.sleep(FRAME_SECONDS)
+    await _calm()
+
+
+async def _calm() -> None:
+    loop: Any = asyncio.get_running_loop()
+    calm = 0
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+        calm = 0 if loop._ready else calm + 1
+        if calm == CALM:
+            return
+
+
+textual.pilot.wait_for_idle = _idle
+
+
+def a_console(node: Any = None, *, axes: bool = False, **given: Any) -> Console:
     """A console that is the same on every machine: the node's clock, UTC, our theme, no files."""
     node = FakeNode() if node is None else node
     given = {"clock": lambda: node.now, "beat_seconds": 0.0, "undo_seconds": 0.0, "prefs": Prefs()} | given
     console = Console(node, **given)
-    console.times = TimeMode.UTC
+    console.times, console.axes = TimeMode.UTC, axes
     return console
 
 
@@ -50,14 +86,33 @@ async def opened(
 async def settle(pilot: Pilot[Any]) -> None:
     """Until nothing is under way any more, and all of it is on the screen."""
     app = pilot.app
+    assert isinstance(app, Console)
+    await _rest(pilot)
+    app.beat()
+    await _rest(pilot)
+
+
+async def _rest(pilot: Pilot[Any]) -> None:
     for _ in range(SETTLES):
         await pilot.pause()
-        asking = [w for w in app.workers if not w.is_finished and w.group != "commands"]
-        if not asking:
-            break
-    assert isinstance(app, Console)
-    app.beat()
-    await pilot.pause()
+        if not _asking(pilot.app) and not _unpainted(pilot.app.screen):
+            return
+
+
+def _asking(app: App[Any]) -> bool:
+    threads = to_thread.current_default_thread_limiter().borrowed_tokens
+    return threads > 0 or any(not one.is_finished and one.group != "commands" for one in app.workers)
+
+
+def _unpainted(screen: Screen[Any]) -> bool:
+    return bool(
+        screen._layout_required
+        or screen._scroll_required
+        or screen._repaint_required
+        or screen._recompose_required
+        or screen._dirty_widgets
+        or screen._callbacks
+    )
 
 
 async def press(pilot: Pilot[Any], *keys: str) -> None:

@@ -111,6 +111,16 @@ def test_bars_and_time_lines_have_their_width(start: float, length: float, width
     assert len(time_line(start, start + length, 0.0, 2.0, width)) == width
 
 
+MOMENTS = st.floats(0, 4e9) | st.sampled_from([0.0, 100.0, 100.0001])
+
+
+@given(MOMENTS, MOMENTS, MOMENTS, MOMENTS, st.integers(1, 40))
+def test_a_time_line_has_its_width_whatever_the_clocks_say(
+    start: float, end: float, first: float, last: float, width: int
+) -> None:
+    assert len(time_line(start, end, first, last, width)) == width
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

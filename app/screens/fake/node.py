@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -131,6 +132,7 @@ class FakeNode:
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
         """A page of them."""
+        await asyncio.sleep(0)  # a search asks many times in a row
         return self._search.page(query, self.now)
 
     async def count(self, query: TaskQuery, most: int = 1_000_000) -> Count:

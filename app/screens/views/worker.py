@@ -23,7 +23,7 @@ from ..view import SHORT, View
 from ..widgets.badges import badge, task_state
 from ..widgets.columns import Column
 from ..widgets.grid import Grid
-from ..widgets.panel import Curve, Panel, PlotPanel
+from ..widgets.panel import Curve, Panel, PlotPanel, plot_panel
 from ..widgets.words import moment, safe, share, size, span
 from ..worker_facts import facts, rate, rate_words
 
@@ -104,7 +104,7 @@ class WorkerView(View):
         yield Panel("Worker", id="facts")
         with Container(id="plots"):
             for title in PLOTS:
-                yield PlotPanel(title)
+                yield plot_panel(title, axes=self.console.axes)
         with Horizontal(id="lists"):
             yield Grid(
                 _task_columns(), key=lambda r: r.id, empty="it holds no tasks, and has ended none", id="tasks"

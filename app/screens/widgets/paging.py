@@ -21,6 +21,8 @@ WINDOW: Final = 1_000
 """Rows kept; far more than a screen has lines, far fewer than matter to memory."""
 NEAR: Final = 60
 """Rows between the screen and the end of the window, below which the next page is fetched."""
+TRUST: Final = 40
+"""Refreshes for which the end of the list, once found, is not looked for again."""
 MAX_HOPS: Final = 10_000
 """Requests that one search for a page makes at most, when each finds nothing in its part of the list."""
 
@@ -62,6 +64,9 @@ class Pages(Generic[R]):
         self.tail: Any = None
         self.gone: frozenset[Hashable] = frozenset()
         self.loaded = False
+        self._ending: Hashable = None
+        """Key of the row behind which a search met the end of the list."""
+        self._trust = 0
         self.searching: Any = None
         """Where a search is that has found nothing yet; None when none is under way."""
 
@@ -90,7 +95,7 @@ class Pages(Generic[R]):
         if self.following or not self.rows:
             page = await self._fetch(None, backwards=False)
             if self.following or not self.rows:  # the operator may have moved meanwhile
-                self.head, self.tail, self.rows = None, page.edge, page.rows
+                self.head, self.tail, self.rows = None, self._tail_of(page), page.rows
                 self._put()
             return
         port = self.grid.table.port
@@ -115,9 +120,18 @@ class Pages(Generic[R]):
         rows = (*self.rows, *page.rows)
         drop = max(len(rows) - WINDOW, 0)
         self.rows, self.tail = rows[drop:], page.edge
+        if page.edge is None and self.rows:
+            self._ending, self._trust = self.grid.table.key(self.rows[-1]), TRUST
         if drop:
             self.head = self.pager.edge(self.rows[0])
         self._put()
+
+    def _tail_of(self, page: Page[R]) -> Any:
+        """Where a page that was asked for again goes on; no second search through the whole list."""
+        if not page.rows or page.edge is None or self.grid.table.key(page.rows[-1]) != self._ending:
+            return page.edge
+        self._trust -= 1
+        return None if self._trust > 0 else page.edge
 
     async def _more_before(self) -> None:
         page = await self._fetch(self.head, backwards=True)

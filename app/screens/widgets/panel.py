@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
 from rich.text import Text
@@ -83,3 +84,17 @@ class PlotPanel(Panel):
             text.append("\n" if text else "").append(f"{tick}{axis}", styles["dim"])
             text.append(cells, styles[curve.tone])
         self.tell(text)
+
+
+def axes_available() -> bool:
+    """Whether the extra `plots` is installed."""
+    return find_spec("textual_plot") is not None
+
+
+def plot_panel(title: str, *, axes: bool) -> PlotPanel:
+    """A panel for a curve, with real axes or of plain text."""
+    if not axes:
+        return PlotPanel(title)
+    from .axes import AxesPanel
+
+    return AxesPanel(title)

@@ -52,7 +52,7 @@ def plot(
     """
     inner, rows = max(width - _TICK - 1, 1), max(height - bool(seconds), 1)
     shown = squeeze(values, inner)
-    most = top or _round_up(max((value for value in shown if not math.isnan(value)), default=0.0))
+    most = top or rounded_up(max((value for value in shown if not math.isnan(value)), default=0.0))
     lines = []
     for row in range(rows - 1, -1, -1):
         cells = "".join(_eighth(value, most, rows, row) for value in shown).rjust(inner)
@@ -71,11 +71,15 @@ def bar(share: float | None, width: int) -> str:
 
 
 def time_line(start: float, end: float, first: float, last: float, width: int) -> str:
-    """A piece of time from `start` to `end` within `first` to `last`, at least one cell long."""
+    """A piece of time from `start` to `end` within `first` to `last`, at least one cell long.
+
+    What lies outside is cut off: the moments come from clocks of several machines.
+    """
     whole = max(last - first, 1e-9)
-    at = min(int((start - first) / whole * width), width - 1)
-    to = min(max(math.ceil((end - first) / whole * width), at + 1), width)
-    return "·" * at + "━" * (to - at) + "·" * (width - to)
+    at, to = ((min(max(one, first), last) - first) / whole * width for one in (start, end))
+    left = min(max(int(at), 0), width - 1)
+    right = min(max(math.ceil(to), left + 1), width)
+    return "·" * left + "━" * (right - left) + "·" * (width - right)
 
 
 def _cell(value: float, most: float) -> str:
@@ -104,7 +108,7 @@ def _number(value: float) -> str:
     return short(value) if value >= _TEN else f"{value:g}"
 
 
-def _round_up(value: float) -> float:
+def rounded_up(value: float) -> float:
     """The next number that is easy to read, as 1.5, 20 or 800."""
     if value <= 0:
         return 1.0
