@@ -33,6 +33,7 @@ from .handle import (
     KindSchema,
     NetworkInfo,
     Outcome,
+    PendingRow,
     PoolStatus,
     SessionRow,
     SettingRow,
@@ -226,14 +227,23 @@ class Attached:
         """All invites."""
         return (await self._ask(lambda n: m.Ask(n, "invites"), m.Invites)).invites
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
         """A new invite."""
-        made = await self._ask(lambda n: m.MakeInvite(n, uses, ttl, role), m.InviteMade)
+        async with self._asker.bounded():
+            remote = self._asker.remote
+            made = await remote.make_invite(uses, ttl, role, approve=approve, ephemeral=ephemeral)
         return made.text, made.invite
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""
         await self._ask(lambda n: m.RevokeInvite(n, invite_id), m.Done)
+
+    async def pending(self) -> list[PendingRow]:
+        """Members that wait for approval."""
+        async with self._asker.bounded():
+            return await self._asker.remote.pending()
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """What the manager is set to."""

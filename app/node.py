@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from . import __version__
 from .config.model import ManagerConfig, WorkerConfig
-from .core.errors import ConfigError, Conflict, Refused, Unreachable, UsageError
+from .core.errors import ConfigError, Conflict, NotApproved, Refused, Unreachable, UsageError
 from .paths import Paths, private_directory
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ async def _is_member(invite: Invite, paths: Paths, approach: Approach) -> bool:
         if key_hash(parse(identity.ca_der)) != invite.ca_hash:
             return False
         connected = await approach.connect(identity, identity.addresses)
-    except Unreachable:
+    except (Unreachable, NotApproved):
         return True
     except (Refused, ConfigError):
         return False

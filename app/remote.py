@@ -13,9 +13,10 @@ from functools import partial
 from typing import Final
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
-from .core.errors import TaskMessengerError, UsageError
+from .core.errors import PeerError, Refused, TaskMessengerError, UsageError
 from .core.groups import the_one
 from .handle import (
     Act,
@@ -24,6 +25,7 @@ from .handle import (
     Group,
     InviteRow,
     Outcome,
+    PendingRow,
     PoolStatus,
     TaskDetail,
     TaskPage,
@@ -47,6 +49,8 @@ FETCH_CHUNK: Final = 100
 MAX_SUBMIT: Final = 64 * 1024 * 1024
 """Bytes of payloads in one submission."""
 
+APPROVE: Final = "approve"
+"""What managers offer that know of members to be approved."""
 ONCE: Final = frozenset({"resubmit", "edit"})
 """Acts that make new tasks: done a second time they would make them twice."""
 
@@ -83,6 +87,14 @@ class Questions:
     async def invites(self) -> list[InviteRow]:
         """All invites, newest first."""
         return (await self.ask(lambda n: m.Ask(n, "invites"), m.Invites)).invites
+
+    async def pending(self) -> list[PendingRow]:
+        """Members that wait for approval, oldest first."""
+        facts = (await self.ask(lambda n: m.Ask(n, "pending"), m.Facts)).facts
+        try:
+            return msgspec.msgpack.decode(facts, type=list[PendingRow])
+        except msgspec.DecodeError as error:
+            raise PeerError(f"what the manager says cannot be read: {error}") from error
 
 
 class Remote(Questions):
@@ -207,9 +219,19 @@ class Remote(Questions):
             self._collecting = [one for one in self._collecting if one is not found]
         return [one for task_id, one in sorted(found.items()) if task_id in wanted]
 
-    async def make_invite(self, uses: int, ttl: float, role: str = "worker") -> m.InviteMade:
-        """A new invite: its text is shown this once."""
-        return await self.ask(lambda n: m.MakeInvite(n, uses, ttl, role), m.InviteMade, again=False)
+    async def make_invite(
+        self, uses: int, ttl: float, role: str = "worker", *, approve: bool = False, ephemeral: bool = False
+    ) -> m.InviteMade:
+        """A new invite: its text is shown this once.
+
+        Raises:
+            Refused: the manager is too old for one with conditions: it would make one without.
+        """
+        if (approve or ephemeral) and APPROVE not in self.welcome.offers:
+            version = self.welcome.version
+            raise Refused(f"the manager's version {version} knows no such invites: update it")
+        make = partial(m.MakeInvite, uses=uses, ttl=ttl, role=role, approve=approve, ephemeral=ephemeral)
+        return await self.ask(make, m.InviteMade, again=False)
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""
@@ -223,7 +245,7 @@ class Remote(Questions):
     async def command(
         self, verb: str, *, ids: Sequence[int] = (), scope: str = "", deadline: float = 0.0
     ) -> list[int]:
-        """`cancel`, `retry` (ids); `pause`, `resume` (scope); `drain`, `revoke` (a worker's id as scope)."""
+        """`cancel`, `retry` (ids); `pause`, `resume` (scope); `drain`, `revoke`, `approve` (id as scope)."""
         make = m.Command
         return (await self.ask(lambda n: make(n, verb, list(ids), scope, deadline), m.Done)).ids
 

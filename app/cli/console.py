@@ -64,6 +64,7 @@ def demo(*, read_only: bool, extras: Extras = PLAIN) -> None:
     from ..screens.fake import FakeNode
 
     node = FakeNode(DEMO_SEED, DEMO_TASKS, DEMO_WORKERS, rate=DEMO_RATE, clock=time.time)
+    node.knock(2)
     _show(node, read_only=read_only, extras=extras)
 
 

@@ -5,6 +5,7 @@
         ConfigError             a setting that cannot be used; names file and key
       NotFound              3   no such task, worker, invite
       Refused               4   authentication, permission, revoked, wrong fleet
+        NotApproved             a member that has to wait for an operator
         InviteError             an invite that cannot be used, and why
       Unreachable           5   no manager answers
       TimedOut              6   a wait reached its bound
@@ -59,6 +60,12 @@ class Refused(TaskMessengerError):
 
     code = "refused"
     exit_code = 4
+
+
+class NotApproved(Refused):
+    """A member that an operator has not approved yet: the same attempt may succeed later."""
+
+    code = "not_approved"
 
 
 class InviteError(Refused):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from ..core.errors import Refused, Unreachable
 from .live import Act, ActDone, EventPage, KindSchema, NetworkInfo, SettingRow, Snapshot
 from .node import MAX_EVENTS, NodeHandle
-from .values import Count, Group, InviteRow, Outcome, TaskDetail, TaskPage, TaskQuery
+from .values import Count, Group, InviteRow, Outcome, PendingRow, TaskDetail, TaskPage, TaskQuery
 
 _T = TypeVar("_T")
 
@@ -79,13 +79,19 @@ class Guest:
         """All invites."""
         return await self._cross(self._node.invites)
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
         """A new invite."""
-        return await self._change(self._node.make_invite, uses, ttl, role)
+        return await self._change(self._node.make_invite, uses, ttl, role, approve, ephemeral)
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""
         await self._change(self._node.revoke_invite, invite_id)
+
+    async def pending(self) -> list[PendingRow]:
+        """Members that wait for approval."""
+        return await self._cross(self._node.pending)
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """What the node is set to."""

@@ -248,8 +248,8 @@ class Act(Struct, frozen=True):
     """One command of an operator.
 
     To a manager: cancel, retry, resubmit, edit, set_priority (tasks: `ids` or `query`); pause, resume
-    (`scope`); drain, limit, revoke (a worker: `scope` is `worker:ID`). To a worker, about itself: pause,
-    resume, drain, disconnect, reconnect.
+    (`scope`); drain, limit, revoke, approve (a member: `scope` is `worker:ID`). To a worker, about itself:
+    pause, resume, drain, disconnect, start (be linked again, or anew once it has ended).
     """
 
     verb: str

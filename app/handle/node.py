@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from .live import Act, ActDone, EventPage, KindSchema, NetworkInfo, SettingRow, Snapshot
-from .values import Count, Group, InviteRow, Outcome, TaskDetail, TaskPage, TaskQuery
+from .values import Count, Group, InviteRow, Outcome, PendingRow, TaskDetail, TaskPage, TaskQuery
 
 MAX_EVENTS: Final = 1_000
 """Rows of one page of events."""
@@ -78,12 +78,18 @@ class NodeHandle(Protocol):
         """All invites, newest first, without secrets."""
         ...
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
         """A new invite and its text, which is shown this once. `ttl`: seconds; 0 for the setting."""
         ...
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""
+        ...
+
+    async def pending(self) -> list[PendingRow]:
+        """Members that wait for approval, oldest first. `act` approves or revokes them."""
         ...
 
     async def settings(self) -> tuple[SettingRow, ...]:

@@ -279,6 +279,27 @@ class PeerRow(Struct, frozen=True):
     revoked_at: float | None = None
     inventory: str = ""
     """What the machine said of itself when it joined."""
+    pending: bool = False
+    """It may not come in before an operator has approved it."""
+    ephemeral: bool = False
+    """It is forgotten when it leaves."""
+    fingerprint: str = ""
+    """Of its key; empty for those that joined before there were any."""
+
+
+class PendingRow(Struct, frozen=True):
+    """A member that waits for approval."""
+
+    id: str
+    role: str
+    fingerprint: str
+    """As the machine that waits shows it too: the same text at both ends means the same key."""
+    invite: str | None
+    since: float
+    until: float
+    """When it is forgotten, unless it is approved."""
+    inventory: str = ""
+    """What the machine says of itself. Text of a stranger."""
 
 
 class InviteRow(Struct, frozen=True):
@@ -292,6 +313,10 @@ class InviteRow(Struct, frozen=True):
     created_at: float
     expires_at: float
     revoked_at: float | None = None
+    approve: bool = False
+    """Who joins with it waits until an operator approves."""
+    ephemeral: bool = False
+    """Who joins with it is forgotten when it leaves."""
 
 
 class Roster(Protocol):
@@ -324,4 +349,16 @@ class Roster(Protocol):
 
     async def revoke_peer(self, peer_id: str, now: float) -> bool:
         """Whether there was such a peer that was not yet revoked."""
+        ...
+
+    async def approve_peer(self, peer_id: str) -> bool:
+        """Whether there was such a peer that waited for approval and was not revoked."""
+        ...
+
+    async def forget_peer(self, peer_id: str) -> bool:
+        """Remove a peer; whether there was one."""
+        ...
+
+    async def forget_pending(self, before: float) -> list[str]:
+        """Remove those that have waited for approval since before then, revoked or not; their ids."""
         ...

@@ -23,6 +23,7 @@ from .. import __version__
 from ..core.errors import (
     ConfigError,
     InviteError,
+    NotApproved,
     PeerError,
     Refused,
     TaskMessengerError,
@@ -112,6 +113,7 @@ async def connect(
 
     Raises:
         Unreachable: nobody answers at any address. Refused: the manager does not want us, or is not ours.
+        NotApproved: an operator has to approve us first; says our fingerprint, as this machine knows it.
         ConfigError: the files of this member cannot be used.
     """
     from .security.tls import client_context
@@ -134,7 +136,10 @@ async def connect(
             await _drop(session)
             raise
 
-    return await _first(attempt, addresses)
+    try:
+        return await _first(attempt, addresses)
+    except NotApproved as error:
+        raise NotApproved(identity.waits) from error
 
 
 async def connect_locally(path: Path) -> Connected:

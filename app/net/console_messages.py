@@ -66,7 +66,7 @@ class Counted(Base, frozen=True, tag=73):
 
 
 class Facts(Base, frozen=True, tag=74):
-    """Answers `kinds`, `settings` and `network`, each in a form of its own."""
+    """Answers `kinds`, `settings`, `network` and `pending`, each in a form of its own."""
 
     request: int
     facts: msgspec.Raw

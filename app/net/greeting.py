@@ -65,7 +65,7 @@ class Welcome(Base, frozen=True, tag=11):
     max_payload: int
     version: str = ""
     offers: tuple[str, ...] = ()
-    """What this manager understands beyond the first messages of its protocol version: `look`."""
+    """What this manager understands beyond the first messages of its protocol version: `look`, `approve`."""
 
 
 class WantAuthority(Base, frozen=True, tag=12):

@@ -179,7 +179,7 @@ class Watch(Base, frozen=True, tag=41):
 
 
 class Ask(Base, frozen=True, tag=42):
-    """A question: `status`, `workers`, `invites`; for consoles `kinds`, `settings`, `network`."""
+    """A question: `status`, `workers`, `invites`; for consoles `kinds`, `settings`, `network`, `pending`."""
 
     request: int
     what: str
@@ -208,7 +208,7 @@ class GetOutcomes(Base, frozen=True, tag=45):
 
 
 class Command(Base, frozen=True, tag=46):
-    """Do it: `cancel`, `retry` (ids); `pause`, `resume` (scope); `drain`, `revoke` (worker id)."""
+    """Do it: `cancel`, `retry` (ids); `pause`, `resume` (scope); `drain`, `revoke`, `approve` (member id)."""
 
     request: int
     verb: str
@@ -227,6 +227,10 @@ class MakeInvite(Base, frozen=True, tag=47):
     role: str = "worker"
     endpoints: list[str] = []
     """Instead of the addresses that the manager advertises."""
+    approve: bool = False
+    """Who joins with it waits for an operator. Of managers that offer `approve`, like the next."""
+    ephemeral: bool = False
+    """Who joins with it is forgotten when it leaves."""
 
 
 class RevokeInvite(Base, frozen=True, tag=48):

@@ -27,6 +27,7 @@ from ..handle import (
     NetworkInfo,
     NetworkRow,
     Outcome,
+    PendingRow,
     SettingRow,
     Snapshot,
     TaskDetail,
@@ -140,7 +141,13 @@ class ReplayNode:
         """Not in the past."""
         _past()
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def pending(self) -> list[PendingRow]:
+        """Nor is who waited for approval."""
+        return []
+
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
         """Not in the past."""
         _past()
 

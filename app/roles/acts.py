@@ -48,6 +48,8 @@ class Chief(Keeper, Protocol):
 
     async def revoke(self, peer_id: str) -> None: ...
 
+    async def approve(self, peer_id: str) -> None: ...
+
     async def retry(self, ids: Sequence[int]) -> list[int]: ...
 
 
@@ -116,6 +118,8 @@ class Acts:
                 await self._operate(s.Drain(worker_of(act.scope), seconds))
             case "revoke":
                 await self._chief.revoke(worker_of(act.scope))
+            case "approve":
+                await self._chief.approve(worker_of(act.scope))
             case _:
                 raise UsageError(f"`{printable(act.verb)}` is not a command of this manager")
         return []

@@ -30,6 +30,8 @@ class Facts:
     """By kind: connected workers that offer it and run nothing, though they would take more."""
     recent: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By kind: outcomes, and failures among them, of the last minutes."""
+    pending: int = 0
+    """Members that wait for approval."""
 
 
 class Alarms:
@@ -60,6 +62,8 @@ def _all(facts: Facts) -> Iterator[Alarm]:
         yield Alarm("warning", "paused", f"the fleet is paused: {_tasks(queued)}", 0.0, "all")
     else:
         yield from _of_kinds(facts)
+    if facts.pending:
+        yield Alarm("warning", "pending", pending_words(facts.pending), 0.0)
     for worker in facts.workers:
         if worker.state == "away":
             text = f"worker {worker.id} is away: its {worker.held} leases hold a while longer"
@@ -81,6 +85,11 @@ def _of_kinds(facts: Facts) -> Iterator[Alarm]:
             yield Alarm(
                 "warning", "failing", f"`{name}`: {failed} of the last {ended} tasks failed", 0.0, scope
             )
+
+
+def pending_words(number: int) -> str:
+    """As `1 member waits for approval`."""
+    return f"{number:,} {'member waits' if number == 1 else 'members wait'} for approval"
 
 
 def _tasks(count: int) -> str:

@@ -47,6 +47,8 @@ class Office(Gate, Chief, Protocol):
 
     async def workers(self) -> list[WorkerRow]: ...
 
+    async def member_left(self, peer_id: str) -> None: ...
+
     async def outcomes(self, ids: Sequence[int]) -> list[Outcome]: ...
 
 
@@ -180,7 +182,7 @@ class ClientLink(Link):
                 self.send(m.Workers(message.request, await self._office.workers()))
             case "invites" if self.role == "operator":
                 self.send(m.Invites(message.request, await self._office.invites()))
-            case "kinds" | "settings" | "network" if self.role == "operator":
+            case "kinds" | "settings" | "network" | "pending" if self.role == "operator":
                 self.send(m.Facts(message.request, await self._office.view.facts(message.what)))
             case _:
                 raise UsageError(f"nothing is known here of `{message.what}`")

@@ -18,6 +18,7 @@ from ..core.text import printable
 from ..handle import (
     Count,
     PeerRow,
+    PendingRow,
     PoolStatus,
     Roster,
     TaskDetail,
@@ -28,6 +29,7 @@ from ..handle import (
 )
 from .deliver import Delivery
 from .listing import MOST_COUNTED, Listing
+from .membership import pending_row
 from .worker_link import WorkerLink
 from .writer import Writer
 
@@ -42,6 +44,8 @@ class Desk:
     ) -> None:
         self.listening: tuple[str, ...] = ()
         self.started_at = 0.0
+        self.waiting = 0
+        """Members that waited for approval when `members` were last read."""
         self._writer, self._reader, self._roster, self._delivery = writer, reader, roster, delivery
         self._name, self._fleet = name, fleet
         self._listing = Listing(lambda: writer.pool, reader)
@@ -98,7 +102,13 @@ class Desk:
 
     async def members(self) -> dict[str, WorkerRow]:
         """Workers that have joined, as if none of them were here."""
-        return {peer.id: _absent(peer) for peer in await self._roster.peers() if peer.role == "worker"}
+        peers = await self._roster.peers()
+        self.waiting = sum(map(_waits, peers))
+        return {peer.id: _absent(peer) for peer in peers if peer.role == "worker" and not _waits(peer)}
+
+    async def pending(self) -> list[PendingRow]:
+        """Members that wait for approval, oldest first."""
+        return [pending_row(peer) for peer in await self._roster.peers() if _waits(peer)]
 
     def workers_among(self, members: Mapping[str, WorkerRow]) -> list[WorkerRow]:
         """The same, with what is known of those that are here."""
@@ -169,6 +179,10 @@ class Desk:
             reason = waiting_reason(self._pool, kind)
             if reason and count > 0:
                 yield kind, f"{count} {'task waits' if count == 1 else 'tasks wait'}: {reason}"
+
+
+def _waits(peer: PeerRow) -> bool:
+    return peer.pending and peer.revoked_at is None
 
 
 def _absent(peer: PeerRow) -> WorkerRow:

@@ -20,7 +20,7 @@ from anyio.abc import ByteStream, SocketAttribute
 
 from .. import __version__
 from ..config.model import Leases, ManagerLimits
-from ..core.errors import Overloaded, PeerError, Refused, TaskMessengerError, Unreachable
+from ..core.errors import NotApproved, Overloaded, PeerError, Refused, TaskMessengerError, Unreachable
 from ..core.text import printable
 from ..net import messages as m
 from ..net.protocol import PeerSilent, Wire
@@ -40,6 +40,8 @@ REFUSE_SECONDS: Final = 1.0
 """For a refusal to arrive."""
 LOOK: Final = "look"
 """What managers offer that consoles may look at."""
+APPROVE: Final = "approve"
+"""What managers offer that make invites for members to be approved, and for ephemeral ones."""
 LOCAL: Final = "local"
 """The peer at the local socket: this user, as operator."""
 
@@ -190,7 +192,7 @@ class Door:
             self._leases.ttl,
             self._max_payload,
             __version__,
-            (LOOK,),
+            (LOOK, APPROVE),
         )
 
     async def _enrol(self, session: Session, address: str) -> None:
@@ -210,7 +212,12 @@ class Door:
         host = address.partition("://")[2].rpartition(":")[0]
         granted = await self._registrar.enrol(request, host, time())
         log.info(
-            "%s joined as %s from %s with invite %s", granted.peer_id, granted.role, address, join.invite
+            "%s joined as %s from %s with invite %s%s",
+            granted.peer_id,
+            granted.role,
+            address,
+            join.invite,
+            " and waits for approval" if granted.pending else "",
         )
         await session.say(
             m.Joined(
@@ -237,6 +244,9 @@ class Door:
             await session.linger()
 
     def _complain(self, address: str, error: TaskMessengerError) -> None:
+        if isinstance(error, NotApproved):  # said when it joined; it asks every few seconds
+            log.debug("%s was refused: %s", address, printable(str(error)))
+            return
         now = anyio.current_time()
         if now - self._logged < LOG_SECONDS:
             self._unlogged += 1

@@ -25,7 +25,7 @@ from ..handle import InviteRow, Outcome, Roster, TaskReader, WorkerRow
 from ..net import messages as m
 from ..net.address import Address
 from ..net.security.authority import Authority
-from ..net.security.enrol import Registrar, create_invite
+from ..net.security.enrol import Registrar, Terms, create_invite
 from ..net.security.invites import encode
 from ..net.security.tls import server_context
 from ..net.transport import Carriers, Listener, NoCarriers, transport_for
@@ -35,8 +35,8 @@ from .deliver import Delivery
 from .desk import Desk
 from .door import Door
 from .endpoints import advertised, endpoints_for
-from .membership import Membership
 from .entrances import Entrances
+from .membership import Membership
 from .sessions import Sessions
 from .view import ManagerView
 from .writer import Writer
@@ -193,8 +193,7 @@ class Manager:
             uses,
             ttl,
             time(),
-            approve=wish.approve,
-            ephemeral=wish.ephemeral,
+            Terms(approve=wish.approve, ephemeral=wish.ephemeral),
         )
         await self.store.add_invite(row)
         log.info("invite %s was made: %s, %d uses, %d s", row.id, row.role, uses, ttl)

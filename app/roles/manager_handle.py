@@ -19,6 +19,7 @@ from ..handle import (
     KindSchema,
     NetworkInfo,
     Outcome,
+    PendingRow,
     SettingRow,
     Snapshot,
     TaskDetail,
@@ -102,13 +103,20 @@ class ManagerHandle:
         """Newest first."""
         return await self._manager.invites()
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
         """A new invite."""
-        return await self._manager.make_invite(m.MakeInvite(0, uses, ttl, role))
+        wish = m.MakeInvite(0, uses, ttl, role, approve=approve, ephemeral=ephemeral)
+        return await self._manager.make_invite(wish)
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""
         await self._manager.revoke_invite(invite_id)
+
+    async def pending(self) -> list[PendingRow]:
+        """Oldest first."""
+        return await self._desk.pending()
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """What this manager is set to."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..config.model import Discovery
-from ..core.errors import Refused, TimedOut, Unreachable, UsageError
+from ..core.errors import NotApproved, Refused, TimedOut, Unreachable, UsageError
 from ..core.text import printable
 from ..net.address import Address
 from ..net.client import Connected
@@ -108,6 +108,8 @@ def searching(known: Callable[[], Sequence[Address]], reach: Reach, finder: Find
 async def _reach_found(reach: Reach, found: Sequence[Address], fresh: bool) -> Connected:
     try:
         return await reach(found, fresh)
+    except NotApproved:  # it is the manager of our fleet, by its certificate
+        raise
     except Refused as error:
         raise Unreachable(f"who was found says: {printable(str(error))}") from error
 
@@ -131,6 +133,6 @@ def _facts_of(role: Manager) -> Facts:
 
     async def is_member(peer_id: str) -> bool:
         peer = await store.peer(peer_id)
-        return peer is not None and peer.revoked_at is None
+        return peer is not None and peer.revoked_at is None and not peer.pending
 
     return Facts(endpoints=endpoints, wanted=wanted, offering=offering, is_member=is_member)

@@ -79,6 +79,12 @@ class Sessions:
             self._delivery.forget(number)
             self._office.view.standing.ends(number, reason)
             inbox.put_nowait(s.LinkLost(number, reason) if guest.role == "worker" else s.Unwatch(number))
+        if isinstance(link, WorkerLink) and link.left:
+            await self._office.member_left(guest.peer)
+
+    def here(self) -> frozenset[str]:
+        """Members that have a session."""
+        return frozenset(self._peers.values())
 
     def revoked(self, peer_id: str) -> None:
         """Trust has ended: close the connections of this peer, and those that it is just making."""

@@ -147,6 +147,10 @@ class Telemetry:
             values: dict[str, Any] = {name: part.value for name, part in self._parts.items()}
             self.feed.publish(Snapshot(time(), "manager", **values))
 
+    def members_changed(self) -> None:
+        """Somebody was approved or forgotten: the next snapshot shows it."""
+        self._members_due = float("-inf")
+
     def _step(self) -> None:
         history = self._parts["history"]
         if self._curves.step(time(), self._writer.pool, self._writer.settled) or history.value is None:
@@ -195,7 +199,8 @@ class Telemetry:
         kinds = self._kinds()
         idle = {kind: count for kind, count in self._idle.items() if f"kind:{kind}" not in status.paused}
         recent = {row.name: self._curves.recent(row.name) for row in kinds}
-        facts = Facts(status, kinds, self._parts["workers"].value or (), idle, recent)
+        workers = self._parts["workers"].value or ()
+        facts = Facts(status, kinds, workers, idle, recent, self._desk.waiting)
         self._parts["fleet"].renew(status)
         self._parts["kinds"].renew(kinds)
         self._parts["alarms"].renew(self._alarms.now(facts, time()))

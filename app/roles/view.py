@@ -47,7 +47,7 @@ class ManagerView:
         return await self.telemetry.look(asked)
 
     async def facts(self, what: str) -> msgspec.Raw:
-        """`kinds`, `settings` or `network`, encoded."""
+        """`kinds`, `settings`, `network` or `pending`, encoded."""
         match what:
             case "kinds":
                 return msgspec.Raw(_encode(self.kinds()))
@@ -55,6 +55,8 @@ class ManagerView:
                 return msgspec.Raw(_encode(self.settings()))
             case "network":
                 return msgspec.Raw(_encode(self.network()))
+            case "pending":
+                return msgspec.Raw(_encode(await self._desk.pending()))
         raise UsageError(f"nothing is known here of `{what}`")
 
     def kinds(self) -> tuple[KindSchema, ...]:

@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from ..config.model import WorkerConfig
-from ..core.errors import ConfigError, Conflict, PeerError, Refused, TaskMessengerError
+from ..core.errors import ConfigError, Conflict, NotApproved, PeerError, Refused, TaskMessengerError
 from ..core.text import printable
 from ..net import messages as m
 from ..net.address import Address
@@ -27,6 +27,7 @@ from ..net.security.identity import Identity, load_key, make_csr, save
 from ..net.session import Ended
 from ..runtimes.base import Runtime
 from ..runtimes.registry import KindInfo
+from .approval import Awaiting
 from .controls import Controls
 from .load import Load
 from .outbox import Outbox
@@ -163,11 +164,14 @@ class Worker:
 
     async def _keep_session(self, task_status: TaskStatus[str]) -> None:
         """Connect, serve, and again, for as long as it takes. Refusals that cannot pass end the worker."""
-        failures, told = 0, False
+        failures, told, awaiting = 0, False, Awaiting(self._rng)
         while True:
             await self.controls.wanted()
             try:
                 connected = await self._dial(self.fresh)
+            except NotApproved:
+                await awaiting.again(self.identity, self.controls)
+                continue
             except Refused:
                 raise
             except TaskMessengerError as error:

@@ -25,6 +25,7 @@ from ..handle import (
     NetworkInfo,
     NetworkRow,
     Outcome,
+    PendingRow,
     RunningRow,
     SettingRow,
     Snapshot,
@@ -199,7 +200,13 @@ class WorkerHandle:
         """Not here."""
         _not_here()
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
+        """Not here."""
+        _not_here()
+
+    async def pending(self) -> list[PendingRow]:
         """Not here."""
         _not_here()
 

@@ -67,6 +67,8 @@ class WorkerLink(Link):
         self.number, self.worker = number, worker
         self.labels: dict[str, str] = {}
         self.version = ""
+        self.left = False
+        """It has said that it does not come back."""
         self.kinds: frozenset[str] = frozenset()
         self.about: dict[str, tuple[str, bytes]] = {}
         """What it says of its kinds: a description and a payload that works."""
@@ -114,6 +116,7 @@ class WorkerLink(Link):
                 _check_leases(message.tasks, message.attempts)
                 return s.Holding(self.number, list(zip(message.tasks, message.attempts, strict=True)))
             case m.Goodbye(code="left"):
+                self.left = True
                 return s.WorkerLeft(self.number)
             case _:
                 self._note(message)

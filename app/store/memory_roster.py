@@ -76,3 +76,22 @@ class MemoryRoster:
             return False
         self._peers[peer_id] = replace(peer, revoked_at=now)
         return True
+
+    async def approve_peer(self, peer_id: str) -> bool:
+        """Whether there was such a peer that waited for approval and was not revoked."""
+        peer = self._peers.get(peer_id)
+        if peer is None or not peer.pending or peer.revoked_at is not None:
+            return False
+        self._peers[peer_id] = replace(peer, pending=False)
+        return True
+
+    async def forget_peer(self, peer_id: str) -> bool:
+        """Remove a peer; whether there was one."""
+        return self._peers.pop(peer_id, None) is not None
+
+    async def forget_pending(self, before: float) -> list[str]:
+        """Remove those that have waited for approval since before then; their ids."""
+        late = sorted(p.id for p in self._peers.values() if p.pending and p.enrolled_at < before)
+        for peer_id in late:
+            del self._peers[peer_id]
+        return late

@@ -56,3 +56,15 @@ class SqliteRoster:
     async def revoke_peer(self, peer_id: str, now: float) -> bool:
         """Whether there was such a peer that was not yet revoked."""
         return await self._access.change(roster.revoke_peer, peer_id, now)
+
+    async def approve_peer(self, peer_id: str) -> bool:
+        """Whether there was such a peer that waited for approval and was not revoked."""
+        return await self._access.change(roster.approve_peer, peer_id)
+
+    async def forget_peer(self, peer_id: str) -> bool:
+        """Remove a peer; whether there was one."""
+        return await self._access.change(roster.forget_peer, peer_id)
+
+    async def forget_pending(self, before: float) -> list[str]:
+        """Remove those that have waited for approval since before then; their ids."""
+        return await self._access.change(roster.forget_pending, before)

@@ -66,10 +66,28 @@ class EnrolGranted:
     peer_id: str
     role: str
     manager_name: str
+    pending: bool = False
+    """It has to wait for an operator. For the log of the manager; the other end finds out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an invite asks of those who join with it."""
+
+    approve: bool = False
+    """They wait until an operator approves them."""
+    ephemeral: bool = False
+    """They are forgotten when they leave."""
 
 
 def create_invite(
-    ca_key_hash: bytes, endpoints: Sequence[Endpoint], role: str, uses: int, ttl: float, now: float
+    ca_key_hash: bytes,
+    endpoints: Sequence[Endpoint],
+    role: str,
+    uses: int,
+    ttl: float,
+    now: float,
+    terms: Terms = Terms(),
 ) -> tuple[Invite, InviteRow]:
     """A new invite: one half to hand over (`invites.encode`), one to keep (`Roster.add_invite`).
 
@@ -80,6 +98,7 @@ def create_invite(
         uses: how many machines may join with it.
         ttl: seconds that it is good for.
         now: wall-clock seconds since the epoch.
+        terms: what else it asks of who joins with it.
 
     Raises:
         UsageError: no such role, or a number out of bounds.
@@ -97,6 +116,8 @@ def create_invite(
         endpoints=tuple(endpoints),
         expires_at=int(now + ttl),
         role=role,
+        approve=terms.approve,
+        ephemeral=terms.ephemeral,
     )
     row = InviteRow(
         id=invite.id,
@@ -106,6 +127,8 @@ def create_invite(
         uses_left=uses,
         created_at=now,
         expires_at=float(invite.expires_at),
+        approve=terms.approve,
+        ephemeral=terms.ephemeral,
     )
     return invite, row
 
@@ -199,7 +222,7 @@ class Registrar:
         if not await self.roster.redeem(row.id, peer, now):
             await self._explain(row.id, now)
         self.limiter.succeeded(address)
-        return self._granted(certificate, row.role, peer_id)
+        return self._granted(certificate, row.role, peer_id, pending=peer.pending)
 
     async def renew(self, credentials: Credentials, csr: bytes, now: float) -> EnrolGranted:
         """A new certificate for a member, over a connection on which it has shown the old one.
@@ -240,7 +263,9 @@ class Registrar:
                 return peer_id
         raise Conflict(f"too many members are called {slug}: give this machine another name")
 
-    def _granted(self, certificate: Certificate, role: str, peer_id: str) -> EnrolGranted:
+    def _granted(
+        self, certificate: Certificate, role: str, peer_id: str, *, pending: bool = False
+    ) -> EnrolGranted:
         return EnrolGranted(
             certificate=certificate.der,
             ca=self.authority.ca_der,
@@ -248,6 +273,7 @@ class Registrar:
             peer_id=peer_id,
             role=role,
             manager_name=self.authority.fleet_name,
+            pending=pending,
         )
 
 
@@ -278,6 +304,9 @@ def _peer_row(
         enrolled_at=now,
         expires_at=certificate.not_after,
         inventory=inventory,
+        pending=invite.approve,
+        ephemeral=invite.ephemeral,
+        fingerprint=certificate.fingerprint,
     )
 
 

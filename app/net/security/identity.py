@@ -78,6 +78,11 @@ class Identity:
         return [Address.parse(text) for text in self.endpoints]
 
     @property
+    def waits(self) -> str:
+        """What a person is told, who may then approve it, while this member is not approved."""
+        return f"{self.peer_id} waits for approval at the manager: fingerprint {self.certificate.fingerprint}"
+
+    @property
     def ca_pem(self) -> str:
         """The fleet's CA certificate as text."""
         return Certificate.of(self.ca_der).pem.decode("ascii")

@@ -10,7 +10,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
-from ...core.errors import Refused
+from ...core.errors import NotApproved, Refused
 from ...handle import PeerRow, Roster
 from .names import parse_member_uri
 
@@ -67,6 +67,7 @@ async def admit(credentials: Credentials, roster: Roster, fleet_id: str, now: fl
 
     Raises:
         Refused: another fleet's, expired, unknown, revoked, or not what it says it is.
+        NotApproved: no operator has approved it yet.
     """
     who = credentials.peer_id
     if credentials.fleet_id != fleet_id:
@@ -84,6 +85,8 @@ async def admit(credentials: Credentials, roster: Roster, fleet_id: str, now: fl
         raise Refused(
             f"{who} joined as a {row.role} and shows the certificate of a {credentials.role}: {_JOIN_AGAIN}"
         )
+    if row.pending:
+        raise NotApproved(f"{who} waits for approval: `taskmessenger worker approve {who}` at the manager")
     return row
 
 

@@ -36,6 +36,7 @@ class Acts:
             "drain": self._drain,
             "limit": self._limit,
             "revoke": self._revoke,
+            "approve": self._approve,
         }
 
     def do(self, act: Act, now: float) -> ActDone:
@@ -131,9 +132,22 @@ class Acts:
 
     def _revoke(self, act: Act, now: float) -> ActDone:
         name = act.scope.removeprefix("worker:")
+        if self._fleet.pending.pop(name, None) is not None:
+            return ActDone()
         if name not in self._fleet.states or self._fleet.states[name] == "revoked":
             raise NotFound(f"{name} is not a member, or was revoked before: see `taskmessenger worker ls`")
         self._fleet.states[name] = "revoked"
+        return ActDone()
+
+    def _approve(self, act: Act, now: float) -> ActDone:
+        name = act.scope.removeprefix("worker:")
+        self._fleet.tick(now)
+        if self._fleet.pending.pop(name, None) is None:
+            if name in self._fleet.states:
+                raise Conflict(f"{name} is approved already: there is nothing to do")
+            raise NotFound(
+                f"nobody called {name} waits for approval: see `taskmessenger worker ls --pending`"
+            )
         return ActDone()
 
 

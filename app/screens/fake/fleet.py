@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import Final
 
 from ...core.lifecycle import TaskState
-from ...handle import Alarm, History, KindRow, PoolStatus, SessionRow, TaskRow, WorkerRow
+from ...handle import Alarm, History, KindRow, PendingRow, PoolStatus, SessionRow, TaskRow, WorkerRow
 from .rows import hash_of
 from .stream import KINDS, UNSERVED, mix, share
 from .tasks import FakeTasks
@@ -24,6 +25,9 @@ LISTED: Final = 400
 MANY_SECONDS: Final = 2.0
 """How old rows of so many workers get."""
 MANY_ENDED: Final = 50
+DAY: Final = 86_400.0
+OPERATOR: Final = 1
+"""Of three that wait for approval, the place of the one that wants to be an operator."""
 _REASONS: Final = (
     "the link broke: connection reset by peer",
     "no sign of life for 15 s",
@@ -55,6 +59,8 @@ class Fleet:
         self._rows_at = 0.0
         self.drains: dict[str, float] = {}
         """Moments by which those that drain have left."""
+        self.pending: dict[str, PendingRow] = {}
+        """Members that wait for approval, by id."""
 
     def able(self, kind: int) -> tuple[str, ...]:
         """Who runs this kind."""
@@ -65,7 +71,8 @@ class Fleet:
         return tuple(w for place, w in enumerate(here) if name != "train" or place % TRAINERS == 0)
 
     def tick(self, now: float) -> None:
-        """What time brings: workers that drained are gone."""
+        """What time brings: workers that drained are gone, who was not approved is forgotten."""
+        self.pending = {name: row for name, row in self.pending.items() if now < row.until}
         for name, until in list(self.drains.items()):
             if now >= until:
                 del self.drains[name]
@@ -238,6 +245,10 @@ class Fleet:
                 f"{waiting} {'task waits' if waiting == 1 else 'tasks wait'}: no worker offers `{UNSERVED}`"
             )
             found.append(Alarm("warning", "no_worker", text, since, f"kind:{UNSERVED}"))
+        if self.pending:
+            number = len(self.pending)
+            text = f"{number} {'member waits' if number == 1 else 'members wait'} for approval"
+            found.append(Alarm("warning", "pending", text, min(row.since for row in self.pending.values())))
         found += [
             Alarm(
                 "warning",
@@ -266,6 +277,28 @@ class Fleet:
             running=(*(int(running * s) for s in reversed(slow[1:])), running),
             latency=tuple(round(5.0 * s, 3) for s in slow),
         )
+
+
+def pending_members(now: float, number: int) -> dict[str, PendingRow]:
+    """So many that wait, the first of them for longest."""
+    rows = [
+        PendingRow(
+            id=f"{role[0]}-{WORDS[-1 - place % len(WORDS)]}-{place:02d}q",
+            role=role,
+            fingerprint=_fingerprint(place),
+            invite="c41f09aa",
+            since=now - 40.0 - 130.0 * (number - place),
+            until=now - 40.0 - 130.0 * (number - place) + DAY,
+            inventory="Linux x86_64, 8 processors, version 0.1.0",
+        )
+        for place, role in ((n, "operator" if n % 3 == OPERATOR else "worker") for n in range(number))
+    ]
+    return {row.id: row for row in rows}
+
+
+def _fingerprint(place: int) -> str:
+    text = hashlib.sha256(f"member {place}".encode()).hexdigest()[:10].upper()
+    return f"{text[:5]}-{text[5:]}"
 
 
 def _address(place: int) -> str:

@@ -25,6 +25,7 @@ from ...handle import (
     NetworkRow,
     NodeHandle,
     Outcome,
+    PendingRow,
     SettingRow,
     Snapshot,
     TaskDetail,
@@ -32,7 +33,7 @@ from ...handle import (
     TaskQuery,
 )
 from .acts import Acts
-from .fleet import LISTED, Fleet
+from .fleet import LISTED, Fleet, pending_members
 from .journal import FakeJournal
 from .rows import Made
 from .search import Search
@@ -96,6 +97,10 @@ class FakeNode:
     def back(self) -> None:
         """The end of `away`."""
         self.connected, self._snapshot = True, None
+
+    def knock(self, number: int) -> None:
+        """So many members wait for approval from now on."""
+        self._fleet.pending, self._snapshot = pending_members(self.now, number), None
 
     # ---- what is seen -----------------------------------------------------------------------------------
 
@@ -187,12 +192,17 @@ class FakeNode:
         """Newest first."""
         return list(self._invites)
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
         """An invite that nobody can use."""
         may_change(self)
         self._made += 1
         name = hashlib.sha256(f"invite {self._made}".encode()).hexdigest()
-        row = InviteRow(name[:8], role, b"", uses or 1, uses or 1, self.now, self.now + (ttl or 900.0))
+        row = InviteRow(
+            name[:8], role, b"", uses or 1, uses or 1, self.now, self.now + (ttl or 900.0),
+            approve=approve, ephemeral=ephemeral,
+        )  # fmt: skip
         self._invites.insert(0, row)
         self._journal.add(self.now, "info", "invite.made", row.id, f"for a {role}, {row.uses} uses")
         return f"tm1-{name[:8]}-{'-'.join(name[i : i + 5] for i in range(8, 58, 5))}", row
@@ -205,6 +215,11 @@ class FakeNode:
                 self._invites[place] = replace(row, revoked_at=self.now)
                 return
         raise NotFound(f"there is no invite {invite_id} that could be revoked: see `taskmessenger invite ls`")
+
+    async def pending(self) -> list[PendingRow]:
+        """Oldest first."""
+        self._fleet.tick(self.now)
+        return list(self._fleet.pending.values())
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """A few of them."""

@@ -19,6 +19,7 @@ from ...handle import (
     NetworkInfo,
     NetworkRow,
     Outcome,
+    PendingRow,
     RunningRow,
     SettingRow,
     Snapshot,
@@ -171,7 +172,13 @@ class FakeWorker:
         """Not here."""
         _not_here()
 
-    async def make_invite(self, uses: int, ttl: float, role: str) -> tuple[str, InviteRow]:
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
+        """Not here."""
+        _not_here()
+
+    async def pending(self) -> list[PendingRow]:
         """Not here."""
         _not_here()
 
