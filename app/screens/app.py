@@ -28,8 +28,8 @@ from .frame import BEAT, Frame, Pulse
 from .palette import CommandsProvider
 from .prefs import NIGHT, Prefs
 from .stylesheet import stylesheet
-from .surviving import Surviving
 from .view import View
+from .warming import Warming
 from .widgets.bars import Heading
 from .widgets.panel import axes_available
 from .widgets.words import TimeMode, moment, safe
@@ -43,7 +43,7 @@ MAX_TOLD: Final = 200
 """Toasts that `:messages` can show again."""
 
 
-class Console(Surviving):
+class Console(Warming):
     """One operator's window on one node."""
 
     TITLE = "Task Messenger"
@@ -118,6 +118,7 @@ class Console(Surviving):
         self.beat()
         if self._beat_seconds:
             self.set_interval(self._beat_seconds, self.beat)
+            self.ahead = self.run_worker(partial(self.warm, self.placed()), group="warming")
         for complaint in [*self.prefs.complaints, *self.registry.complaints]:
             self.tell(complaint, "warning")
 
@@ -162,12 +163,11 @@ class Console(Surviving):
             return
         while len(self.screen_stack) > 2:  # noqa: PLR2004  Textual's blank one, and ours
             await self.pop_screen()
-        if not self.is_screen_installed(kind.NAME):
-            self.install_screen(kind(), kind.NAME)
+        name = self.made(kind)
         if isinstance(self.screen, View):
-            await self.switch_screen(kind.NAME)
+            await self.switch_screen(name)
         else:
-            await self.push_screen(kind.NAME)
+            await self.push_screen(name)
 
     def give(self, name: str, view: View | None = None, words: str = "") -> Worker[None] | None:
         """Give a command, by its name, as if its key had been pressed in this view."""

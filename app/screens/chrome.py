@@ -102,13 +102,16 @@ class Chrome(Screen[None]):
 
     def hint(self) -> None:
         """The footer: what can be done here and now."""
+        hints = next(iter(self.query(Hints)), None)
+        if hints is None:  # not composed yet, or closing
+            return
         registry = self.console.registry
         known = [c for c in registry.ready(self._view) if c.place < LAST and registry.shown_key(c)]
         some, always = (
             [(registry.shown_key(c), c.title, c.name) for c in known if (c.place >= ALWAYS) is wanted]
             for wanted in (False, True)
         )
-        self.query_one(Hints).tell(some, always)
+        hints.tell(some, always)
 
     def on_screen_resume(self) -> None:
         """Seen again: not with what was true when it was left."""
