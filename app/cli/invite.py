@@ -48,6 +48,7 @@ def invite() -> None:
       taskmessenger invite
       taskmessenger invite --uses 50 --ttl 2h
       taskmessenger invite --role operator --json
+      taskmessenger invite --uses 20 --approve
       taskmessenger invite revoke 7F3KQ9ZD
     """  # noqa: D301  \b keeps click from filling the examples
 
@@ -67,13 +68,17 @@ def invite() -> None:
 @click.option(
     "--role", type=click.Choice(ROLES), default="worker", show_default=True, help="What they become."
 )
+@click.option("--approve", is_flag=True, help="Who joins with it waits for `worker approve`.")
+@click.option("--ephemeral", is_flag=True, help="Who joins with it is forgotten when it leaves.")
 @as_json
-def create(*, uses: int | None, ttl: float | None, role: str, as_json: bool) -> None:
+def create(
+    *, uses: int | None, ttl: float | None, role: str, approve: bool, ephemeral: bool, as_json: bool
+) -> None:
     """Make an invite: its text alone goes to standard output. Whoever has it may join."""
 
     async def ask() -> InviteMade:
         async with manager() as remote:
-            return await remote.make_invite(uses or 0, ttl or 0.0, role)
+            return await remote.make_invite(uses or 0, ttl or 0.0, role, approve=approve, ephemeral=ephemeral)
 
     made = run(ask)
     endpoints = _endpoints(made.text)
@@ -97,6 +102,10 @@ def _explain(row: InviteRow, endpoints: list[str]) -> None:
     note(f"    {_JOIN[row.role]}      (then paste)")
     note(f"Invite {row.id}: {count(row.uses, 'use')}, until {when(row.expires_at)} ({left})")
     note(f"Whoever joins with it may {_MAY[row.role]}. It leads to {', '.join(endpoints)}")
+    if row.approve:
+        note("Each of them waits until you approve it: `taskmessenger worker ls --pending` shows them")
+    if row.ephemeral:
+        note("Each of them is forgotten when it leaves, or stays away for ten minutes")
 
 
 def _endpoints(text: str) -> list[str]:
@@ -129,8 +138,17 @@ def ls(*, as_json: bool) -> None:
     if as_json:
         block([_json(row) for row in rows])
         return
-    Table(("ID", "ROLE", "STATE", "LEFT", "USES", "MADE", "EXPIRES")).add(
-        (row.id, row.role, _state(row), row.uses_left, row.uses, when(row.created_at), when(row.expires_at))
+    Table(("ID", "ROLE", "STATE", "LEFT", "USES", "MADE", "EXPIRES", "ASKS")).add(
+        (
+            row.id,
+            row.role,
+            _state(row),
+            row.uses_left,
+            row.uses,
+            when(row.created_at),
+            when(row.expires_at),
+            _terms(row) or None,
+        )
         for row in rows
     )
     if not rows:
@@ -160,6 +178,13 @@ def _state(row: InviteRow) -> str:
     return "expired" if time.time() >= row.expires_at else "open"
 
 
+def _terms(row: InviteRow) -> str:
+    """What it asks of those who join with it."""
+    return ", ".join(
+        name for name, asked in (("approval", row.approve), ("ephemeral", row.ephemeral)) if asked
+    )
+
+
 def _json(row: InviteRow) -> dict[str, Any]:
     """An invite in the words of `--json`."""
     return {
@@ -171,4 +196,6 @@ def _json(row: InviteRow) -> dict[str, Any]:
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "revoked_at": row.revoked_at,
+        "approve": row.approve,
+        "ephemeral": row.ephemeral,
     }

@@ -31,7 +31,8 @@ def join(invite: str | None, *, invite_file: Path | None, name: str | None, as_j
     """Join a fleet elsewhere with an invite for a client or operator.
 
     The invite is asked for, or read from standard input. From then on commands typed here reach that
-    manager, unless one of your own runs on this machine.
+    manager, unless one of your own runs on this machine; once an operator has approved it, if the invite
+    asks for that.
 
     \b
     Examples:
@@ -52,11 +53,15 @@ def join(invite: str | None, *, invite_file: Path | None, name: str | None, as_j
             " or make one with `taskmessenger invite --role client` at the manager"
         )
     identity = run(enter, found, name)
-    tell(
-        f"joined {identity.manager_name} as {identity.peer_id} ({identity.role})",
-        {"manager": identity.manager_name, "id": identity.peer_id, "role": identity.role},
-        as_json=as_json,
-    )
+    told = f"joined {identity.manager_name} as {identity.peer_id} ({identity.role})"
+    facts = {
+        "manager": identity.manager_name,
+        "id": identity.peer_id,
+        "role": identity.role,
+        "approved": not found.approve,
+        "fingerprint": identity.certificate.fingerprint,
+    }
+    tell(f"{told}; {identity.waits}" if found.approve else told, facts, as_json=as_json)
 
 
 async def enter(invite: Invite, name: str | None) -> Identity:

@@ -10,10 +10,10 @@ import click
 from ..core.errors import Conflict, NotFound, UsageError
 from .connect import manager, run
 from .options import DURATION, as_json
-from .output import Table, block, note, span, tell
+from .output import Table, block, note, span, tell, when
 
 if TYPE_CHECKING:
-    from ..handle import WorkerRow
+    from ..handle import PendingRow, WorkerRow
     from ..remote import Remote
 
 DRAIN_SECONDS: Final = 30.0
@@ -33,6 +33,7 @@ _HEAD: Final = (
     "VIA",
     "ADDRESS",
 )
+_PENDING: Final = ("ID", "ROLE", "FINGERPRINT", "INVITE", "SINCE", "MACHINE")
 VIA: Final = {"zt": "zerotier"}
 """What people call a transport, where that is not its scheme."""
 _HERE: Final = {"connected", "paused", "draining"}
@@ -48,16 +49,22 @@ def worker() -> None:
       taskmessenger worker ls
       taskmessenger worker drain w-fern-7f3k --deadline 5m
       taskmessenger worker revoke w-fern-7f3k --yes
+      taskmessenger worker ls --pending
+      taskmessenger worker approve w-fern-7f3k
     """  # noqa: D301  \b keeps click from filling the examples
 
 
 @worker.command("ls")
+@click.option("--pending", is_flag=True, help="Members of every role that wait for approval instead.")
 @as_json
-def ls(*, as_json: bool) -> None:
+def ls(*, pending: bool, as_json: bool) -> None:
     """Every worker that is or was a member, and how it is.
 
     States: connected, paused, draining, away (it may come back to its tasks), offline, revoked.
     """
+    if pending:
+        _ls_pending(as_json=as_json)
+        return
 
     async def ask() -> list[WorkerRow]:
         async with manager() as remote:
@@ -72,6 +79,54 @@ def ls(*, as_json: bool) -> None:
     Table(_HEAD).add(map(_cells, rows))
     if not rows:
         note("no worker has joined yet: `taskmessenger invite` says how")
+
+
+def _ls_pending(*, as_json: bool) -> None:
+    """Who waits: its fingerprint is the one that the machine itself shows, or it is another machine."""
+
+    async def ask() -> list[PendingRow]:
+        async with manager() as remote:
+            return await remote.pending()
+
+    rows = run(ask)
+    if as_json:
+        block([_pending_json(row) for row in rows])
+        return
+    Table(_PENDING).add(
+        (row.id, row.role, row.fingerprint, row.invite, when(row.since), row.inventory or None)
+        for row in rows
+    )
+    if not rows:
+        note("nobody waits for approval: `taskmessenger invite --approve` makes invites that ask for it")
+
+
+def _pending_json(row: PendingRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "role": row.role,
+        "fingerprint": row.fingerprint,
+        "invite": row.invite,
+        "since": row.since,
+        "until": row.until,
+        "inventory": row.inventory,
+    }
+
+
+@worker.command()
+@_ID
+@as_json
+def approve(worker_id: str, *, as_json: bool) -> None:
+    """Let a member in that waits for it, of any role. To reject one: `worker revoke`.
+
+    Compare its fingerprint first: `worker ls --pending` shows it, and so does the machine itself.
+    """
+
+    async def ask() -> None:
+        async with manager() as remote:
+            await remote.command("approve", scope=worker_id)
+
+    run(ask)
+    tell(f"{worker_id} is approved", {"id": worker_id, "state": "approved"}, as_json=as_json)
 
 
 def _cells(row: WorkerRow) -> tuple[object, ...]:

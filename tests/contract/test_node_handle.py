@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
+from time import time
 from typing import Any
 
 import msgpack
@@ -12,6 +15,8 @@ import pytest
 from taskmessenger.core.errors import Conflict, NotFound, Refused, UsageError
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Act, EventRow, Group, NodeHandle, Snapshot, TaskQuery
+from taskmessenger.net.client import join
+from taskmessenger.net.security.invites import decode
 from taskmessenger.screens.fake import FakeNode, FakeWorker
 
 from tests.support.nodes import Nodes, a_fleet, from_elsewhere, until, until_so
@@ -35,6 +40,16 @@ class Subject:
             return bool(condition(self.handle.snapshot()))
 
         await until(holds)
+
+    async def knock(self, number: int) -> None:
+        """So many members join that have to wait for approval."""
+        if isinstance(self.handle, FakeNode):
+            self.handle.knock(number)
+            return
+        text, _ = await self.handle.make_invite(number, 60.0, "client", True)
+        with TemporaryDirectory() as folder:
+            for place in range(number):
+                await join(decode(text, time()), f"c{place}", Path(folder) / str(place))
 
     async def ended(self, ids: list[int]) -> None:
         """Wait until these have."""
@@ -271,6 +286,7 @@ async def test_a_worker_is_limited_and_freed_again(subject) -> None:
         (Act("drain", scope="worker:nobody", number=1.0), NotFound),
         (Act("limit", scope="worker:nobody", number=1.0), NotFound),
         (Act("revoke", scope="worker:nobody"), NotFound),
+        (Act("approve", scope="worker:nobody"), NotFound),
     ],
 )
 async def test_an_act_that_makes_no_sense_is_refused_with_a_reason(subject, act, error) -> None:
@@ -289,6 +305,37 @@ async def test_invites_are_made_listed_and_revoked(subject) -> None:
     assert next(one for one in await handle.invites() if one.id == row.id).revoked_at is not None
     with pytest.raises(NotFound):
         await handle.revoke_invite(row.id)
+
+
+async def test_an_invite_says_what_it_asks_for(subject) -> None:
+    handle: NodeHandle = subject.handle
+    _, row = await handle.make_invite(1, 60.0, "worker", True, True)
+    found = next(one for one in await handle.invites() if one.id == row.id)
+    assert (row.approve, row.ephemeral) == (found.approve, found.ephemeral) == (True, True)
+    await handle.revoke_invite(row.id)
+
+
+async def test_members_that_wait_are_shown_approved_once_and_rejected(subject) -> None:
+    handle: NodeHandle = subject.handle
+    assert await handle.pending() == []
+    await subject.knock(2)
+    one, other = await handle.pending()
+    assert one.fingerprint != other.fingerprint
+    assert one.until > one.since
+    await subject.until(lambda seen: any(alarm.code == "pending" for alarm in seen.alarms))
+    alarm = next(alarm for alarm in handle.snapshot().alarms if alarm.code == "pending")
+    assert alarm.text == "2 members wait for approval"
+    await handle.act(Act("approve", scope=f"worker:{one.id}"))
+    assert [row.id for row in await handle.pending()] == [other.id]
+    with pytest.raises(Conflict):
+        await handle.act(Act("approve", scope=f"worker:{one.id}"))
+    await handle.act(Act("revoke", scope=f"worker:{other.id}"))
+    assert await handle.pending() == []
+    with pytest.raises(Conflict):
+        await handle.act(Act("approve", scope=f"worker:{other.id}"))
+    await subject.until(lambda seen: all(alarm.code != "pending" for alarm in seen.alarms))
+    if not isinstance(handle, FakeNode):
+        await handle.act(Act("revoke", scope=f"worker:{one.id}"))
 
 
 async def test_kinds_say_what_they_want(subject) -> None:
@@ -319,10 +366,12 @@ async def test_a_read_only_handle_shows_everything_and_changes_nothing(subject) 
     assert handle.read_only
     assert handle.snapshot().fleet is not None
     assert await handle.invites() is not None
+    assert await handle.pending() == []
     for call in (
         lambda: handle.act(Act("pause", scope="all")),
         lambda: handle.submit([Group(KIND, payloads(1))]),
         lambda: handle.make_invite(1, 60.0, "worker"),
+        lambda: handle.act(Act("approve", scope="worker:x")),
         lambda: handle.revoke_invite("x"),
     ):
         with pytest.raises(Refused):

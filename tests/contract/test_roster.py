@@ -122,3 +122,47 @@ async def test_a_renewed_peer_keeps_all_but_its_certificate(roster: Roster) -> N
     await roster.renew_peer("p1", "0b", T0 + 99)
     await roster.renew_peer("unknown", "0c", T0 + 99)
     assert await roster.peers() == [a_peer(serial="0b", expires_at=T0 + 99)]
+
+
+async def test_what_an_invite_asks_for_and_how_a_peer_joined_comes_back(roster: Roster) -> None:
+    await roster.add_invite(an_invite(approve=True, ephemeral=True))
+    peer = a_peer(pending=True, ephemeral=True, fingerprint="9ZD2M-4TQ8R")
+    await roster.redeem("i1", peer, T0)
+    (invite,) = await roster.invites()
+    assert (invite.approve, invite.ephemeral) == (True, True)
+    assert await roster.peer("p1") == peer
+    assert isinstance((await roster.peers())[0].pending, bool), "it is sent, as what it is"
+
+
+async def test_a_waiting_peer_is_approved_once(roster: Roster) -> None:
+    await roster.add_invite(an_invite(approve=True))
+    await roster.redeem("i1", a_peer(pending=True), T0)
+    assert await roster.approve_peer("p1") is True
+    assert await roster.approve_peer("p1") is False
+    assert await roster.approve_peer("unknown") is False
+    assert await roster.peer("p1") == a_peer()
+
+
+async def test_a_revoked_peer_is_not_approved(roster: Roster) -> None:
+    await roster.add_invite(an_invite(approve=True))
+    await roster.redeem("i1", a_peer(pending=True), T0)
+    await roster.revoke_peer("p1", T0 + 5)
+    assert await roster.approve_peer("p1") is False
+
+
+async def test_who_has_waited_for_too_long_is_forgotten_and_nobody_else(roster: Roster) -> None:
+    await roster.add_invite(an_invite(uses=5, uses_left=5))
+    for name, since, pending in (("a", 0, True), ("b", 50, True), ("c", 0, False), ("d", 0, True)):
+        await roster.redeem("i1", a_peer(name, enrolled_at=T0 + since, pending=pending), T0)
+    await roster.revoke_peer("d", T0 + 1)
+    assert await roster.forget_pending(T0 + 50) == ["a", "d"]
+    assert await roster.forget_pending(T0 + 50) == []
+    assert sorted(peer.id for peer in await roster.peers()) == ["b", "c"]
+
+
+async def test_a_peer_is_forgotten_once(roster: Roster) -> None:
+    await roster.add_invite(an_invite())
+    await roster.redeem("i1", a_peer(), T0)
+    assert await roster.forget_peer("p1") is True
+    assert await roster.forget_peer("p1") is False
+    assert await roster.peer("p1") is None

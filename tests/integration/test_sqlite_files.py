@@ -380,3 +380,25 @@ async def test_a_backup_never_overwrites(tmp_path: Path) -> None:
     await store.commit(submit(1))
     await store.close()
     assert list(tmp_path.glob("*.partial*")) == []
+
+
+async def test_who_joined_before_there_were_approvals_is_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        before = migrations()[:2]
+        patch.setattr(sqlite_module, "migrations", lambda: before)
+        old = a_store(tmp_path)
+        await old.open()
+        await old.close()
+    connection = raw(tmp_path)
+    connection.execute("INSERT INTO invite VALUES ('i1', 'worker', x'00', 2, 1, 1.0, 9e9, NULL)")
+    connection.execute("INSERT INTO peer VALUES ('p1', 'worker', '0a', 'i1', 1.0, 9e9, NULL, 'linux')")
+    connection.close()
+    store = a_store(tmp_path)
+    await store.open()
+    (peer,), (invite,) = await store.peers(), await store.invites()
+    assert (peer.id, peer.pending, peer.ephemeral, peer.fingerprint) == ("p1", False, False, "")
+    assert (invite.uses_left, invite.approve, invite.ephemeral) == (1, False, False)
+    assert await store.forget_pending(9e9) == []
+    await store.close()

@@ -72,3 +72,12 @@ def test_errors_come_first() -> None:
     kinds, waiting = (KindRow("a", queued=1),), {"a": "1 task waits: no worker offers `a`"}
     found = Alarms().now(facts(kinds, waiting=waiting, degraded="full"), 5.0)
     assert [alarm.level for alarm in found] == ["error", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "1 member waits for approval"), (1_200, "1,200 members wait for approval")]
+)
+def test_members_that_wait_for_approval(number: int, text: str) -> None:
+    waiting = facts()
+    waiting.pending = number
+    assert only(Alarms().now(waiting, 5.0)) == Alarm("warning", "pending", text, 5.0)

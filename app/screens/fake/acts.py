@@ -133,6 +133,7 @@ class Acts:
     def _revoke(self, act: Act, now: float) -> ActDone:
         name = act.scope.removeprefix("worker:")
         if self._fleet.pending.pop(name, None) is not None:
+            self._fleet.decided[name] = "was revoked"
             return ActDone()
         if name not in self._fleet.states or self._fleet.states[name] == "revoked":
             raise NotFound(f"{name} is not a member, or was revoked before: see `taskmessenger worker ls`")
@@ -142,9 +143,11 @@ class Acts:
     def _approve(self, act: Act, now: float) -> ActDone:
         name = act.scope.removeprefix("worker:")
         self._fleet.tick(now)
-        if self._fleet.pending.pop(name, None) is None:
-            if name in self._fleet.states:
-                raise Conflict(f"{name} is approved already: there is nothing to do")
+        if self._fleet.pending.pop(name, None) is not None:
+            self._fleet.decided[name] = "is approved already"
+        elif name in self._fleet.decided:
+            raise Conflict(f"{name} {self._fleet.decided[name]}: there is nothing to approve")
+        else:
             raise NotFound(
                 f"nobody called {name} waits for approval: see `taskmessenger worker ls --pending`"
             )

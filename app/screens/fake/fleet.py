@@ -61,6 +61,8 @@ class Fleet:
         """Moments by which those that drain have left."""
         self.pending: dict[str, PendingRow] = {}
         """Members that wait for approval, by id."""
+        self.decided: dict[str, str] = {}
+        """What became of those that have waited, in words."""
 
     def able(self, kind: int) -> tuple[str, ...]:
         """Who runs this kind."""
