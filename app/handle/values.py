@@ -87,6 +87,8 @@ class TaskQuery(Struct, frozen=True):
     descending: bool = True
     at: Cursor | None = None
     """Only rows that come after this one in the order; instead of `before` and `after`."""
+    stale: float = 0.0
+    """Seconds that the answer may be old: who asks again and again need not be answered anew each time."""
 
 
 class TaskRow(Struct, frozen=True):

@@ -57,6 +57,9 @@ def _joined(*parts: str) -> str:
 
 def _runs(ids: Sequence[int]) -> str:
     """`7-18, 23` and so on, not too long."""
+    first, last = ids[0], ids[-1]
+    if last - first == len(ids) - 1 and tuple(ids) == tuple(range(first, last + 1)):
+        return _run([first, last])  # nearly always, and a batch has hundreds of them
     runs: list[list[int]] = []
     for one in ids:
         if runs and one == runs[-1][1] + 1:

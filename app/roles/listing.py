@@ -25,6 +25,10 @@ MAX_LIMIT: Final = 1_000
 """Rows of one page."""
 LOOK_SECONDS: Final = 0.03
 """After that no other page of the store is begun for one page; the store's own time comes on top."""
+MAX_STALE: Final = 0.5
+"""Seconds that an answer is old at most, whatever the asker allows."""
+MOST_KEPT: Final = 32
+"""Answers that are kept for others who ask the same."""
 COUNT_SECONDS: Final = 0.3
 MOST_COUNTED: Final = 1_000_000
 _LIVE: Final = frozenset({TaskState.LEASED.value, TaskState.RUNNING.value})
@@ -39,6 +43,8 @@ class Listing:
 
     def __init__(self, pool: Callable[[], Pool], reader: TaskReader) -> None:
         self._pool, self._reader = pool, reader
+        self._kept: dict[TaskQuery, tuple[float, TaskPage]] = {}
+        """By question: when it was asked, and the answer. Ten consoles that show the same cost like one."""
 
     def overlay(self, row: TaskRow) -> TaskRow:
         """The row as it is now."""
@@ -49,7 +55,21 @@ class Listing:
 
     async def page(self, query: TaskQuery) -> TaskPage:
         """A page of tasks, in the order that the query asks for."""
-        query = replace(query, limit=max(1, min(query.limit, MAX_LIMIT)))
+        stale, now = min(query.stale, MAX_STALE), time.monotonic()
+        query = replace(query, limit=max(1, min(query.limit, MAX_LIMIT)), stale=0.0)
+        if stale <= 0:
+            return await self._page(query)
+        kept = self._kept.get(query)
+        if kept is not None and now - kept[0] <= stale:
+            return kept[1]
+        page = await self._page(query)
+        self._kept.pop(query, None)
+        while len(self._kept) >= MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[query] = now, page
+        return page
+
+    async def _page(self, query: TaskQuery) -> TaskPage:
         asked = conditions_of(query)
         if not _is_live(asked, query.sort):
             page = await self._reader.page(query)
@@ -139,7 +159,7 @@ class Listing:
     async def _count_rows(self, query: TaskQuery, most: int) -> Count:
         number, deadline = 0, time.monotonic() + COUNT_SECONDS
         while True:
-            page = await self.page(query)
+            page = await self._page(query)
             number += len(page.rows)
             if number >= most or not page.more:
                 return Count(min(number, most), exact=not page.more and number <= most)

@@ -12,6 +12,8 @@ from ..handle.filters import cursor_of
 from .widgets.paging import Page
 
 EXPORT_PAGE: Final = 1_000
+STALE: Final = 0.2
+"""Seconds that a page may be old: less than a frame, and consoles that show the same share it."""
 
 
 class TaskPager:
@@ -23,7 +25,7 @@ class TaskPager:
 
     async def page(self, edge: Any, *, backwards: bool, limit: int) -> Page[TaskRow]:
         """Rows beyond a cursor."""
-        query = replace(self.query, at=edge, limit=limit)
+        query = replace(self.query, at=edge, limit=limit, stale=STALE)
         if backwards:
             query = replace(query, descending=not query.descending)
         page = await self._node.tasks(query)

@@ -21,6 +21,7 @@ from taskmessenger.core.errors import TaskMessengerError
 from taskmessenger.handle import Group, TaskQuery
 from taskmessenger.net.client import connect_locally
 from taskmessenger.runtimes.payload import pack
+from taskmessenger.screens.tasks_pager import STALE
 from taskmessenger.screens.views.tasks import COUNT_EVERY, MAX_REST, REST
 from taskmessenger.screens.widgets.paging import PAGE
 
@@ -132,7 +133,7 @@ async def _look(handle: Attached) -> None:
         handle.snapshot()
         with suppress(TaskMessengerError):
             if (start := time.monotonic()) >= due:  # as the table does: it rests, and longer when it is slow
-                await handle.tasks(TaskQuery(limit=PAGE))
+                await handle.tasks(TaskQuery(limit=PAGE, stale=STALE))
                 due = time.monotonic() + min((time.monotonic() - start) * REST, MAX_REST)
             if frame % COUNT_EVERY == 0:
                 await handle.count(TaskQuery())
