@@ -42,6 +42,8 @@ _WHOLE: Final = _FINAL << 24
 """Second word of the header of a small message: final, reserved byte zero, stream 0."""
 _HEADER: Final = struct.Struct("!II")
 _MAX_ID: Final = 0xFFFF
+_PIECE: Final = 4 * 1024
+"""Bytes. Smaller pieces of a message are gathered: kept by themselves they would take more than they hold."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -187,6 +189,28 @@ class FrameWriter:
         return frame
 
 
+class _Body:
+    """What has come of a message that is not whole yet: in pieces, so that it is put together only once."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes | bytearray] = []
+        self.size = 0
+
+    def add(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if len(piece) >= _PIECE:
+            self._pieces.append(piece)
+            return
+        if not (self._pieces and isinstance(self._pieces[-1], bytearray)):
+            self._pieces.append(bytearray())
+        self._pieces[-1] += piece
+
+    def whole(self) -> bytes:
+        return b"".join(self._pieces)
+
+
 class FrameReader:
     """Turns wire data, in any pieces, into messages. Limits act on headers, before a body is held."""
 
@@ -200,11 +224,11 @@ class FrameReader:
         """Hold at most `max_buffered` bytes of unfinished large messages, and one frame besides."""
         self._max_streams = max_streams
         self._max_buffered = max_buffered
-        self._streams: dict[int, bytearray] = {}
+        self._streams: dict[int, _Body] = {}
         self._held = 0
         self._head = bytearray()
-        self._body = bytearray()
-        """Where the rest of the current frame goes: a stream's own buffer, or one for a small message."""
+        self._body = _Body()
+        """Where the rest of the current frame goes: a stream's own, or one for a small message."""
         self._missing = 0
         self._stream = 0
         self._final = False
@@ -214,7 +238,7 @@ class FrameReader:
     @property
     def buffered(self) -> int:
         """Bytes held of messages that are not complete."""
-        return self._held + len(self._head) + (0 if self._stream else len(self._body))
+        return self._held + len(self._head) + (0 if self._stream else self._body.size)
 
     def limit(self, max_message: int) -> None:
         """From the next frame on, refuse messages larger than this many bytes."""
@@ -274,11 +298,11 @@ class FrameReader:
                 f"a frame header that means nothing: length {length}, flags and stream {kind:#010x}"
             )
         body = self._streams.get(stream)
-        self._check_size(length, len(body) if body is not None else 0, stream)
+        self._check_size(length, body.size if body is not None else 0, stream)
         if body is None:
             if stream and len(self._streams) >= self._max_streams:
                 raise FrameTooLarge(f"more than {self._max_streams} large messages at the same time")
-            body = bytearray()
+            body = _Body()
             if stream:
                 self._streams[stream] = body
         self._body, self._missing, self._stream, self._final = body, length, stream, final
@@ -296,14 +320,14 @@ class FrameReader:
     def _fill(self, data: bytes, offset: int, done: list[bytes]) -> int:
         """Move what belongs to the current frame into its buffer; returns the offset after it."""
         piece = data[offset : offset + self._missing]
-        self._body += piece
+        self._body.add(piece)
         self._missing -= len(piece)
         if self._stream:
             self._held += len(piece)
         if not self._missing and self._final:
-            done.append(bytes(self._body))
+            done.append(self._body.whole())
             if self._stream:
                 del self._streams[self._stream]
-                self._held -= len(self._body)
-            self._body, self._stream = bytearray(), 0
+                self._held -= self._body.size
+            self._body, self._stream = _Body(), 0
         return offset + len(piece)

@@ -157,11 +157,12 @@ class Session:
 
     async def _read(self, handle: Handler) -> None:
         wire, stream, clock = self.wire, self._stream, self._clock
-        messages = wire.receive(b"", clock())
+        now = clock()
+        messages = wire.receive(b"", now)
         while True:
             if messages:
                 last = messages[-1]
-                wire.busy(clock())
+                wire.busy(now)
                 await handle(messages)
                 wire.ready(clock())
                 if isinstance(last, Goodbye):
@@ -169,7 +170,8 @@ class Session:
                 if wire.pending:
                     self._wake.set()
             data = await stream.receive(READ_SIZE)
-            messages = wire.receive(data, clock())
+            now = clock()
+            messages = wire.receive(data, now)
             if wire.pending:
                 self._wake.set()
 

@@ -24,7 +24,7 @@ from .transport import Handler, Listener
 
 log = logging.getLogger(__name__)
 
-RECEIVE_SIZE: Final = 64 * 1024
+RECEIVE_SIZE: Final = 256 * 1024
 """Most bytes taken from the kernel at a time, unless the caller asks for another number."""
 ACCEPT_BATCH: Final = 64
 """Connections taken in one go, before anything else gets its turn."""

@@ -322,3 +322,14 @@ def test_reading_allocates_little_more_than_twice_the_message() -> None:
     finally:
         tracemalloc.stop()
     assert list(map(len, got)) == [size]
+
+
+@pytest.mark.parametrize("piece", [1_000, 5_000, 70_000])
+def test_a_large_message_is_the_same_whatever_the_size_of_the_pieces_it_comes_in(piece: int) -> None:
+    message = numbered(7, 3 * FRAGMENT + 5)
+    writer, reader = FrameWriter(), FrameReader()
+    writer.put(message)
+    wire = all_of(writer)
+    got = [m for start in range(0, len(wire), piece) for m in reader.feed(wire[start : start + piece])]
+    assert got == [message]
+    assert reader.buffered == 0

@@ -27,6 +27,8 @@ HANDSHAKE_SECONDS: Final = 10.0
 ALERT_SECONDS: Final = 1.0
 """How long a refused peer may take to read why."""
 _ALERT_BYTES: Final = 65_536
+RECORD: Final = 16 * 1024
+"""Most bytes of data in one TLS record."""
 _LOST: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
@@ -65,6 +67,34 @@ class SecureStream(TLSStream):
 
     where: str = "the other side"
     established: bool = False
+    _kept: ssl.SSLError | None = None
+    """Came after data that had to be handed on first."""
+
+    async def receive(self, max_bytes: int = 65_536) -> bytes:
+        """All records that have arrived: what each costs above this stream is more than its data does."""
+        if self._kept is not None:
+            await self._call_sslobject_method(self._fail)
+        data = await super().receive(min(max_bytes, RECORD))
+        if not self._read_bio.pending:
+            return data
+        records, room = [data], max_bytes - len(data)
+        while room > 0 and self._read_bio.pending:
+            try:
+                record = self._ssl_object.read(min(room, RECORD))
+            except ssl.SSLWantReadError:  # the rest of it is still on its way
+                break
+            except ssl.SSLError as error:
+                self._kept = error
+                break
+            if not record:  # the end, which the next call meets again
+                break
+            records.append(record)
+            room -= len(record)
+        return b"".join(records)
+
+    def _fail(self) -> None:
+        assert self._kept is not None
+        raise self._kept
 
     async def _call_sslobject_method(self, func: Callable[[*_Args], _T], *args: *_Args) -> _T:
         try:
