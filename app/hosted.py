@@ -12,7 +12,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import suppress
 from functools import partial
-from threading import Thread
+from threading import Lock, Thread
+from time import time
 from typing import Final
 
 from anyio.from_thread import BlockingPortal
@@ -20,9 +21,10 @@ from anyio.from_thread import BlockingPortal
 from . import node
 from .attached import Attached, attached
 from .config.model import ManagerConfig, WorkerConfig
-from .core.errors import TaskMessengerError, TimedOut, Unreachable
+from .core.errors import Conflict, TaskMessengerError, TimedOut, Unreachable
 from .core.groups import the_one
-from .handle import NodeHandle
+from .feed import Feed
+from .handle import NodeHandle, Snapshot
 from .handle.guest import Guest
 from .net.line import Dial
 from .paths import Paths
@@ -39,13 +41,22 @@ Main = Callable[[node.Began], Awaitable[None]]
 class Hosted:
     """Runs `main` on a thread. As a context manager: from `start` to `stop`."""
 
-    def __init__(self, main: Main, *, read_only: bool = False) -> None:
-        """`main` tells its handle to what it is given, and returns when the node has ended."""
-        self._main, self._read_only = main, read_only
-        self._guest: Future[Guest] = Future()
+    def __init__(self, main: Main, *, read_only: bool = False, again: bool = False) -> None:
+        """`main` tells its handle to what it is given, and returns when the node has ended.
+
+        `again`: whoever looks may have it started anew when it has ended.
+        """
+        self._main, self._read_only, self._may_again = main, read_only, again
+        self._known: Guest | None = None
+        """Whoever looks: the same at every start."""
+        self._began: Future[Guest] = Future()
         self._inner: NodeHandle | None = None
         self._portal: BlockingPortal | None = None
-        self._thread = Thread(target=node.run, args=(self._run,), name="node", daemon=True)
+        self._thread = self._a_thread()
+        self._starting = Lock()
+
+    def _a_thread(self) -> Thread:
+        return Thread(target=node.run, args=(self._run,), name="node", daemon=True)
 
     def start(self) -> Guest:
         """Start it; returns when there is something to look at.
@@ -55,9 +66,26 @@ class Hosted:
         """
         self._thread.start()
         try:
-            return self._guest.result(START_SECONDS)
+            return self._began.result(START_SECONDS)
         except NotInTime as error:
             raise TimedOut(f"the node did not start within {START_SECONDS:g} s: see its log") from error
+
+    def again(self) -> None:
+        """Start it anew, once it has ended.
+
+        Raises:
+            TaskMessengerError: as `start`. Conflict: it has not ended.
+        """
+        if not self._starting.acquire(blocking=False):
+            raise Conflict("it is being started already")
+        try:
+            if not self.wait(NOW_SECONDS):
+                raise Conflict("it has not ended yet")
+            self._inner, self._portal = None, None
+            self._began, self._thread = Future(), self._a_thread()
+            self.start()
+        finally:
+            self._starting.release()
 
     @property
     def running(self) -> bool:
@@ -98,7 +126,12 @@ class Hosted:
 
             def began(handle: NodeHandle) -> None:
                 self._inner, self._portal = handle, portal
-                self._guest.set_result(Guest(handle, portal, read_only=self._read_only))
+                if self._known is None:
+                    again = self.again if self._may_again else None
+                    self._known = Guest(handle, portal, read_only=self._read_only, again=again)
+                else:
+                    self._known.moves(handle, portal)
+                self._began.set_result(self._known)
 
             why: BaseException | None = None
             try:
@@ -117,10 +150,10 @@ class Hosted:
         if unforeseen:
             log.error("the node has failed", exc_info=why)
         said = f"the node has failed: {why!r}" if unforeseen else str(why or "this role has ended")
-        if self._guest.done():
-            self._guest.result().ended = said
-        else:
-            self._guest.set_exception(Unreachable(said) if unforeseen or why is None else why)
+        if self._known is not None:
+            self._known.ended = said
+        if not self._began.done():
+            self._began.set_exception(Unreachable(said) if unforeseen or why is None else why)
 
 
 def manager(
@@ -138,8 +171,14 @@ def worker(
     *,
     read_only: bool = False,
 ) -> Hosted:
-    """A worker in this process; with an invite it joins first."""
-    return Hosted(lambda began: node.worker(config, paths, invite, began, origins), read_only=read_only)
+    """A worker in this process; with an invite it joins first. It can be started again."""
+    feed = Feed(Snapshot(time(), "worker"))
+    invites = [invite]
+
+    async def main(began: node.Began) -> None:
+        await node.worker(config, paths, invites.pop() if invites else None, began, origins, feed)
+
+    return Hosted(main, read_only=read_only, again=True)
 
 
 def remote(dial: Dial, *, read_only: bool = False) -> Hosted:

@@ -21,6 +21,7 @@ from .core.errors import ConfigError, Conflict, NotApproved, Refused, Unreachabl
 from .paths import Paths, private_directory
 
 if TYPE_CHECKING:
+    from .feed import Feed
     from .handle import NodeHandle
     from .net.address import Address
     from .net.approach import Approach
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .net.security.identity import Identity
     from .net.security.invites import Invite
     from .roles.worker import Dial, Worker
+    from .roles.worker_handle import WorkerHandle
     from .runtimes.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ async def manager(
     `origins`: where settings came from, by key.
     """
     from .net.carriers import Listening
+    from .roles.checkup import Checkup
     from .roles.manager import Manager
     from .roles.manager_handle import ManagerHandle
     from .roles.nearby import beacon_for, carriers_for
@@ -77,7 +80,9 @@ async def manager(
     underneath = Listening(config, paths)
     role = Manager(config, paths, store, underneath)
     carriers = carriers_for(config.discovery, config.transport.listen)
-    role.view.origins = origins or {}
+    checkup = Checkup(paths, underneath.look)
+    role.view.origins, role.view.network_rows = origins or {}, checkup.rows
+    role.view.standing.path = checkup.path
     async with underneath, anyio.create_task_group() as tasks:
         if began is None:
             tasks.start_soon(stop_on_signals, role.stop)
@@ -102,17 +107,17 @@ async def worker(
     invite: str | None,
     began: Began | None = None,
     origins: Mapping[str, str] | None = None,
+    feed: Feed | None = None,
 ) -> None:
     """A worker, until its manager ends it, or a signal, or the handle that `began` is given.
 
-    With an invite it joins first.
+    With an invite it joins first. `feed`: what its handle gives out goes on there.
     """
     from .net.carriers import approach_of
     from .net.security.identity import load
     from .roles.signals import stop_on_signals
     from .roles.spool import Spool
     from .roles.worker import Worker
-    from .roles.worker_handle import WorkerHandle
     from .runtimes.runner import Runtimes
 
     home = private_directory(paths.identity("worker").parent)
@@ -137,15 +142,30 @@ async def worker(
             if began is None:
                 tasks.start_soon(stop_on_signals, role[0].stop)
             else:
-                handle = WorkerHandle(role[0], origins or {})
-                tasks.start_soon(handle.keep)
-                began(handle)
+                tasks.start_soon(_handle(role[0], origins or {}, paths, approach, feed, began).keep)
             tasks.start_soon(approach.tend)
             if finder is not None:
                 tasks.start_soon(finder.run)
             await role[0].run()
             tasks.cancel_scope.cancel()
         spool.close()
+
+
+def _handle(
+    role: Worker,
+    origins: Mapping[str, str],
+    paths: Paths,
+    approach: Approach,
+    feed: Feed | None,
+    began: Began,
+) -> WorkerHandle:
+    """The handle of a worker, which is told."""
+    from .roles.checkup import Checkup
+    from .roles.worker_handle import WorkerHandle
+
+    handle = WorkerHandle(role, origins, Checkup(paths, approach.look, "worker"), feed)
+    began(handle)
+    return handle
 
 
 def _registry(config: WorkerConfig, paths: Paths) -> Registry:

@@ -127,7 +127,7 @@ def role(
         click.echo(f"error: {error}", err=True)
         answer = HEADLESS
     finally:
-        if answer != HEADLESS:
+        if answer != HEADLESS and node.running:
             click.echo(f"stopping the {word}", err=True)
             node.stop()
     if answer == HEADLESS:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,24 +20,17 @@ from .. import __version__
 from ..core.errors import Refused, TaskMessengerError, Unreachable
 from ..core.text import printable
 from ..paths import ROLES, Paths, Role, find
+from ..roles import checkup
 from .options import as_json as as_json_option
-from .output import block, count, line, span, when
+from .output import block, count, line, span
 
 if TYPE_CHECKING:
     from ..config import Loaded
-    from ..handle import PoolStatus
+    from ..handle import NetworkRow, PoolStatus
 
 OK: Final = "ok"
 WRONG: Final = "wrong"
-MIB: Final = 1024 * 1024
-LOW_DISK: Final = 512 * MIB
-"""Bytes of free space below which a machine's disk is too full."""
-CLOCK_STEP: Final = 300.0
-"""Seconds by which a file may be newer than the clock says it is now."""
-EXPIRES_SOON: Final = 3 * 86_400.0
-"""Seconds; certificates are renewed long before, if the member is connected."""
 ASK_SECONDS: Final = 5.0
-MEMBERS: Final = ("worker", "client", "operator")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -82,10 +74,10 @@ def examine(paths: Paths) -> Iterator[Finding]:
     configs: dict[str, Any] = {}
     for role in ROLES:
         yield from _guarded(f"{role} settings", partial(_settings, role, paths, configs))
-    yield from _guarded("disk", partial(_disk, paths))
-    yield from _guarded("clock", partial(_clock, paths))
-    for member in MEMBERS:
-        yield from _guarded(f"{member} certificate", partial(_certificate, member, paths))
+    yield from _judged("disk", partial(checkup.disk, paths))
+    yield from _judged("clock", partial(checkup.clock, paths))
+    for member in checkup.MEMBERS:
+        yield from _judged(f"{member} certificate", partial(checkup.certificate, member, paths))
     yield from _guarded("manager", partial(_manager, paths))
     needed = _needs_zerotier(paths, configs)
     yield from _guarded("libzt", partial(_library, paths, configs, needed=needed))
@@ -102,6 +94,13 @@ def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
         yield Finding(name, WRONG, f"cannot be looked at: {printable(str(error), 300)}")
 
 
+def _judged(name: str, look: Callable[[], Iterator[NetworkRow]]) -> Iterator[Finding]:
+    """What a running node tells of itself as well."""
+    for row in checkup.guarded(name, look):
+        cure = f": {row.cure}" if row.cure else ""
+        yield Finding(row.what, WRONG if row.state == checkup.BAD else OK, f"{row.value}{cure}")
+
+
 def _settings(role: Role, paths: Paths, found: dict[str, Any]) -> Iterator[Finding]:
     from ..config import load
 
@@ -110,52 +109,6 @@ def _settings(role: Role, paths: Paths, found: dict[str, Any]) -> Iterator[Findi
     yield Finding(
         f"{role} settings", OK, str(loaded.file) if loaded.found else "the defaults; there is no file"
     )
-
-
-def _disk(paths: Paths) -> Iterator[Finding]:
-    for name, place in (("data", paths.data), ("logs", paths.state)):
-        there = _existing(place)
-        free = shutil.disk_usage(there).free
-        text = f"{free / 1e9:.1f} GB free for {name} in {there}"
-        if free < LOW_DISK:
-            yield Finding("disk", WRONG, f"{text}: free some space, or move TASKMESSENGER_HOME")
-        else:
-            yield Finding("disk", OK, text)
-
-
-def _clock(paths: Paths) -> Iterator[Finding]:
-    """A clock that was set back makes new certificates look as if they were not valid yet."""
-    now = time.time()
-    newest = max((_changed(file) for file in (paths.database, *_fact_files(paths))), default=0.0)
-    if newest > now + CLOCK_STEP:
-        yield Finding(
-            "clock",
-            WRONG,
-            f"it shows {when(now)}, and files here are {span(newest - now)} newer: set the clock",
-        )
-    else:
-        yield Finding("clock", OK, when(now))
-
-
-def _certificate(role: str, paths: Paths) -> Iterator[Finding]:
-    from ..net.security.identity import is_joined, load
-
-    name = f"{role} certificate"
-    if not is_joined(paths.identity(role)):
-        return
-    identity = load(paths.identity(role), role)
-    left = identity.certificate.not_after - time.time()
-    ways = ", ".join(map(str, identity.addresses))
-    text = f"{identity.peer_id} of {identity.manager_name}, valid for {span(max(0.0, left))}; dials {ways}"
-    if left <= 0:
-        again = (
-            "`taskmessenger --role worker --no-ui --join -`" if role == "worker" else "`taskmessenger join`"
-        )
-        yield Finding(name, WRONG, f"{identity.peer_id}: has expired; join again with a new invite: {again}")
-    elif left < EXPIRES_SOON:
-        yield Finding(name, WRONG, f"{text}; start it, so that it can be renewed")
-    else:
-        yield Finding(name, OK, text)
 
 
 def _manager(paths: Paths) -> Iterator[Finding]:
@@ -199,7 +152,7 @@ def _needs_zerotier(paths: Paths, configs: dict[str, Any]) -> bool:
     manager = configs.get("manager")
     if manager is not None and any(text.startswith("zt:") for text in manager.transport.listen):
         return True
-    for role in MEMBERS:
+    for role in checkup.MEMBERS:
         if is_joined(paths.identity(role)):
             try:
                 if any(one.scheme == "zt" for one in load(paths.identity(role), role).addresses):
@@ -252,24 +205,6 @@ def _peer(peer: dict[str, Any]) -> str:
     latency = "not measured yet" if peer["latency_ms"] is None else f"{peer['latency_ms']} ms"
     path = "direct" if peer["direct"] else "relayed by a root; open UDP between the two for a direct path"
     return f"peer {peer['node_id']} ({peer['role']}): {path}, latency {latency}"
-
-
-def _fact_files(paths: Paths) -> list[Path]:
-    return [paths.identity(role) / "identity.json" for role in MEMBERS]
-
-
-def _changed(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _existing(place: Path) -> Path:
-    """It, or the nearest directory above it that is there."""
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return place
 
 
 def _system() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from anyio.from_thread import BlockingPortal
 from msgspec.structs import replace
@@ -18,17 +18,54 @@ from .live import Act, ActDone, EventPage, KindSchema, NetworkInfo, SettingRow, 
 from .node import MAX_EVENTS, NodeHandle
 from .values import Count, Group, InviteRow, Outcome, PendingRow, TaskDetail, TaskPage, TaskQuery
 
+START: Final = "start"
+"""The verb of an act."""
 _T = TypeVar("_T")
 
 
-class Guest:
-    """A guest of `node`, whose event loop is reached through `portal`. For asyncio, which Textual runs on."""
+class _Crossing:
+    """The way to `node`, whose event loop is reached through `portal`."""
 
-    def __init__(self, node: NodeHandle, portal: BlockingPortal, *, read_only: bool = False) -> None:
-        self._node, self._portal = node, portal
+    def __init__(
+        self,
+        node: NodeHandle,
+        portal: BlockingPortal,
+        *,
+        read_only: bool = False,
+        again: Callable[[], object] | None = None,
+    ) -> None:
+        """`again` starts a node anew that has ended; it blocks until `moves` was called."""
+        self._node, self._portal, self._again = node, portal, again
         self.read_only = read_only or node.read_only
         self.ended = ""
         """Why the node does not run any more, in a sentence; empty while it does."""
+
+    def moves(self, node: NodeHandle, portal: BlockingPortal) -> None:
+        """From now on this is the node: it was started anew."""
+        self._node, self._portal, self.ended = node, portal, ""
+
+    async def _change(self, function: Callable[..., Awaitable[_T]], *arguments: Any) -> _T:
+        if self.read_only:
+            raise Refused("this console is read-only: start it without --read-only to change something")
+        return await self._cross(function, *arguments)
+
+    async def _cross(self, function: Callable[..., Awaitable[_T]], *arguments: Any) -> _T:
+        """Run it over there. Cancelled here, it is cancelled there."""
+        try:
+            future = self._portal.start_task_soon(function, *arguments)
+        except RuntimeError as error:  # the portal is closed
+            raise Unreachable(self.ended or "this role has ended") from error
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if future.cancelled() and task is not None and not task.cancelling():
+                raise Unreachable(self.ended or "this role has ended") from None
+            raise
+
+
+class Guest(_Crossing):
+    """A guest of a node. For asyncio, which Textual runs on."""
 
     @property
     def role(self) -> str:
@@ -40,8 +77,10 @@ class Guest:
         snapshot = self._node.snapshot()
         if not self.ended:
             return snapshot
-        worker = replace(snapshot.worker, state="stopped") if snapshot.worker is not None else None
-        return replace(snapshot, connected=False, reason=self.ended, worker=worker)
+        worker = snapshot.worker
+        if worker is not None:
+            worker = replace(worker, state="stopped", running=(), waiting=0, rtt=None, leave_by=None)
+        return replace(snapshot, connected=False, ended=True, reason=self.ended, worker=worker)
 
     def events(self, cursor: int, limit: int = MAX_EVENTS) -> EventPage:
         """What happened from `cursor` on."""
@@ -68,7 +107,10 @@ class Guest:
         return await self._change(self._node.submit, groups)
 
     async def act(self, act: Act) -> ActDone:
-        """Carry out a command."""
+        """Carry out a command; a node that has ended can only be started anew, where that is possible."""
+        if act.verb == START and self.ended and self._again is not None and not self.read_only:
+            await asyncio.to_thread(self._again)
+            return ActDone(1)
         return await self._change(self._node.act, act)
 
     async def kind_schemas(self) -> tuple[KindSchema, ...]:
@@ -104,22 +146,3 @@ class Guest:
     async def stop(self, deadline: float | None) -> None:
         """End the role."""
         await self._change(self._node.stop, deadline)
-
-    async def _change(self, function: Callable[..., Awaitable[_T]], *arguments: Any) -> _T:
-        if self.read_only:
-            raise Refused("this console is read-only: start it without --read-only to change something")
-        return await self._cross(function, *arguments)
-
-    async def _cross(self, function: Callable[..., Awaitable[_T]], *arguments: Any) -> _T:
-        """Run it over there. Cancelled here, it is cancelled there."""
-        try:
-            future = self._portal.start_task_soon(function, *arguments)
-        except RuntimeError as error:  # the portal is closed
-            raise Unreachable(self.ended or "this role has ended") from error
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if future.cancelled() and task is not None and not task.cancelling():
-                raise Unreachable(self.ended or "this role has ended") from None
-            raise

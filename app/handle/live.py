@@ -139,7 +139,7 @@ class WorkerSelf(Struct, frozen=True):
     unacknowledged: int = 0
     """Outcomes that the manager may not have."""
     sent: int = 0
-    """Bytes of this link."""
+    """Bytes of all links since it started."""
     received: int = 0
     rtt: float | None = None
     load: dict[str, float] = {}
@@ -149,6 +149,10 @@ class WorkerSelf(Struct, frozen=True):
     kinds: tuple[str, ...] = ()
     history: tuple[EndedRow, ...] = ()
     """The last two hundred, newest first."""
+    leave_by: float | None = None
+    """While it drains: when it gives back what still runs."""
+    leaving: int = 0
+    """Tasks that it held when it began to drain."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -174,6 +178,8 @@ class Snapshot(Struct, frozen=True):
     """Of a worker."""
     reason: str = ""
     """Why it is away, in a sentence, while it is."""
+    ended: bool = False
+    """It is not away but over: it does not come back by itself."""
 
 
 class EventRow(Struct, frozen=True):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .security.invites import Invite
     from .zerotier.overlay import Overlay
 
+    from .zerotier.status import NodeStatus
 log = logging.getLogger(__name__)
 
 FIRST_DIAL_SECONDS: Final = 0.5
@@ -108,6 +109,10 @@ class Approach:
             tasks.start_soon(self._overlay.stay_known)
 
     async def __aenter__(self) -> Self:
+    def look(self) -> NodeStatus | None:
+        """The ZeroTier node that was started, as it is now."""
+        return self._overlay.look() if self._overlay is not None else None
+
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -20,6 +20,7 @@ from .approach import Approach
 if TYPE_CHECKING:
     from .zerotier.neighbours import Neighbours
     from .zerotier.overlay import Overlay
+    from .zerotier.status import NodeStatus
 
 
 class Listening:
@@ -52,6 +53,10 @@ class Listening:
             return
         if self._neighbours.admitted(address, carrier):
             self._overlay.remember(carrier)
+
+    def look(self) -> NodeStatus | None:
+        """The ZeroTier node that was started, as it is now."""
+        return self._overlay.look() if self._overlay is not None else None
 
     async def report(self) -> None:
         """Let other processes see how what was started is; until cancelled."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from time import time
+from typing import TYPE_CHECKING, Final
 
 import anyio
+
+if TYPE_CHECKING:
+    from ..net.protocol import Wire
 
 MAX_TOLD: Final = 4_096
 """Running tasks whose word is kept; beyond that the oldest is forgotten."""
@@ -20,6 +24,12 @@ class Controls:
         """Why there is no session, in a sentence."""
         self.told: dict[int, tuple[int, float | None, str, bytes]] = {}
         """By task: attempt, fraction, note, newest output."""
+        self.sent = self.received = 0
+        """Bytes of the links that are gone."""
+        self.leave_by: float | None = None
+        """Wall clock: by then it has left, once it drains."""
+        self.leaving = 0
+        """Tasks that it held when it began to."""
         self._wanted = anyio.Event()
         self._wanted.set()
 
@@ -43,6 +53,15 @@ class Controls:
         if not self.apart:
             self.reason = reason
         return reason
+
+    def carried(self, wire: Wire) -> None:
+        """That link is gone."""
+        self.sent += wire.sent
+        self.received += wire.received
+
+    def leaves(self, held: int, deadline: float) -> None:
+        """It begins to drain, with so many tasks and so many seconds."""
+        self.leaving, self.leave_by = held, time() + deadline
 
     async def wanted(self) -> None:
         """Until a session is wanted."""

@@ -124,7 +124,7 @@ class ManagerHandle:
 
     async def network(self) -> NetworkInfo:
         """How it is reached."""
-        return self._view.network()
+        return await self._view.network()
 
     async def stop(self, deadline: float | None) -> None:
         """Leave in good order."""

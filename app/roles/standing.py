@@ -26,14 +26,16 @@ class _Link:
     session: Session
     row: SessionRow
     """What does not change."""
+    node: str = ""
+    """Id of the ZeroTier node at the other end."""
 
 
 class Standing:
     """All links of one manager."""
 
     def __init__(self) -> None:
-        self.path: Callable[[str], str] = lambda _address: ""
-        """`direct` or `relayed`, of a link from this address; set by whoever knows."""
+        self.path: Callable[[str], str] = lambda _node_id: ""
+        """`direct` or `relayed`, of the ZeroTier node with this id; set by whoever knows."""
         self._links: dict[int, _Link] = {}
         self._ended: deque[SessionRow] = deque(maxlen=ENDED)
 
@@ -49,7 +51,8 @@ class Standing:
             transport=_TRANSPORTS.get(scheme, scheme),
             since=time(),
         )
-        self._links[number] = _Link(session, row)
+        node = guest.hello.carrier.partition(":")[0] if scheme == "zt" else ""
+        self._links[number] = _Link(session, row, node)
 
     def ends(self, number: int, reason: str) -> None:
         """That link is gone."""
@@ -65,7 +68,7 @@ class Standing:
         wire = link.session.wire
         return replace(
             link.row,
-            path=self.path(link.row.address),
+            path=self.path(link.node) if link.node else "",
             rtt=wire.rtt,
             sent=wire.sent,
             received=wire.received,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -38,8 +38,8 @@ class ManagerView:
         self.telemetry = Telemetry(writer, desk, self.standing)
         self.origins: Mapping[str, str] = {}
         """By setting: where its value came from, if not from the defaults."""
-        self.network_rows: Callable[[], list[NetworkRow]] = list
-        """What carries the links has to say of itself; set by whoever starts it."""
+        self.network_rows: Callable[[], Awaitable[Sequence[NetworkRow]]] = _no_rows
+        """What carries the links has to say of itself, and the machine; set by whoever starts it."""
         self._config, self._desk, self._delivery = config, desk, delivery
 
     async def look(self, asked: m.Look) -> m.View:
@@ -54,7 +54,7 @@ class ManagerView:
             case "settings":
                 return msgspec.Raw(_encode(self.settings()))
             case "network":
-                return msgspec.Raw(_encode(self.network()))
+                return msgspec.Raw(_encode(await self.network()))
             case "pending":
                 return msgspec.Raw(_encode(await self._desk.pending()))
         raise UsageError(f"nothing is known here of `{what}`")
@@ -76,7 +76,7 @@ class ManagerView:
         """All of them, in the order of the sample file."""
         return settings_of("manager", self._config, self.origins)
 
-    def network(self) -> NetworkInfo:
+    async def network(self) -> NetworkInfo:
         """How this manager is reached."""
         listening = self._desk.listening
         schemes = sorted({address.partition("://")[0] for address in listening})
@@ -86,9 +86,18 @@ class ManagerView:
             if row.state != "ended":
                 by_transport[row.transport] = by_transport.get(row.transport, 0) + 1
         rows = [NetworkRow("listening", address) for address in listening]
+        rows += [
+            NetworkRow("listening", f"not yet at {text}", "warn", "see below what it waits for")
+            for text in self._config.transport.listen
+            if text.partition("://")[0] not in schemes
+        ]
         rows += [NetworkRow(f"links over {name}", str(count)) for name, count in sorted(by_transport.items())]
         transports = tuple("zerotier" if scheme == "zt" else scheme for scheme in (*schemes, "unix"))
-        return NetworkInfo(transports, listening, (*rows, *self.network_rows()))
+        return NetworkInfo(transports, listening, (*rows, *await self.network_rows()))
+
+
+async def _no_rows() -> Sequence[NetworkRow]:
+    return ()
 
 
 def settings_of(role: str, config: msgspec.Struct, origins: Mapping[str, str]) -> tuple[SettingRow, ...]:

@@ -234,6 +234,7 @@ class Worker:
             self._last_known = (session.wire.acknowledged, welcome.lease_ttl)
             self.outbox.send = None
             self.connected = None
+            self.controls.carried(session.wire)
             await session.aclose()
 
     async def _handle(self, messages: list[m.Message]) -> None:
@@ -359,6 +360,7 @@ class Worker:
         """Give back what waits, let what runs end, wait until the manager has it all, say goodbye."""
         log.info("draining: %d tasks run, deadline %.0f s", len(self.slots.running), self._deadline)
         self.slots.leaving = True
+        self.controls.leaves(len(self.slots.leases), self._deadline)
         self._offer(force=True)
         self.slots.give_back()
         with anyio.move_on_after(self._deadline):

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from time import monotonic, time
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from ..core.errors import UsageError
+from ..core.errors import Conflict
 from ..core.text import printable
 from ..feed import Feed
 from ..handle import (
     MAX_EVENTS,
     Act,
     ActDone,
-    Count,
     EndedRow,
     EventPage,
-    Group,
-    InviteRow,
-    KindSchema,
     NetworkInfo,
     NetworkRow,
-    Outcome,
-    PendingRow,
     RunningRow,
     SettingRow,
     Snapshot,
-    TaskDetail,
-    TaskPage,
-    TaskQuery,
     WorkerSelf,
 )
+from ..handle.worker_only import WorkerOnly, not_here
 from ..logs import Tail
 from ..runtimes.base import CANCELLED, CRASHED, FAILED, STUCK, SUCCEEDED, TIMED_OUT
 from .happenings import logged
@@ -41,6 +33,7 @@ from .load import Load
 from .view import settings_of
 
 if TYPE_CHECKING:
+    from .checkup import Checkup
     from .worker import Worker
 
 LOOK_SECONDS: Final = 0.25
@@ -53,16 +46,20 @@ _HOWS: Final = {
 }  # fmt: skip
 
 
-class WorkerHandle:
+class WorkerHandle(WorkerOnly):
     """Everything that the operator of this process may do."""
 
     role, read_only = "worker", False
 
-    def __init__(self, worker: Worker, origins: Mapping[str, str]) -> None:
-        self._worker, self._origins = worker, origins
+    def __init__(
+        self, worker: Worker, origins: Mapping[str, str], checkup: Checkup, feed: Feed | None = None
+    ) -> None:
+        """`feed`: that of the same worker before it was started anew, so that events go on."""
+        self._worker, self._origins, self._checkup = worker, origins, checkup
         self._sampler, self._load, self._sampled = Load(), dict[str, float](), float("-inf")
-        self._feed = Feed(Snapshot(time(), "worker", worker=self._self()))
+        self._feed = feed or Feed(Snapshot(time(), "worker"))
         self._tail = Tail()
+        self._publish()
 
     async def keep(self) -> None:
         """Take snapshots while somebody looks, until cancelled."""
@@ -72,10 +69,15 @@ class WorkerHandle:
             while True:
                 self._feed.add(logged(self._tail.take()))
                 if self._feed.wanted:
-                    self._feed.publish(Snapshot(time(), "worker", worker=self._self()))
+                    self._publish()
                 await anyio.sleep(LOOK_SECONDS)
         finally:
             root.removeHandler(self._tail)
+            self._feed.add(logged(self._tail.take()))
+            self._publish()  # what it ends with is what stays to be seen
+
+    def _publish(self) -> None:
+        self._feed.publish(Snapshot(time(), "worker", worker=self._self()))
 
     def snapshot(self) -> Snapshot:
         """The newest known."""
@@ -87,7 +89,7 @@ class WorkerHandle:
 
     def _self(self) -> WorkerSelf:
         worker, connected = self._worker, self._worker.connected
-        slots, outbox, identity = worker.slots, worker.outbox, worker.identity
+        slots, outbox, identity, controls = worker.slots, worker.outbox, worker.identity, worker.controls
         wire = connected.session.wire if connected is not None else None
         address = str(connected.address) if connected is not None else next(iter(identity.endpoints), "")
         scheme = address.partition("://")[0]
@@ -105,13 +107,15 @@ class WorkerHandle:
             done=outbox.done,
             failed=outbox.failed,
             unacknowledged=outbox.unacknowledged,
-            sent=wire.sent if wire else 0,
-            received=wire.received if wire else 0,
+            sent=controls.sent + (wire.sent if wire else 0),
+            received=controls.received + (wire.received if wire else 0),
             rtt=wire.rtt if wire else None,
             load=self._sample(),
-            reason="" if connected is not None else printable(worker.controls.reason),
+            reason="" if connected is not None else printable(controls.reason),
             kinds=tuple(sorted(kind.name for kind in worker.kinds)),
             history=tuple(_ended(*one) for one in reversed(slots.history)),
+            leave_by=controls.leave_by,
+            leaving=controls.leaving,
         )
 
     def _running(self) -> tuple[RunningRow, ...]:
@@ -149,11 +153,13 @@ class WorkerHandle:
                 worker.stop(max(0.0, act.number))
             case "disconnect":
                 worker.disconnect()
-            case "reconnect":
+            case "start":
+                if worker.slots.leaving:
+                    raise Conflict("this worker is draining: start it when it has left")
                 worker.controls.meet()
             case _:
-                _not_here()
-        self._feed.publish(Snapshot(time(), "worker", worker=self._self()))
+                not_here()
+        self._publish()
         return ActDone(1)
 
     async def settings(self) -> tuple[SettingRow, ...]:
@@ -165,54 +171,14 @@ class WorkerHandle:
         seen = self._self()
         rtt = f", round trip {seen.rtt * 1000:.1f} ms" if seen.rtt is not None else ""
         state = "ok" if self._worker.connected is not None else "bad"
-        rows = (NetworkRow("manager", f"{seen.address}{rtt}" if state == "ok" else seen.reason, state),)
-        return NetworkInfo((seen.transport,), tuple(self._worker.identity.endpoints), rows)
+        rows = [NetworkRow("manager", f"{seen.address}{rtt}" if state == "ok" else seen.reason, state)]
+        ways = tuple(self._worker.identity.endpoints)
+        rows += [NetworkRow("way to the manager", printable(way)) for way in ways if way != seen.address]
+        return NetworkInfo((seen.transport,), ways, (*rows, *await self._checkup.rows()))
 
     async def stop(self, deadline: float | None) -> None:
         """Leave in good order."""
         self._worker.stop(deadline)
-
-    async def tasks(self, query: TaskQuery) -> TaskPage:
-        """Not here."""
-        _not_here()
-
-    async def count(self, query: TaskQuery, most: int = 1_000_000) -> Count:
-        """Not here."""
-        _not_here()
-
-    async def task(self, task_id: int, payload_limit: int = 65_536) -> TaskDetail:
-        """Not here."""
-        _not_here()
-
-    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
-        """Not here."""
-        _not_here()
-
-    async def submit(self, groups: Sequence[Group]) -> list[int]:
-        """Not here."""
-        _not_here()
-
-    async def kind_schemas(self) -> tuple[KindSchema, ...]:
-        """Not here."""
-        _not_here()
-
-    async def invites(self) -> list[InviteRow]:
-        """Not here."""
-        _not_here()
-
-    async def make_invite(
-        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
-    ) -> tuple[str, InviteRow]:
-        """Not here."""
-        _not_here()
-
-    async def pending(self) -> list[PendingRow]:
-        """Not here."""
-        _not_here()
-
-    async def revoke_invite(self, invite_id: str) -> None:
-        """Not here."""
-        _not_here()
 
 
 def _state(worker: Worker) -> str:
@@ -227,7 +193,3 @@ def _ended(
     task: int, attempt: int, kind: str, status: int, seconds: float, at: float, error: str
 ) -> EndedRow:
     return EndedRow(task, attempt, kind, _HOWS.get(status, "failed"), seconds, at, printable(error))
-
-
-def _not_here() -> NoReturn:
-    raise UsageError("this is a worker: its manager knows of tasks, kinds and invites")

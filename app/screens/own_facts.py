@@ -14,7 +14,7 @@ from .widgets.cells import Cell
 from .widgets.columns import Look
 from .widgets.panel import Curve
 from .widgets.plot import bar, sparkline
-from .widgets.words import exact, safe, safe_block, share, short, size, span
+from .widgets.words import count, exact, safe, safe_block, share, short, size, span
 from .worker_facts import HOT, joined
 
 MAX_KINDS: Final = 40
@@ -24,6 +24,8 @@ MAX_OUTPUT: Final = 16 * 1024
 SOON: Final = 3 * 86_400.0
 """Seconds of a certificate's life that are few: it should have been renewed long before."""
 BAR: Final = 16
+CURVE: Final = 14
+"""Cells of a curve, of which two and their numbers stand in one line of 80."""
 _NAMES: Final = ("cpu", "memory", "busy", "ended", "sent", "received")
 
 
@@ -60,8 +62,9 @@ def facts(me: WorkerSelf, trail: OwnTrail, look: Look, styles: Mapping[str, str]
         joined((("reason  ", (safe(me.reason, MAX_REASON), "bad")),), styles),
         joined((("member  ", safe(me.peer or me.name)), *_certificate(me, look)), styles),
         joined((("slots   ", _slots(me)), *_work(me)), styles),
-        joined((("network ", f"sent {size(me.sent)}{_speed(trail, 'sent')}"),
-                ("", f"received {size(me.received)}{_speed(trail, 'received')}")), styles),
+        joined((("drain   ", _drain(me, look)),), styles),
+        joined((("network ", f"sent {size(me.sent)}{_speed(me, trail, 'sent')}"),
+                ("", f"received {size(me.received)}{_speed(me, trail, 'received')}")), styles),
     ]  # fmt: skip
     if curves:
         made.append(joined((*_gauges(me, trail), ("of it", size(amount(me.load, "rss")))), styles))
@@ -162,13 +165,23 @@ def _gauges(me: WorkerSelf, trail: OwnTrail) -> Iterator[tuple[str, Cell]]:
     for name in ("cpu", "memory"):
         value = part(me.load, name)
         if value is not None:
-            text = f"{sparkline(trail.values(name), BAR, top=1.0)} {share(value):>5}"
+            text = f"{sparkline(trail.values(name), CURVE, top=1.0)} {share(value):>5}"
             yield f"{name:8}" if name == "cpu" else name, (text, "warn" if value >= HOT else "")
 
 
-def _speed(trail: OwnTrail, name: str) -> str:
+def _drain(me: WorkerSelf, look: Look) -> Cell:
+    """How far it is with leaving, and until when it may take."""
+    if me.state != "draining" or me.leave_by is None:
+        return ""
+    left, most = len(me.running), max(me.leaving, len(me.running))
+    gone = f"{bar((most - left) / most, BAR)} " if most else ""
+    until = span(max(me.leave_by - look.now, 0.0))
+    return (f"{gone}{left} of {count(most, 'task')} left, deadline in {until}", "warn")
+
+
+def _speed(me: WorkerSelf, trail: OwnTrail, name: str) -> str:
     rate = trail.rate(name)
-    return "" if rate is None else f" ({size(rate)}/s)"
+    return "" if rate is None or me.state == "stopped" else f" ({size(rate)}/s)"
 
 
 def _kinds(me: WorkerSelf) -> str:

@@ -35,7 +35,7 @@ WITHOUT_A_KEY = {
 
 WITHOUT_A_TWIN = {
     "own.disconnect": "only who sits at the worker may cut it off",
-    "own.reconnect": "likewise",
+    "own.start": "likewise",
     "task.like": "opens the dialog of task.submit, which has one",
 }
 """Change something, and a shell cannot do the same with one line."""
@@ -44,7 +44,7 @@ Steps = Sequence[str]
 SITUATIONS: list[tuple[str, str, str, Steps]] = [
     *(("manager", v, "", ()) for v in (
         "overview", "sessions", "tasks", "workers", "kinds", "events", "invites", "network", "settings")),
-    *(("worker", v, "", ()) for v in ("status", "history", "log")),
+    *(("worker", v, "", ()) for v in ("status", "history", "log", "network", "settings")),
     ("manager", "task", "4998", ()),
     ("manager", "task", "4964", ()),
     ("manager", "task", "4993", ()),
@@ -61,7 +61,11 @@ SITUATIONS: list[tuple[str, str, str, Steps]] = [
 
 
 def a_node(role: str) -> Any:
-    return FakeWorker() if role == "worker" else FakeNode()
+    if role == "worker":
+        return FakeWorker()
+    node = FakeNode()
+    node.knock(2)
+    return node
 
 
 def parsed(line: str) -> click.Command:

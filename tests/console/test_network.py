@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from taskmessenger.handle import NetworkInfo, NetworkRow, SessionRow
-from taskmessenger.screens.fake import FakeNode
+from collections.abc import Callable
+
+import pytest
+from taskmessenger.handle import NetworkInfo, NetworkRow, SessionRow, Snapshot
+from taskmessenger.screens.fake import FakeNode, FakeWorker
 from taskmessenger.screens.views.network import _facts
 
-from tests.support.console import SMALL, opened, passed, press, settle, text
+from tests.support.console import LARGE, SMALL, a_console, opened, passed, press, settle, text
+from tests.support.pictures import after_a_while
 
 
 async def test_it_shows_transports_addresses_links_and_findings() -> None:
@@ -66,8 +70,33 @@ async def test_what_strangers_wrote_is_escaped() -> None:
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
-    facts = dict(_facts(NetworkInfo(), []))
+    facts = dict(_facts(NetworkInfo(), Snapshot(0.0, "manager")))
     assert facts["links"] == "0 now   "
     assert facts["round trip"] == ""
     ended = SessionRow(id=1, peer="p", role="worker", rtt=1.0, state="ended")
-    assert dict(_facts(NetworkInfo(), [ended]))["round trip"] == ""
+    assert dict(_facts(NetworkInfo(), Snapshot(0.0, "manager", sessions=(ended,))))["round trip"] == ""
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
+async def test_a_worker_sees_its_way_to_the_manager_and_its_own_node(size: tuple[int, int]) -> None:
+    async with opened(FakeWorker(), view="network", size=size) as (pilot, console, _node):
+        await passed(pilot, 1)
+        seen = text(console)
+        for word in (
+            "manager",
+            "lab at tcp://203.0.113.7:7711",
+            "zerotier node",
+            "peer 7f3a91c04d",
+            "1 to do",
+        ):
+            assert word in seen
+        assert "transports" not in seen
+        await press(pilot, "D", "y")
+        await passed(pilot, 2)
+        assert "disconnected by its operator" in text(console)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
+def test_picture_of_a_worker_s_network(size: tuple[int, int], snap_compare: Callable[..., bool]) -> None:
+    steps = after_a_while("network")
+    assert snap_compare(a_console(FakeWorker()), terminal_size=size, run_before=steps)

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import msgpack
 import pytest
-from taskmessenger.handle import Group, NodeHandle
+from taskmessenger.handle import Act, Group, NodeHandle
 from taskmessenger.record import Recording, ReplayNode, recording
 from taskmessenger.screens.app import Console
 from taskmessenger.screens.prefs import Prefs
@@ -91,8 +91,50 @@ async def test_a_worker_that_is_drained_leaves_and_its_console_says_so(nodes: No
         await shows(pilot, "Drain this worker")
         await pilot.press("enter")
         await becomes(pilot, lambda: nodes.worker.ended)
-        await shows(pilot, "this role has ended")
+        await shows(pilot, "this worker has ended")
         await becomes(pilot, lambda: nodes.manager.snapshot().workers[0].state == "offline")
+
+
+async def test_a_worker_that_has_drained_is_started_again_from_its_own_console(nodes: Nodes) -> None:
+    state = lambda: nodes.manager.snapshot().workers[0].state  # noqa: E731
+    async with console_of(nodes.worker) as pilot:
+        await nodes.manager.submit([a_task("reverse", "abc")])
+        await becomes(pilot, lambda: nodes.worker.snapshot().worker.done)
+        await pilot.press("d")
+        await shows(pilot, "Drain this worker")
+        await pilot.press("enter")
+        await shows(pilot, "this worker has ended", "done 1", "Start")
+        await becomes(pilot, lambda: state() == "offline")
+        await pilot.press("R")
+        await becomes(pilot, lambda: state() == "connected")
+        await shows(pilot, "● connected")
+        (again,) = await nodes.manager.submit([a_task("reverse", "cba")])
+        await pilot.press("2")
+        await shows(pilot, str(again), "✓ succeeded")
+
+
+async def test_a_worker_that_its_manager_drains_shows_the_deadline_and_is_started_again(nodes: Nodes) -> None:
+    worker = nodes.manager.snapshot().workers[0].id
+    async with console_of(nodes.worker) as pilot:
+        await shows(pilot, "● connected")
+        await nodes.manager.submit([a_task("wait", 3)])
+        await becomes(pilot, lambda: nodes.worker.snapshot().worker.running)
+        await nodes.manager.act(Act("drain", scope=f"worker:{worker}", number=60.0))
+        await shows(pilot, "1 of 1 task left, deadline in")
+        await shows(pilot, "this worker has ended")
+        await pilot.press("R")
+        await becomes(pilot, lambda: nodes.manager.snapshot().workers[0].state == "connected")
+
+
+async def test_a_worker_that_is_not_wanted_any_more_says_why_it_cannot_be_started(nodes: Nodes) -> None:
+    worker = nodes.manager.snapshot().workers[0].id
+    async with console_of(nodes.worker) as pilot:
+        await shows(pilot, "● connected")
+        await nodes.manager.act(Act("revoke", scope=f"worker:{worker}"))
+        await shows(pilot, "this worker has ended", "was revoked")
+        await pilot.press("R")
+        await becomes(pilot, lambda: any("started" in what for _, _, what in pilot.app.told))
+        await shows(pilot, "this worker has ended", "ask the operator, then join again")
 
 
 async def test_what_a_real_fleet_did_can_be_replayed(nodes: Nodes, tmp_path: Path) -> None:

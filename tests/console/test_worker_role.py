@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from taskmessenger.handle import EndedRow, RunningRow
+from taskmessenger.handle import Act, EndedRow, RunningRow
+from taskmessenger.screens.dialogs.choice import Option
 from taskmessenger.screens.fake import FakeWorker
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
@@ -114,6 +115,43 @@ async def test_d_asks_for_a_deadline_and_drains() -> None:
         await press(pilot, "enter")
         assert node.snapshot().worker.state == "draining"
         assert "left, deadline in" in text(console)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
+async def test_status_shows_how_far_a_drain_is_and_until_when_it_may_take(size: tuple[int, int]) -> None:
+    async with opened(FakeWorker(), size=size) as (pilot, console, node):
+        await node.act(Act("drain", number=30.0))
+        await passed(pilot, 6)
+        me = node.snapshot().worker
+        assert f"{len(me.running)} of {me.leaving} tasks left, deadline in 24 s" in text(console)
+        assert "━" in next(line for line in lines(console) if "tasks left" in line)
+
+
+async def test_a_worker_that_has_drained_says_so_keeps_its_numbers_and_can_be_started_again() -> None:
+    leaving = (Option("headless", "go on"), Option("stop", "stop"))
+    async with opened(FakeWorker(), size=SMALL, leaving=leaving) as (pilot, console, node):
+        await press(pilot, "d", "enter")
+        await passed(pilot, 40)
+        await passed(pilot, 1)
+        seen = text(console)
+        assert "■ this worker has ended, at" in seen
+        assert "reattaching" not in seen
+        assert "sent 45.8 MiB" in seen
+        assert "B/s" not in seen
+        assert "R  Start" in seen
+        await press(pilot, "R")
+        await passed(pilot, 4)
+        assert node.snapshot().worker.state == "connected"
+        assert "has ended" not in text(console).splitlines()[1]
+
+
+async def test_a_role_that_has_ended_is_not_offered_to_go_on_headless() -> None:
+    leaving = (Option("headless", "go on"), Option("stop", "stop"))
+    async with opened(FakeWorker(), leaving=leaving) as (pilot, console, node):
+        await node.act(Act("drain", number=0.0))
+        await passed(pilot, 1)
+        await press(pilot, "q")
+        assert console.return_value == ""
 
 
 async def test_a_deadline_that_is_none_is_refused_in_the_dialog() -> None:

@@ -417,7 +417,7 @@ async def test_a_worker_shows_itself(subject) -> None:
         await worker.act(Act("cancel", ids=(1,)))
 
 
-async def test_a_worker_is_paused_resumed_disconnected_and_reconnected_by_its_own_operator(subject) -> None:
+async def test_a_worker_is_paused_resumed_disconnected_and_linked_again_by_its_own_operator(subject) -> None:
     worker: NodeHandle = subject.worker
 
     def state() -> str:
@@ -427,5 +427,49 @@ async def test_a_worker_is_paused_resumed_disconnected_and_reconnected_by_its_ow
         await worker.act(Act(verb))
         await subject.until(lambda _, wanted=wanted: state() == wanted)
     assert "disconnected by its operator" in worker.snapshot().worker.reason
-    await worker.act(Act("reconnect"))
+    await worker.act(Act("start"))
     await subject.until(lambda _: state() == "connected")
+
+
+async def test_a_worker_that_has_drained_says_so_keeps_its_numbers_and_is_started_again(subject) -> None:
+    worker: NodeHandle = subject.worker
+    if isinstance(subject.handle, FakeNode):
+        worker.advance(60)
+    else:
+        await subject.ended(await subject.handle.submit([Group(KIND, payloads("once"))]))
+        await subject.until(lambda _: worker.snapshot().worker.done)
+    before = worker.snapshot()
+    last = before.worker
+    events = (await all_events(worker))[-1:]
+    await worker.act(Act("drain", number=5.0))
+    await subject.until(lambda _: worker.snapshot().ended)
+    over = worker.snapshot()
+    assert (over.connected, over.worker.state, over.worker.running) == (False, "stopped", ())
+    assert over.reason
+    assert over.worker.done >= last.done
+    assert over.worker.sent >= last.sent
+    await worker.act(Act("start"))
+    await subject.until(lambda _: worker.snapshot().worker.state == "connected")
+    assert (worker.snapshot().ended, worker.snapshot().connected) == (False, True)
+    later = await all_events(worker)
+    assert [row for row in later if events and row.number == events[0].number] == events, "events go on"
+    await subject.until(lambda seen: any(row.state == "connected" for row in seen.workers))
+
+
+async def test_a_worker_that_drains_says_until_when_and_how_much_is_left(subject) -> None:
+    worker: NodeHandle = subject.worker
+    await subject.until(lambda _: worker.snapshot().worker.state == "connected")
+    handle: NodeHandle = subject.handle
+    ids = [] if isinstance(handle, FakeNode) else await handle.submit([Group("wait", payloads(2.0))])
+    await subject.until(lambda _: worker.snapshot().worker.running)
+    now = worker.snapshot().at
+    await worker.act(Act("drain", number=60.0))
+    await subject.until(lambda _: worker.snapshot().worker.leave_by)
+    me = worker.snapshot().worker
+    assert me.state == "draining"
+    assert 50 < me.leave_by - now < 70
+    assert me.leaving >= len(me.running) >= 1
+    await subject.until(lambda _: worker.snapshot().ended)
+    await worker.act(Act("start"))
+    await subject.until(lambda _: worker.snapshot().worker.state == "connected")
+    assert len(await handle.outcomes(ids)) == len(ids)

@@ -185,11 +185,11 @@ def join_status(result: int, network: Network, node_id: str, address: IPv4Addres
     )
 
 
-_NOT_UP: Final = (JoinState.DOWN, "network {network}: the node is not running")
+_NOT_UP: Final = (JoinState.DOWN, "the node is not running, and so not in network {network}")
 _JOINING: Final = {
     binding.NETWORK_REQUESTING: (
         JoinState.REQUESTING,
-        "network {network}: controller {controller} is silent so far; check that it runs and UDP gets out",
+        "controller {controller} of network {network} is silent so far: check that it runs and UDP gets out",
     ),
     binding.NETWORK_DENIED: (
         JoinState.DENIED,

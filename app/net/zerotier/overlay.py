@@ -37,6 +37,7 @@ from .network import JoinStatus, Network, address_of, existing_network, private_
 from .node import Node, NodeSettings, begin
 from .report import keep_reporting
 from .roots import PlanetFile, PublicRoots, Roots, own_roots, read_planet
+from .status import NodeStatus
 from .way import Root, Way, planet_mark
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,10 @@ class Overlay:
         with anyio.CancelScope(shield=True):
             async with self._lock:
                 await self._stop()
+
+    def look(self) -> NodeStatus | None:
+        """The node as it is now; None while there is none."""
+        return self.node.status() if self.node is not None else None
 
     async def report(self) -> None:
         """Let `taskmessenger zerotier status` and `doctor` see the node while it runs; until cancelled."""

@@ -174,7 +174,7 @@ class Quit(Command):
     async def run(self, view: View, words: str = "") -> None:
         console = view.console
         answer: str | None = ""
-        if console.leaving:
+        if console.leaving and not console.node.snapshot().ended:  # else nothing is left that could go on
             answer = await console.push_screen_wait(Choice("Leave", console.leaving))
         if answer is not None:
             await console.leave(answer)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class OnNetwork(Command):
     """Base of those for the network."""
 
-    views, roles = ("network",), frozenset({"manager"})
+    views, roles = ("network",), frozenset({"manager", "worker"})
 
 
 class Again(OnNetwork):
@@ -32,7 +32,7 @@ class Again(OnNetwork):
 
 
 class CopyAddress(OnNetwork):
-    """Copy an address at which this manager is reached."""
+    """Copy an address at which the manager is reached."""
 
     name, title, key, place = "network.copy", "Copy address", "a", 30
 

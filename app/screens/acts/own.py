@@ -1,4 +1,4 @@
-"""What a worker's own operator does with it: pause, resume, drain, disconnect, reconnect.
+"""What a worker's own operator does with it: start, pause, resume, drain, disconnect.
 
 The manager learns of it at once, and hands what it may out to others.
 """
@@ -26,7 +26,7 @@ GONE: Final = frozenset({"stopped", "draining"})
 class OnThisWorker(Command):
     """Base of those for the worker of this console."""
 
-    views: tuple[str, ...] = ("status", "running", "history", "log")
+    views: tuple[str, ...] = ("status", "running", "history", "log", "network", "settings")
     roles, changes = WORKER, True
 
     def twin(self, view: View) -> str:
@@ -125,16 +125,16 @@ class Disconnect(OnThisWorker):
         await self.order(view, Act(verb="disconnect"), done="disconnected", danger=Danger.ASK, note=note)
 
 
-class Reconnect(OnThisWorker):
-    """Be linked to the manager again."""
+class OwnStart(OnThisWorker):
+    """Be linked to the manager again; a role that has ended, drained or stopped, is started anew."""
 
-    name, title, key, place = "own.reconnect", "Reconnect", "R", 41
+    name, title, key, place = "own.start", "Start", "R", 15
 
     def ready(self, view: View) -> bool:
-        return _state(own(view)) == "away"
+        return _state(own(view)) in {"away", "stopped"}
 
     async def run(self, view: View, words: str = "") -> None:
-        await self.order(view, Act(verb="reconnect"), done="reconnecting", danger=Danger.NONE)
+        await self.order(view, Act(verb="start"), done="started", danger=Danger.NONE)
 
 
 class OpenOwn(Command):

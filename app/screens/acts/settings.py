@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class OnSettings(Command):
     """Base of those for the settings."""
 
-    views, roles = ("settings",), frozenset({"manager"})
+    views, roles = ("settings",), frozenset({"manager", "worker"})
 
 
 class Set(OnSettings):
@@ -36,7 +36,7 @@ class Set(OnSettings):
         return view.current() is not None
 
     def twin(self, view: View) -> str:
-        return "taskmessenger config check --role manager"
+        return f"taskmessenger config check --role {view.console.role}"
 
     async def run(self, view: View, words: str = "") -> None:
         row, console = cast("SettingRow", view.current()), view.console

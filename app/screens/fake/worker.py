@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from collections.abc import Callable
+from typing import Final
 
-from ...core.errors import UsageError
 from ...handle import (
     Act,
     ActDone,
-    Count,
     EndedRow,
     EventPage,
     EventRow,
-    Group,
-    InviteRow,
-    KindSchema,
     NetworkInfo,
     NetworkRow,
-    Outcome,
-    PendingRow,
     RunningRow,
     SettingRow,
     Snapshot,
-    TaskDetail,
-    TaskPage,
-    TaskQuery,
     WorkerSelf,
 )
+from ...handle.worker_only import WorkerOnly, not_here
 from .node import EPOCH, may_change
 from .stream import KINDS, mix, share
 
@@ -37,11 +28,11 @@ EVERY: Final = 3.0
 """Seconds between two tasks."""
 VERBS: Final = {
     "pause": "paused", "resume": "connected", "drain": "draining", "disconnect": "away",
-    "reconnect": "connected",
+    "start": "connected",
 }  # fmt: skip
 
 
-class FakeWorker:
+class FakeWorker(WorkerOnly):
     """A worker that is busy for as long as it is neither paused nor away."""
 
     role = "worker"
@@ -56,6 +47,7 @@ class FakeWorker:
         self._now = EPOCH if clock is None else clock()
         self._start = self._now
         self._state, self._changed = "connected", self._now
+        self._leave_by = self._now
         self._events: list[EventRow] = []
 
     @property
@@ -69,9 +61,47 @@ class FakeWorker:
 
     def snapshot(self) -> Snapshot:
         """The newest known."""
-        now, away = self.now, self._state == "away"
+        now = self.now
+        running, ended = self._tasks(now)
+        if self._state == "draining" and (not running or now >= self._leave_by):
+            self._state, self._changed = "stopped", now
+        state = self._state
+        over, linked = state == "stopped", state in {"connected", "paused", "draining"}
+        last = now if linked else self._changed
+        held = self._tasks(self._changed)[0] if state == "draining" else []
+        me = WorkerSelf(
+            name="w-fern-00",
+            peer="w-fern-00",
+            state=state,
+            manager="lab",
+            address="tcp://203.0.113.7:7711",
+            transport="tcp",
+            certificate_until=self._start + 86400 * 24.0,
+            capacity=SLOTS,
+            running=() if over else tuple(running),
+            waiting=2 if state == "connected" else 0,
+            done=1_700 + int((last - self._start) / EVERY),
+            failed=31,
+            unacknowledged=len(ended) % 3 if state == "away" else 0,
+            sent=48_000_000 + int(last - self._start) * 1_400,
+            received=31_000_000 + int(last - self._start) * 900,
+            rtt=0.0031 if linked else None,
+            load={"cpu": 0.3 + 0.5 * share(mix(self._seed, int(now // 2)), 4), "memory": 0.41, "rss": 71e6},
+            reason="disconnected by its operator" if state == "away" else "",
+            kinds=tuple(kind.name for kind in KINDS[:4]),
+            history=tuple(ended[:HISTORY]),
+            leave_by=self._leave_by if state == "draining" else None,
+            leaving=len(held),
+        )
+        why = "this role has ended" if over else ""
+        return Snapshot(
+            at=last if over else now, role="worker", worker=me, connected=not over, ended=over, reason=why
+        )
+
+    def _tasks(self, now: float) -> tuple[list[RunningRow], list[EndedRow]]:
+        """What runs, oldest first, and what has ended, newest first."""
         newest = int((now - self._start) / EVERY) + 500
-        until = self._changed if self._state in {"paused", "draining"} else now
+        until = now if self._state == "connected" else self._changed
         running, ended = [], []
         for number in range(newest, newest - HISTORY - SLOTS * 4, -1):
             kind = KINDS[mix(self._seed, number) % 4]
@@ -83,29 +113,7 @@ class FakeWorker:
                 running.append(_running(number, kind.name, began, (now - began) / seconds))
             else:
                 ended.append(self._ended(number, kind.name, began + seconds, seconds))
-        me = WorkerSelf(
-            name="w-fern-00",
-            peer="w-fern-00",
-            state=self._state,
-            manager="lab",
-            address="tcp://203.0.113.7:7711",
-            transport="tcp",
-            certificate_until=self._start + 86400 * 24.0,
-            capacity=SLOTS,
-            running=tuple(reversed(running[:SLOTS])),
-            waiting=0 if away else 2,
-            done=1_200 + newest,
-            failed=31,
-            unacknowledged=len(ended) % 3 if away else 0,
-            sent=48_000_000 + int(now - self._start) * 1_400,
-            received=31_000_000 + int(now - self._start) * 900,
-            rtt=None if away else 0.0031,
-            load={"cpu": 0.3 + 0.5 * share(mix(self._seed, int(now // 2)), 4), "memory": 0.41, "rss": 71e6},
-            reason="disconnected by its operator" if away else "",
-            kinds=tuple(kind.name for kind in KINDS[:4]),
-            history=tuple(ended[:HISTORY]),
-        )
-        return Snapshot(at=now, role="worker", worker=me)
+        return running[:SLOTS][::-1], ended
 
     def _ended(self, number: int, kind: str, at: float, seconds: float) -> EndedRow:
         failed = mix(self._seed, number) % 23 == 0
@@ -121,8 +129,9 @@ class FakeWorker:
         """Of this worker itself."""
         may_change(self)
         if act.verb not in VERBS:
-            _not_here()
+            not_here()
         self._state, self._changed = VERBS[act.verb], self.now
+        self._leave_by = self.now + act.number
         number = len(self._events)
         self._events.append(EventRow(number, self.now, "info", f"operator.{act.verb}", "w-fern-00"))
         return ActDone(1)
@@ -130,61 +139,32 @@ class FakeWorker:
     async def settings(self) -> tuple[SettingRow, ...]:
         """A few of them."""
         return (
-            SettingRow("name", "w-fern-00", "default", "Of this worker", ""),
-            SettingRow("slots", str(SLOTS), "--slots", "Tasks at a time", "4"),
+            SettingRow("capacity", str(SLOTS), "command line", "Tasks at a time; 0 for one a processor", "0"),
+            SettingRow("drain.deadline", "30.0", "default", "Seconds for what runs when it leaves", "30.0"),
+            SettingRow("name", "w-fern-00", "environment TASKMESSENGER_NAME", "Of this worker", ""),
         )
 
     async def network(self) -> NetworkInfo:
-        """A healthy network."""
-        rows = (NetworkRow("manager", "tcp://203.0.113.7:7711, 3 ms"),)
-        return NetworkInfo(("tcp",), ("tcp://203.0.113.7:7711",), rows)
+        """A healthy network with one thing to look at."""
+        me = self.snapshot().worker
+        assert me is not None
+        state = "bad" if me.rtt is None else "ok"
+        rows = (
+            NetworkRow("manager", me.reason if me.rtt is None else f"{me.address}, 3 ms", state),
+            NetworkRow("zerotier node", "1c77d2e0aa, online, 9993/udp"),
+            NetworkRow("network", "7f3a91c04d000001 (private), ready, address 249.119.210.224"),
+            NetworkRow(
+                "peer 7f3a91c04d", "relayed by a root, leaf, 48 ms", "warn",
+                "open UDP between the two for a direct path",
+            ),
+            NetworkRow("disk", "41.5 GB free for data in /var/lib/task-messenger"),
+        )  # fmt: skip
+        return NetworkInfo((me.transport,), (me.address, "zt://7f3a91c04d000001/7f3a91c04d:7711"), rows)
 
     async def stop(self, deadline: float | None) -> None:
         """It ends."""
         may_change(self)
         self._state = "stopped"
-
-    async def tasks(self, query: TaskQuery) -> TaskPage:
-        """Not here."""
-        _not_here()
-
-    async def count(self, query: TaskQuery, most: int = 1_000_000) -> Count:
-        """Not here."""
-        _not_here()
-
-    async def task(self, task_id: int, payload_limit: int = 65_536) -> TaskDetail:
-        """Not here."""
-        _not_here()
-
-    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
-        """Not here."""
-        _not_here()
-
-    async def submit(self, groups: Sequence[Group]) -> list[int]:
-        """Not here."""
-        _not_here()
-
-    async def kind_schemas(self) -> tuple[KindSchema, ...]:
-        """Not here."""
-        _not_here()
-
-    async def invites(self) -> list[InviteRow]:
-        """Not here."""
-        _not_here()
-
-    async def make_invite(
-        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
-    ) -> tuple[str, InviteRow]:
-        """Not here."""
-        _not_here()
-
-    async def pending(self) -> list[PendingRow]:
-        """Not here."""
-        _not_here()
-
-    async def revoke_invite(self, invite_id: str) -> None:
-        """Not here."""
-        _not_here()
 
 
 def _running(number: int, kind: str, since: float, fraction: float) -> RunningRow:
@@ -193,7 +173,3 @@ def _running(number: int, kind: str, since: float, fraction: float) -> RunningRo
     return RunningRow(
         90_000 + number * 7, 1, kind, since, round(fraction, 3), f"step {step} of 100", lines.encode()
     )
-
-
-def _not_here() -> NoReturn:
-    raise UsageError("this is a worker: its manager knows of tasks, kinds and invites")

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 
 from ...core.errors import TaskMessengerError
-from ...handle import NetworkInfo, NetworkRow, SessionRow
+from ...handle import NetworkInfo, NetworkRow, SessionRow, Snapshot, WorkerSelf
 from ..frame import Frame
 from ..table_view import TableView
 from ..widgets.badges import badge
@@ -18,7 +18,7 @@ from ..widgets.cells import text_of, tone_of
 from ..widgets.columns import Column, Look
 from ..widgets.panel import Panel
 from ..widgets.sheet import pairs
-from ..widgets.words import count, safe, span
+from ..widgets.words import count, safe, size, span
 from ..widgets.wrap import wrapped
 
 ASK_SECONDS: Final = 2
@@ -43,10 +43,11 @@ class NetworkView(TableView):
     """Transports, addresses, peers, findings."""
 
     NAME, TITLE, PLACE = "network", "Network", 8
-    ROLES = frozenset({"manager"})
+    ROLES = frozenset({"manager", "worker"})
     ABOUT = (
-        "How this manager is reached and what its links are like. A relayed link works and is slower: what"
-        " would make it direct stands beside it. `taskmessenger doctor` looks at a machine as a whole."
+        "How this node is reached or reaches its manager, its ZeroTier node and who that knows, and what is"
+        " wrong on this machine. A relayed link works and is slower: what would make it direct stands beside"
+        " it. `taskmessenger doctor` looks at settings and libzt as well."
     )
     EMPTY = "nothing has been looked at yet"
     DEFAULT_CSS = """
@@ -108,9 +109,7 @@ class NetworkView(TableView):
         self._show(frame)
 
     def _show(self, frame: Frame) -> None:
-        self.query_one("#facts", Panel).tell(
-            pairs(_facts(self.info, frame.snapshot.sessions), self.console.tones())
-        )
+        self.query_one("#facts", Panel).tell(pairs(_facts(self.info, frame.snapshot), self.console.tones()))
         super().draw(frame)
 
     async def _ask(self) -> None:
@@ -124,8 +123,11 @@ class NetworkView(TableView):
             self._show(self.frame)
 
 
-def _facts(info: NetworkInfo, sessions: Sequence[SessionRow]) -> Iterator[tuple[str, str]]:
-    links = [row for row in sessions if row.state != "ended"]
+def _facts(info: NetworkInfo, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    if snapshot.worker is not None:
+        yield from _own_facts(info, snapshot.worker)
+        return
+    links = [row for row in snapshot.sessions if row.state != "ended"]
     by_transport = {name: sum(row.transport == name for row in links) for name in info.transports}
     yield (
         "transports",
@@ -137,6 +139,15 @@ def _facts(info: NetworkInfo, sessions: Sequence[SessionRow]) -> Iterator[tuple[
     paths = f"{direct} direct, {len(relayed)} relayed   " if direct or relayed else ""
     yield "links", f"{len(links)} now   {paths}"
     yield "round trip", _latency(links)
+
+
+def _own_facts(info: NetworkInfo, me: WorkerSelf) -> Iterator[tuple[str, str]]:
+    """Of a worker: the one link that it has, or why it has none."""
+    yield "manager", f"{safe(me.manager)} at {safe(me.address)}"
+    yield "link", f"{safe(me.transport)}, round trip {span(me.rtt)}" if me.rtt is not None else safe(me.state)
+    yield "reason", safe(me.reason, MAX_VALUE)
+    yield "known ways", "  ".join(map(safe, info.addresses))
+    yield "traffic", f"sent {size(me.sent)}, received {size(me.received)}"
 
 
 def _latency(links: Sequence[SessionRow]) -> str:

@@ -26,10 +26,10 @@ class SettingsView(TableView):
     """What the node is set to."""
 
     NAME, TITLE, PLACE = "settings", "Settings", 9
-    ROLES = frozenset({"manager"})
+    ROLES = frozenset({"manager", "worker"})
     ABOUT = (
-        "Every setting of this manager. What was changed from its default is marked. e writes another value"
-        " into the configuration file, after a check; it is heeded when the manager starts again."
+        "Every setting of this node. What was changed from its default is marked. e writes another value"
+        " into the configuration file, after a check; it is heeded when the node starts again."
     )
     EMPTY = "no settings are known yet"
 

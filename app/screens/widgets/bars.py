@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_NAME: Final = 24
 MAX_REASON: Final = 120
+_OVER: Final = " (this role has ended)"
+"""What is said where nothing better is known: it need not be said twice."""
 _GAP: Final = "  "
 Hint = tuple[str, str, str]
 """Key, title and name of a command."""
@@ -82,7 +84,9 @@ class Head(Line):
 
 
 class Banner(Line):
-    """Says that the node is away and how old the data is; not there while all is well."""
+    """Says that the node is away or over, and how old the data is; not there while all is well."""
+
+    DEFAULT_CSS = "Banner { height: auto; max-height: 3; text-wrap: wrap; }"
 
     def tell(self, frame: Frame) -> None:
         """Show or hide it."""
@@ -95,7 +99,9 @@ class Banner(Line):
             snapshot.at, TimeMode.LOCAL if frame.times is TimeMode.RELATIVE else frame.times, frame.now
         )
         words = f" ! {snapshot.role} away for {span(frame.age)}: this is as of {when}; reattaching{why}"
-        self.say(words, Text(words, no_wrap=True, end=""))
+        if snapshot.ended:
+            words = f" ■ this {snapshot.role} has ended, at {when}{'' if why == _OVER else why}"
+        self.say(words, Text(words, end=""))
 
 
 class UndoBar(Line):
