@@ -17,7 +17,8 @@ from typing import Final
 import anyio
 import psutil
 
-from ..core.errors import TimedOut
+from ..core.errors import TaskMessengerError, TimedOut
+from ..core.lifecycle import TaskState
 from ..handle import Group, Outcome
 from ..remote import Remote, attach
 from ..runtimes.payload import pack
@@ -32,40 +33,68 @@ WARM_UP: Final = 2_000
 LARGE: Final = 1024 * 1024
 """Bytes of a large payload."""
 LARGE_IN_FLIGHT: Final = 12
+HEAD: Final = 64
+"""Bytes by which results are looked up that are then compared as a whole."""
 BENCH_KIND: Final = "echo"
 CAPACITY: Final = 4
 """Slots of each worker, unless a measure wants others."""
 
 
+class WrongResult(TaskMessengerError):
+    """A task failed, or brought something else than it should: no figure is worth having then."""
+
+    code = "wrong_result"
+
+
 class Results:
-    """Counts outcomes as they come, and lets a measure wait for a number of them."""
+    """Compares results with what is due as they come, and lets a measure wait for a number of them."""
 
     def __init__(self) -> None:
-        self.count = self.failed = 0
-        self.size = 0
+        self.count = 0
+        self._wrong = ""
+        self._due: dict[bytes, list[bytes]] = {}
+        """By their first bytes: a whole mebibyte takes long to look up. Those that begin alike are alike."""
         self._wanted = 0
         self._reached = anyio.Event()
+
+    def expect(self, results: Sequence[bytes]) -> None:
+        """These are to come, in any order and each as often as it is named."""
+        due = self._due
+        for result in results:
+            due.setdefault(result[:HEAD], []).append(result)
 
     def take(self, outcomes: list[Outcome]) -> None:
         """Outcomes have arrived; `Remote.on_outcomes`."""
         self.count += len(outcomes)
+        due = self._due
         for one in outcomes:
-            self.failed += one.result is None
-            self.size += len(one.result or b"")
-        if self.count >= self._wanted:
+            result = one.result
+            if result is None:
+                why = f": {one.error.message}" if one.error else " without a result"
+                self._wrong = f"task {one.id} ended as {TaskState(one.state).name.lower()}{why}"
+                continue
+            same = due.get(result[:HEAD])
+            if not same or same[-1] != result:
+                self._wrong = f"task {one.id} brought {len(result)} bytes that nobody waits for"
+                continue
+            same.pop()
+            if not same:
+                del due[result[:HEAD]]
+        if self.count >= self._wanted or self._wrong:
             self._reached.set()
 
     async def until(self, count: int) -> None:
         """Wait until so many have arrived in all.
 
         Raises:
-            TimedOut: they do not come.
+            WrongResult: one of them is not what was due. TimedOut: they do not come.
         """
-        if self.count >= count:
-            return
         self._wanted, self._reached = count, anyio.Event()
         with anyio.move_on_after(MEASURE_SECONDS):
-            await self._reached.wait()
+            if self.count < count and not self._wrong:
+                await self._reached.wait()
+            if self._wrong:
+                raise WrongResult(self._wrong)
             return
         raise TimedOut(f"only {self.count} of {count} results came within {MEASURE_SECONDS:g} s")
 
@@ -107,6 +136,7 @@ async def _echo(remote: Remote, results: Results, tasks: int) -> None:
     target = results.count + tasks
     for first in range(0, tasks, SUBMIT_SIZE):
         payloads = [pack(number) for number in range(first, min(first + SUBMIT_SIZE, tasks))]
+        results.expect(payloads)
         await remote.submit([Group(BENCH_KIND, payloads)], watch=True)
     await results.until(target)
 
@@ -116,6 +146,7 @@ async def round_trip(remote: Remote, results: Results, count: int) -> dict[str, 
     payload = pack(1)
     times: list[float] = []
     for number in range(count + 50):
+        results.expect([payload])
         start = time.perf_counter()
         target = results.count + 1
         await remote.submit([Group(BENCH_KIND, [payload])], watch=True)
@@ -131,8 +162,10 @@ async def round_trip(remote: Remote, results: Results, count: int) -> dict[str, 
 async def waits(remote: Remote, results: Results, tasks: int) -> float:
     """Tasks per second that each wait 10 ms."""
     target = results.count + tasks
+    payloads = [pack(0.01)] * tasks
+    results.expect(payloads)
     start = time.perf_counter()
-    await remote.submit([Group("wait", [pack(0.01)] * tasks)], watch=True)
+    await remote.submit([Group("wait", payloads)], watch=True)
     await results.until(target)
     return tasks / (time.perf_counter() - start)
 
@@ -150,7 +183,9 @@ async def _flow(remote: Remote, results: Results, payloads: Sequence[bytes], cou
     before = results.count
     for number in range(count):
         await results.until(before + number - LARGE_IN_FLIGHT + 1)
-        await remote.submit([Group(BENCH_KIND, [payloads[number % len(payloads)]])], watch=True)
+        payload = payloads[number % len(payloads)]
+        results.expect([payload])
+        await remote.submit([Group(BENCH_KIND, [payload])], watch=True)
     await results.until(before + count)
 
 
@@ -158,14 +193,15 @@ async def queued_bytes(fleet: Fleet, remote: Remote, tasks: int) -> float:
     """Memory of the manager for one queued task, in bytes."""
     await remote.command("pause", scope="all")
     manager = psutil.Process(fleet.pid(MANAGER))
-    await _queue(remote, 1_000)
+    await queue(remote, 1_000)
     before = manager.memory_info().rss
-    await _queue(remote, tasks)
+    await queue(remote, tasks)
     await anyio.sleep(1.0)
     return float(manager.memory_info().rss - before) / tasks
 
 
-async def _queue(remote: Remote, tasks: int) -> None:
+async def queue(remote: Remote, tasks: int) -> None:
+    """Hand in so many tasks that nobody waits for."""
     for first in range(0, tasks, SUBMIT_SIZE):
         payloads = [pack(number) for number in range(first, first + min(SUBMIT_SIZE, tasks - first))]
         await remote.submit([Group(BENCH_KIND, payloads)])
@@ -190,6 +226,7 @@ async def first_result(fleet: Fleet) -> dict[str, float]:
         remote.on_outcomes = results.take
         made = await remote.make_invite(1, 600.0)
         fleet.start_worker("w0", made.text)
+        results.expect([pack(1)])
         await remote.submit([Group(BENCH_KIND, [pack(1)])], watch=True)
         await results.until(1)
     return {"manager_ready_s": ready, "first_result_s": time.perf_counter() - start}
@@ -221,47 +258,6 @@ def _swarm(invite: str, sessions: int) -> Iterator[None]:
             yield
         finally:
             child.kill()
-
-
-async def deep_queue(fleet: Fleet, tasks: int) -> dict[str, float]:
-    """A million queued tasks: what a submit and a lease cost then, and how long a restart takes.
-
-    Submit and lease latency are the round trips of single tasks of high priority, which overtake the queue.
-    """
-    figures: dict[str, float] = {}
-    async with _one_worker(fleet) as (remote, results):
-        figures["empty_submit_p99_ms"], figures["empty_lease_p99_ms"] = await _urgent(remote, results, 300)
-        await remote.command("pause", scope="kind:" + BENCH_KIND)
-        await _queue(remote, tasks)
-        await anyio.sleep(1.0)
-        figures["deep_submit_p99_ms"], figures["deep_lease_p99_ms"] = await _urgent(remote, results, 300)
-    fleet.kill(MANAGER)
-    start = time.perf_counter()
-    await fleet.start_manager()
-    figures["deep_restart_s"] = time.perf_counter() - start
-    return figures
-
-
-@asynccontextmanager
-async def _one_worker(one: Fleet) -> AsyncIterator[tuple[Remote, Results]]:
-    """A fleet of one worker."""
-    async with fleet(one, 1) as pair:
-        yield pair
-
-
-async def _urgent(remote: Remote, results: Results, count: int) -> tuple[float, float]:
-    """p99 of submitting one task, and of submit to result, in milliseconds; of a kind that is not paused."""
-    submits: list[float] = []
-    rounds: list[float] = []
-    payload = pack([1, 2])
-    for _ in range(count):
-        start = time.perf_counter()
-        target = results.count + 1
-        await remote.submit([Group("sum", [payload], priority=50)], watch=True)
-        submits.append(time.perf_counter() - start)
-        await results.until(target)
-        rounds.append(time.perf_counter() - start)
-    return percentile(submits, 99) * 1e3, percentile(rounds, 99) * 1e3
 
 
 def version_ms() -> float:
