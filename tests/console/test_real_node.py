@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from time import time
-from typing import Any
 
-import anyio
 import msgpack
 import pytest
-from taskmessenger.handle import Act, Group, NodeHandle
+from taskmessenger.handle import Act, Group
 from taskmessenger.record import Recording, ReplayNode, recording
-from taskmessenger.screens.app import Console
-from taskmessenger.screens.prefs import Prefs
-from textual.pilot import Pilot
 
-from tests.support.console import text
-from tests.support.nodes import BOUND, Nodes, a_fleet, until
+from tests.support.consoles import becomes, console_of, shows
+from tests.support.nodes import Nodes, a_fleet, until
 
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     with a_fleet(tmp_path) as found:
         yield found
-
-
-@asynccontextmanager
-async def console_of(node: NodeHandle) -> AsyncIterator[Pilot[Any]]:
-    console = Console(node, prefs=Prefs(), clock=time, undo_seconds=0.0)
-    async with console.run_test(size=(120, 40)) as pilot:
-        yield pilot
-
-
-async def shows(pilot: Pilot[Any], *words: str) -> None:
-    with anyio.fail_after(BOUND):
-        while not all(word in text(pilot.app) for word in words):
-            await pilot.pause(0.05)
-
-
-async def becomes(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
-    with anyio.fail_after(BOUND):
-        while not condition():
-            await pilot.pause(0.05)
 
 
 def a_task(kind: str, payload: object) -> Group:

@@ -38,6 +38,7 @@ from taskmessenger.net.zerotier.way import Way
 from taskmessenger.paths import find, under
 from taskmessenger.remote import attach
 from taskmessenger.roles import entrances
+from taskmessenger.roles.checkup import Checkup
 from taskmessenger.roles.manager import Manager
 from taskmessenger.store.sqlite import SqliteStore
 
@@ -227,6 +228,11 @@ async def test_with_a_fake_at_the_binding_seam_a_manager_that_is_not_let_in_serv
             found = report.read(paths.node_state("manager"))
             assert found is not None
             assert AUTHORISE in found.status["problems"][0]
+            role.view.network_rows = Checkup(paths, carriers.look).rows
+            rows = {row.what: row for row in (await role.view.network()).rows}
+            assert (rows["zerotier"].state, rows["zerotier"].cure) == ("bad", AUTHORISE)
+            assert ("zerotier node" in rows, rows["network"].state) == (True, "warn")
+            assert rows["listening"].value == "not yet at zt://:7711"
             fake.status = binding.NETWORK_OK
             await until(lambda: len(role.desk.listening) == 2)
             overlay, direct = map(Address.parse, (await asked(paths)).listening)
