@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from .security.identity import Identity
     from .security.invites import Invite
     from .zerotier.overlay import Overlay
-
     from .zerotier.status import NodeStatus
+
 log = logging.getLogger(__name__)
 
 FIRST_DIAL_SECONDS: Final = 0.5
 """For the first dial over an overlay whose link was lost: where the other end has restarted it is in vain."""
 JOIN_DIALS: Final = 3
 """For a stranger: roots look at few of them in a second, so that its turn may come late."""
+AGAIN_SECONDS: Final = 2.0
+AGAIN_DIALS: Final = 9
+"""After that: where this machine has got another address, the other end may answer at the old one for 19 s,
+which is ZeroTier's doing. Each dial knocks anew, and all of them fit into a lease."""
 RESTART_EVERY: Final = 4
 """Failures in a row after which the overlay is restarted again."""
 LOOK_SECONDS: Final = 1.0
@@ -49,7 +54,7 @@ class Approach:
         self._stood = False
         """The last session came over the overlay."""
         self._failures = 0
-        self._dials = 1
+        self._dials, self._dial_seconds = 1, inf
 
     async def connect(
         self, identity: Identity, addresses: Sequence[Address], *, fresh: bool = True
@@ -71,7 +76,11 @@ class Approach:
             self._failures += 1
             if not await self._mended():
                 raise
-            connected = await self._renewing(attempt)
+            self._dials, self._dial_seconds = AGAIN_DIALS, AGAIN_SECONDS
+            try:
+                connected = await self._renewing(attempt)
+            finally:
+                self._dials, self._dial_seconds = 1, inf
         self._failures = 0
         self._stood = self._is_overlay(connected.address)
         await self._drop_unused()
@@ -100,6 +109,10 @@ class Approach:
                 tasks.cancel_scope.cancel()
         raise errors[0]
 
+    def look(self) -> NodeStatus | None:
+        """The ZeroTier node that was started, as it is now."""
+        return self._overlay.look() if self._overlay is not None else None
+
     async def tend(self) -> None:
         """Keep the overlay in touch and let other processes see it, once there is one; until cancelled."""
         while self._overlay is None:
@@ -109,10 +122,6 @@ class Approach:
             tasks.start_soon(self._overlay.stay_known)
 
     async def __aenter__(self) -> Self:
-    def look(self) -> NodeStatus | None:
-        """The ZeroTier node that was started, as it is now."""
-        return self._overlay.look() if self._overlay is not None else None
-
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -129,8 +138,8 @@ class Approach:
             return Prepared()
         if self._overlay is None:
             self._overlay = self._make()
-        prepared = replace(await self._overlay.prepare(address), dials=self._dials)
-        return replace(prepared, dial_seconds=FIRST_DIAL_SECONDS) if self._stood else prepared
+        seconds = FIRST_DIAL_SECONDS if self._stood else self._dial_seconds
+        return replace(await self._overlay.prepare(address), dials=self._dials, dial_seconds=seconds)
 
     async def _mended(self) -> bool:
         """Restart the overlay where that may help; whether it is worth trying again at once."""

@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taskmessenger.config.model import Leases
 from taskmessenger.core.errors import AddressTaken, ConfigError, Refused, TaskMessengerError, Unreachable
 from taskmessenger.net import approach
 from taskmessenger.net.address import Address
-from taskmessenger.net.approach import FIRST_DIAL_SECONDS, JOIN_DIALS, MAX_RENEWALS, RESTART_EVERY, Approach
+from taskmessenger.net.approach import (
+    AGAIN_DIALS,
+    AGAIN_SECONDS,
+    FIRST_DIAL_SECONDS,
+    JOIN_DIALS,
+    MAX_RENEWALS,
+    RESTART_EVERY,
+    Approach,
+)
 from taskmessenger.net.client import Connected
-from taskmessenger.net.transport import Prepared
+from taskmessenger.net.transport import SILENT_DEAD_AFTER, Prepared
+from taskmessenger.roles.worker import FENCE_SHARE
 
 TCP = Address.parse("tcp://127.0.0.1:1")
 OVERLAY = Address.parse("zt://8056c2e21c000001/8056c2e21c:7711")
@@ -119,7 +129,12 @@ async def test_the_first_failure_after_a_lost_link_restarts_the_node_and_tries_a
     await reach.connect(None, BOTH)
     await reach.connect(None, BOTH)
     assert overlay.calls == ["restart"]
-    assert [seen["zt"].dial_seconds for seen in manager.prepared] == [inf, FIRST_DIAL_SECONDS, inf]
+    assert [(seen["zt"].dials, seen["zt"].dial_seconds) for seen in manager.prepared] == [
+        (1, inf),
+        (1, FIRST_DIAL_SECONDS),
+        (AGAIN_DIALS, AGAIN_SECONDS),
+    ]
+    assert Leases().ttl * FENCE_SHARE - SILENT_DEAD_AFTER > AGAIN_DIALS * AGAIN_SECONDS
 
 
 async def test_a_link_that_was_lost_only_for_a_moment_restarts_nothing(

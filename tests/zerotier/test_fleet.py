@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from taskmessenger.handle import Group
 from taskmessenger.net.security.identity import is_joined, load
 from taskmessenger.net.security.invites import decode
 from taskmessenger.paths import under
-from taskmessenger.runtimes.payload import pack
 
 from tests.support.namespaces import HOST
 from tests.support.processes import COMMAND, Fleet, Process, environment, until
 from tests.support.processes import fleet as running_fleet
+from tests.support.zerotier_fleet import OVERLAY, all_succeeded, row_of, state_is, submit, totals, works
 
 pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(180)]
-OVERLAY = "zt://:7711"
 NOBODY = f"tcp://{HOST.rpartition('.')[0]}.77:7711"
 """Nobody answers there, not even with a refusal."""
 BACK_SECONDS = 30.0
@@ -35,40 +32,6 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     with running_fleet(tmp_path / "f") as one:
         one._listen = OVERLAY
         yield one
-
-
-def workers(fleet: Fleet) -> dict[str, dict[str, Any]]:
-    return {row["id"]: row for row in json.loads(fleet.run("worker", "ls", "--json").stdout)}
-
-
-def row_of(fleet: Fleet, name: str = "fern") -> dict[str, Any]:
-    return workers(fleet)[fleet.worker_id(name)]
-
-
-def state_is(fleet: Fleet, state: str, name: str = "fern") -> Callable[[], bool]:
-    return lambda: row_of(fleet, name)["state"] == state
-
-
-def submit(fleet: Fleet, count: int, seconds: float) -> list[int]:
-    group = Group("wait", [pack(seconds)] * count)
-    return fleet.ask(lambda remote: remote.submit([group])).ids
-
-
-def totals(fleet: Fleet) -> dict[str, int]:
-    return fleet.ask(lambda remote: remote.status()).totals
-
-
-def all_succeeded(fleet: Fleet, count: int) -> Callable[[], bool]:
-    return lambda: totals(fleet).get("succeeded", 0) == count
-
-
-def works(fleet: Fleet) -> None:
-    assert fleet.run("submit", "reverse", "hello", "--wait").stdout.strip() == "olleh"
-
-
-def cable(*, up: bool) -> None:
-    """What goes from one address of a machine to another takes its loopback device."""
-    subprocess.run(["ip", "link", "set", "lo", "up" if up else "down"], check=True, timeout=20)
 
 
 def again(fleet: Fleet, name: str = "fern") -> Process:
@@ -128,17 +91,6 @@ def test_a_killed_worker_is_noticed_and_its_tasks_are_done_when_it_is_back(fleet
     until(state_is(fleet, "away"))
     again(fleet)
     until(all_succeeded(fleet, TASKS), within=60.0)
-
-
-def test_a_link_that_was_down_comes_back_by_itself(fleet: Fleet) -> None:
-    fleet.manager()
-    worker = fleet.worker()
-    cable(up=False)
-    until(lambda: not state_is(fleet, "connected")())
-    cable(up=True)
-    until(state_is(fleet, "connected"), within=60.0)
-    works(fleet)
-    assert worker.running
 
 
 def test_where_both_lead_to_the_manager_the_direct_way_is_kept(fleet: Fleet) -> None:
