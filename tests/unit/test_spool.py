@@ -193,3 +193,78 @@ def test_files_of_others_are_left_alone(folder) -> None:
     spool = Spool(folder, MIB)
     spool.add([kept(1)])
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_what_is_acknowledged_takes_no_room_from_what_comes(folder) -> None:
+    spool = Spool(folder, 100_000)
+    spool.add([kept(1)])
+    for n in range(2, 3_000):
+        spool.add([kept(n, b"x" * 100)])
+        spool.drop([(n, 1)])
+    assert not spool.full
+    spool.add([kept(n, b"x" * 1_000) for n in range(4_000, 4_100)])
+    assert spool.full
+
+
+def test_a_segment_of_which_little_is_wanted_is_written_anew(folder, monkeypatch) -> None:
+    monkeypatch.setattr(spools, "WORTH_BYTES", 10_000)
+    spool = Spool(folder, MIB)
+    spool.add([kept(1, b"first"), kept(2, b"second")])
+    for n in range(3, 503):
+        spool.add([kept(n, b"x" * 500)])
+        spool.drop([(n, 1)])
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 12_000
+    assert everything(spool) == [kept(1, b"first"), kept(2, b"second")]
+    spool.close()
+    again = Spool(folder, MIB)
+    assert everything(again)[:2] == [kept(1, b"first"), kept(2, b"second")]
+    assert len(again) < 25  # of 500 that were acknowledged hardly any is sent again
+
+
+def test_a_segment_that_cannot_be_written_anew_stays(folder, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(spools, "WORTH_BYTES", 1_000)
+    spool = Spool(folder, MIB)
+    spool.add([kept(1), *(kept(n, b"x" * 100) for n in range(2, 30))])
+
+    def full(handle: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        spool.drop([(n, 1) for n in range(2, 25)])
+        spool.drop([(n, 1) for n in range(25, 30)])
+    assert everything(spool) == [kept(1)]
+    assert caplog.text.count("cannot be written anew") == 1
+
+
+def test_a_worker_that_dies_while_it_writes_a_segment_anew_has_each_outcome_once(folder) -> None:
+    spool = Spool(folder, MIB)
+    spool.add([kept(1), kept(2)])
+    spool.close()
+    spool._append([spools._encode(kept(1))])
+    spool.close()
+    again = Spool(folder, MIB)
+    assert everything(again) == [kept(1), kept(2)]
+    again.drop([(1, 1), (2, 1)])
+    assert len(again) == 0
+    assert not list(folder.iterdir())
+
+
+def test_an_outcome_that_is_kept_twice_leaves_nothing_behind(folder) -> None:
+    spool = Spool(folder, MIB)
+    spool.add([kept(1)])
+    spool.add([kept(1, b"x" * 1_000)])
+    assert everything(spool) == [kept(1, b"x" * 1_000)]
+    spool.drop([(1, 1)])
+    assert sum(path.stat().st_size for path in folder.iterdir()) == 0
+
+
+def test_what_was_damaged_after_it_was_found_is_not_read(folder) -> None:
+    spool = Spool(folder, MIB)
+    spool.add([kept(1, b"A" * 50), kept(2)])
+    (path,) = folder.iterdir()
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    assert spool.read([(1, 1), (2, 1)]) == [kept(2)]
+    assert spool.keys == [(2, 1)]
