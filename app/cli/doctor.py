@@ -23,10 +23,11 @@ from ..paths import ROLES, Paths, Role, find
 from ..roles import checkup
 from .options import as_json as as_json_option
 from .output import block, count, line, span
+from .zerotier import round_trips, trip_to
 
 if TYPE_CHECKING:
     from ..config import Loaded
-    from ..handle import NetworkRow, PoolStatus
+    from ..handle import NetworkRow, PoolStatus, WorkerRow
 
 OK: Final = "ok"
 WRONG: Final = "wrong"
@@ -78,11 +79,12 @@ def examine(paths: Paths) -> Iterator[Finding]:
     yield from _judged("clock", partial(checkup.clock, paths))
     for member in checkup.MEMBERS:
         yield from _judged(f"{member} certificate", partial(checkup.certificate, member, paths))
-    yield from _guarded("manager", partial(_manager, paths))
+    trips: dict[str, float] = {}
+    yield from _guarded("manager", partial(_manager, paths, trips))
     needed = _needs_zerotier(paths, configs)
     yield from _guarded("libzt", partial(_library, paths, configs, needed=needed))
     for role in ROLES:
-        yield from _guarded(f"{role} node", partial(_node, role, paths))
+        yield from _guarded(f"{role} node", partial(_node, role, paths, configs.get(role), trips))
 
 
 def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -111,14 +113,16 @@ def _settings(role: Role, paths: Paths, found: dict[str, Any]) -> Iterator[Findi
     )
 
 
-def _manager(paths: Paths) -> Iterator[Finding]:
+def _manager(paths: Paths, trips: dict[str, float]) -> Iterator[Finding]:
+    """What it answers; its workers' round trips over ZeroTier are left in `trips`."""
     import anyio
 
     joined = any(paths.identity(role).is_dir() for role in ("operator", "client"))
     if not paths.socket.exists() and not joined:
         yield Finding("manager", OK, "none runs here, and no other was joined as client or operator")
         return
-    found, seconds = anyio.run(_ask, paths)
+    found, seconds, workers = anyio.run(_ask, paths)
+    trips.update(round_trips(workers))
     text = f"{found.manager}, fleet {found.fleet}, version {found.version}, answers in {span(seconds)}"
     yield Finding("manager", OK, f"{text}; {count(found.workers, 'worker')}; at {', '.join(found.listening)}")
     if found.degraded:
@@ -127,7 +131,7 @@ def _manager(paths: Paths) -> Iterator[Finding]:
         yield Finding("tasks", WRONG, why)
 
 
-async def _ask(paths: Paths) -> tuple[PoolStatus, float]:
+async def _ask(paths: Paths) -> tuple[PoolStatus, float, list[WorkerRow]]:
     import anyio
 
     from ..remote import attach
@@ -138,7 +142,8 @@ async def _ask(paths: Paths) -> tuple[PoolStatus, float]:
         with anyio.fail_after(ASK_SECONDS):
             async with attach(dialler(paths)) as remote:
                 began = time.perf_counter()
-                return await remote.status(), time.perf_counter() - began
+                status, seconds = await remote.status(), time.perf_counter() - began
+                return status, seconds, await remote.workers()
     except TimeoutError as error:
         raise Unreachable(f"does not answer within {ASK_SECONDS:g} s: see its log") from error
     except Refused as error:
@@ -176,13 +181,15 @@ def _library(paths: Paths, configs: dict[str, Any], *, needed: bool) -> Iterator
     yield Finding("libzt", OK, f"{loaded.version}, {loaded.found.origin}, {loaded.found.path}")
 
 
-def _node(role: Role, paths: Paths) -> Iterator[Finding]:
+def _node(role: Role, paths: Paths, config: Any, trips: dict[str, float]) -> Iterator[Finding]:
     from ..net.zerotier import identity, report
+    from ..net.zerotier.overlay import places_of
 
     name = f"{role} node"
     found = report.read(paths.node_state(role))
     if found is None:
-        own = identity.load(paths.node(role))
+        place = places_of(role, config.zerotier, paths).identity if config is not None else paths.node(role)
+        own = identity.load(place)
         if own is not None:
             yield Finding(name, OK, f"{own.node_id}, not running")
         return
@@ -198,13 +205,14 @@ def _node(role: Role, paths: Paths) -> Iterator[Finding]:
     for problem in status["problems"]:
         yield Finding(name, WRONG, problem)
     for peer in status["peers"] or ():
-        yield Finding(name, OK, _peer(peer))
+        yield Finding(name, OK, _peer(peer, trip_to(peer, status, trips)))
 
 
-def _peer(peer: dict[str, Any]) -> str:
+def _peer(peer: dict[str, Any], trip: float | None) -> str:
     latency = "not measured yet" if peer["latency_ms"] is None else f"{peer['latency_ms']} ms"
     path = "direct" if peer["direct"] else "relayed by a root; open UDP between the two for a direct path"
-    return f"peer {peer['node_id']} ({peer['role']}): {path}, latency {latency}"
+    rtt = "" if trip is None else f", RTT {trip * 1000:.1f} ms"
+    return f"peer {peer['node_id']} ({peer['role']}): {path}, latency {latency}{rtt}"
 
 
 def _system() -> str:

@@ -17,9 +17,16 @@ from .options import as_json as as_json_option
 from .output import Table, block, line, note, pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..config.model import ManagerZeroTier, WorkerZeroTier
+    from ..handle import WorkerRow
     from ..net.zerotier.library import Loaded
 
-_PEER_HEAD: Final = ("PEER", "ROLE", "PATH", "LATENCY", "VERSION")
+    Settings = ManagerZeroTier | WorkerZeroTier
+
+_PEER_HEAD: Final = ("PEER", "ROLE", "PATH", "LATENCY", "RTT", "VERSION")
+ASK_SECONDS: Final = 3.0
 
 
 @click.group()
@@ -52,8 +59,10 @@ def install(wheel: Path | None, *, force: bool) -> None:
 @as_json_option
 def status(*, as_json: bool) -> None:
     """Show the library, and the node of each role: network, address, roots, peers, and what to do."""
-    library, problems = _library()
-    nodes = {role: _node(role) for role in ROLES}
+    configs = _settings()
+    library, problems = _library(configs)
+    nodes = {role: _node(role, configs.get(role)) for role in ROLES}
+    _measure(nodes["manager"])
     for role, node in nodes.items():
         if node["running"]:
             problems += [f"{role}: {problem}" for problem in node["status"]["problems"]]
@@ -67,11 +76,11 @@ def status(*, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _library() -> tuple[dict[str, Any], list[str]]:
+def _library(configs: dict[Role, Settings]) -> tuple[dict[str, Any], list[str]]:
     from ..net.zerotier import library
 
     try:
-        loaded = library.load(_configured(), find())
+        loaded = library.load(_configured(configs), find())
     except TaskMessengerError as error:
         return {"found": False, "path": "", "origin": "", "version": ""}, [str(error)]
     return _facts(loaded), []
@@ -86,23 +95,69 @@ def _facts(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _configured() -> Path | None:
-    """The library that the settings name, the manager's before the worker's."""
+def _settings() -> dict[Role, Settings]:
+    """Of each role whose settings can be read."""
     from ..config import load
 
+    found: dict[Role, Settings] = {}
     for role in ROLES:
         try:
-            path = load(role, {}, os.environ, find()).config.zerotier.library_path
+            found[role] = load(role, {}, os.environ, find()).config.zerotier
         except ConfigError as error:
             note(str(error))
-            continue
-        if path:
-            return Path(path).expanduser()
-    return None
+    return found
 
 
-def _node(role: Role) -> dict[str, Any]:
+def _configured(configs: dict[Role, Settings]) -> Path | None:
+    """The library that the settings name, the manager's before the worker's."""
+    named = [one.library_path for one in configs.values() if one.library_path]
+    return Path(named[0]).expanduser() if named else None
+
+
+def round_trips(workers: Iterable[WorkerRow]) -> dict[str, float]:
+    """Seconds to each worker that came over ZeroTier, by its address there."""
+    return {
+        row.address.removeprefix("zt://").rpartition(":")[0]: row.rtt
+        for row in workers
+        if row.address.startswith("zt://") and row.rtt is not None
+    }
+
+
+def trip_to(peer: dict[str, Any], status: dict[str, Any], trips: dict[str, float]) -> float | None:
+    """Seconds to this peer, where its address follows from its node id, and no controller gave it one."""
+    from ..net.zerotier.network import address_of
+
+    return trips.get(str(address_of(peer["node_id"]))) if status["private"] else None
+
+
+def _measure(node: dict[str, Any]) -> None:
+    """Add to the peers of a manager's node how long its workers take to answer, if the manager tells."""
+    import anyio
+
+    if not node["running"] or not node["status"]["peers"]:
+        return
+    try:
+        trips = anyio.run(_ask)
+    except (TaskMessengerError, TimeoutError) as error:
+        note(f"the manager does not tell of its workers: {error}")
+        trips = {}
+    for peer in node["status"]["peers"]:
+        peer["rtt"] = trip_to(peer, node["status"], trips)
+
+
+async def _ask() -> dict[str, float]:
+    import anyio
+
+    from .connect import manager
+
+    with anyio.fail_after(ASK_SECONDS):
+        async with manager() as remote:
+            return round_trips(await remote.workers())
+
+
+def _node(role: Role, config: Settings | None) -> dict[str, Any]:
     from ..net.zerotier import identity, report
+    from ..net.zerotier.overlay import places_of
 
     paths = find()
     found = report.read(paths.node_state(role))
@@ -110,7 +165,7 @@ def _node(role: Role) -> dict[str, Any]:
         return {"running": True, "pid": found.pid, "node_id": found.status["node_id"], "status": found.status}
     own = None
     try:
-        own = identity.load(paths.node(role))
+        own = identity.load(places_of(role, config, paths).identity if config else paths.node(role))
     except ConfigError as error:
         note(str(error))
     return {"running": False, "pid": None, "node_id": own.node_id if own else "", "status": None}
@@ -151,4 +206,5 @@ def _print_node(status: dict[str, Any]) -> None:
 def _row(peer: dict[str, Any]) -> tuple[str, ...]:
     latency = "" if peer["latency_ms"] is None else f"{peer['latency_ms']} ms"
     path = "direct" if peer["direct"] else "relayed"
-    return f"  {peer['node_id']}", peer["role"], path, latency, peer["version"]
+    rtt = "" if peer.get("rtt") is None else f"{peer['rtt'] * 1000:.1f} ms"
+    return f"  {peer['node_id']}", peer["role"], path, latency, rtt, peer["version"]

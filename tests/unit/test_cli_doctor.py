@@ -107,4 +107,5 @@ def test_what_a_running_node_reports_is_shown_with_its_problems(monkeypatch: pyt
     assert "8056c2e21c" in node[1]
     assert problem == ("wrong", "no root answers: open the port")
     assert "relayed" in peer[1]
+    assert "RTT" not in peer[1], "no manager tells"
     assert "not measured yet" in peer[1]

