@@ -23,7 +23,7 @@ from ..core.errors import TaskMessengerError, Unreachable
 from ..core.text import printable, redact
 from ..paths import HOME_VARIABLE, Paths, under
 from .connect import dialler
-from .namespace import HERE, LISTEN
+from .namespace import HERE, LISTEN, library
 
 MANAGER: Final = "manager"
 NODE_PORT: Final = 7712
@@ -56,7 +56,9 @@ class Fleet:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._listen = LISTEN[transport]
         self._settings = {"TASKMESSENGER_ZEROTIER_ADVERTISE": f"{HERE}:{NODE_PORT}"}
-        """Used by managers, and only by those that listen over ZeroTier."""
+        """Of what listens, or dials, over ZeroTier."""
+        if transport == "zerotier" and (named := library()) is not None:
+            self._settings["TASKMESSENGER_ZEROTIER_LIBRARY_PATH"] = str(named)
 
     def __enter__(self) -> Fleet:
         return self

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from ..core.errors import Refused
@@ -88,10 +89,25 @@ def in_a_namespace() -> None:
     """
     if inside():
         return
+    if reason := why_not():
+        raise Refused(reason)
     from ..net.zerotier.library import search
 
-    search()
+    search(library())
     enter(sys.argv[1:])
+
+
+def library() -> Path | None:
+    """The libzt that this user's settings for a manager name.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    from ..config import load
+    from ..paths import find
+
+    named = load("manager", {}, os.environ, find()).config.zerotier.library_path
+    return Path(named).expanduser() if named else None
 
 
 def enter(words: Sequence[str]) -> NoReturn:

@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from taskmessenger.cli import namespace
-from taskmessenger.core.errors import Refused
+from taskmessenger.cli.demo import demo
+from taskmessenger.core.errors import ConfigError, Refused
+from taskmessenger.net.zerotier import library
 
 needs_namespaces = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not() or "-")
 
@@ -36,6 +39,40 @@ def test_where_the_system_forbids_it_its_own_words_are_shown(
     assert "forbids" in reason
     assert "Operation not permitted" in reason
     assert "--transport tcp" in reason
+
+
+def test_where_namespaces_are_forbidden_that_is_said_before_libzt_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("unshare", "echo 'unshare: Operation not permitted' >&2; exit 1"), ("ip", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(library, "search", missing)
+    with monkeypatch.context() as forbidden:
+        forbidden.setenv("PATH", str(tmp_path))
+        done = CliRunner().invoke(demo, ["--transport", "zerotier"])
+    assert isinstance(done.exception, Refused)
+    assert done.exception.exit_code == 4
+    assert "Operation not permitted" in str(done.exception)
+    monkeypatch.setattr(namespace, "why_not", lambda: "")
+    with pytest.raises(ConfigError, match="not installed"):
+        namespace.in_a_namespace()
+
+
+def missing(configured: Path | None = None, paths: object = None) -> None:
+    raise ConfigError("ZeroTier needs libzt, which is not installed: install it")
+
+
+def test_the_libzt_that_the_settings_name_is_the_one_that_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Path | None] = []
+    monkeypatch.setenv("TASKMESSENGER_ZEROTIER_LIBRARY_PATH", "/opt/libzt.so")
+    monkeypatch.setattr(namespace, "why_not", lambda: "")
+    monkeypatch.setattr(library, "search", asked.append)
+    monkeypatch.setattr(namespace, "enter", lambda words: None)
+    namespace.in_a_namespace()
+    assert asked == [Path("/opt/libzt.so")]
 
 
 @pytest.mark.skipif(sys.platform == "linux", reason="about other systems")
