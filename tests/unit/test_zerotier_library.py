@@ -209,3 +209,22 @@ def test_what_is_larger_than_any_wheel_is_not_read(tmp_path: Path, monkeypatch: 
     assert fetch.fetch("libzt==1.8.4", "x", 100) == bytes(100)
     with pytest.raises(Unreachable, match="cannot be fetched"):
         fetch.fetch("libzt==1.8.4", "x", 99)
+
+
+@pytest.mark.parametrize(
+    ("libc", "loader", "taken"),
+    [("", True, False), ("musl", False, False), ("glibc", True, True), ("", False, True)],
+)
+def test_where_the_system_is_made_with_musl_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libc: str, loader: bool, taken: bool
+) -> None:
+    monkeypatch.setattr(library.platform, "libc_ver", lambda *_: (libc, ""))
+    monkeypatch.setattr(library, "LOADERS", tmp_path)
+    if loader:
+        (tmp_path / "ld-musl-x86_64.so.1").touch()
+    if taken:
+        assert library.wheel_for("linux", "x86_64").platform_tag.startswith("manylinux")
+        return
+    with pytest.raises(UsageError, match="build it from") as error:
+        library.wheel_for("linux", "x86_64")
+    assert "\n" not in str(error.value)

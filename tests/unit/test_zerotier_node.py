@@ -40,7 +40,7 @@ def settings(home: Path, seconds: float = 0.05) -> NodeSettings:
     [
         (binding.NETWORK_DENIED, Refused, "authorise node 8056c2e21c at the controller"),
         (binding.NETWORK_NOT_FOUND, Refused, "does not exist at controller 8056c2e21c"),
-        (binding.NETWORK_REQUESTING, TimedOut, "controller 8056c2e21c is silent"),
+        (binding.NETWORK_REQUESTING, TimedOut, "controller 8056c2e21c of network [0-9a-f]+ is silent"),
         (binding.NETWORK_PORT_ERROR, TimedOut, "could not be set up"),
         (binding.NETWORK_TOO_OLD, Refused, "wants a newer libzt"),
     ],

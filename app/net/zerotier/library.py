@@ -263,8 +263,14 @@ def _read(wheel: Path) -> bytes:
 
 def _is_musl(system: str) -> bool:
     """The Linux wheel needs glibc."""
-    return system == "linux" and platform.libc_ver()[0] not in {"glibc", ""}
+    if system != "linux":
+        return False
+    libc = platform.libc_ver()[0]
+    # Python tells of glibc only, before 3.14; where it says nothing musl's loader does.
+    return libc != "glibc" if libc else any(LOADERS.glob("ld-musl-*"))
 
 
+LOADERS: Final = Path("/lib")
+"""Where musl keeps its loader."""
 _lock: Final = threading.Lock()
 _loaded: Loaded | None = None

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from ...core.errors import Conflict
+import anyio
+
+from ...core.errors import Conflict, TimedOut
 from . import binding as b
 from .waker import Answer
 
@@ -33,6 +35,8 @@ DEAF_BACKSTOP: Final = 0.02
 """The same while there is no bell."""
 FAREWELL_SECONDS: Final = 1.0
 """How long, when the loop ends, those that are about to end by themselves may take."""
+CALL_SECONDS: Final = 10.0
+"""How long the thread may take for what it is asked to do, which takes it microseconds."""
 END_SECONDS: Final = 5.0
 """How long the thread may take to end."""
 
@@ -110,7 +114,7 @@ class SocketLoop:
         """What `work()` returns or raises on the thread. A caller that is cancelled does not undo it.
 
         Raises:
-            Conflict: the loop has ended.
+            Conflict: the loop has ended. TimedOut: libzt keeps it, and will hardly let it go.
         """
         answer, results = Answer(), list[T]()
 
@@ -124,14 +128,24 @@ class SocketLoop:
 
         if self._ending or not self.run(do):
             raise Conflict("the ZeroTier node of this process has stopped: start it again")
-        await answer.wait()
-        return results[0]
+        with anyio.move_on_after(CALL_SECONDS):
+            await answer.wait()
+            return results[0]
+        raise TimedOut(f"libzt does nothing for {CALL_SECONDS:g} s: end this process")
 
     def stop(self) -> None:
-        """Close all sockets and end the thread; blocks until it has."""
+        """Close all sockets and end the thread; blocks until it has.
+
+        Raises:
+            TimedOut: it does not end, so that nothing under it may be taken away.
+        """
         if not self._ending and self._thread.is_alive():
             self.run(self._end)
             self._thread.join(END_SECONDS)
+            if self._thread.is_alive():
+                raise TimedOut(
+                    f"the sockets of libzt did not close within {END_SECONDS:g} s: end this process"
+                )
 
     # From the thread itself
 

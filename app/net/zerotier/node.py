@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from math import inf
@@ -72,6 +72,8 @@ class Node:
         self.generation = 0
         """How often it has been started; sockets belong to one generation."""
         self._lifecycle = threading.Lock()
+        self._stuck = ""
+        """Why it can be neither used nor started any more: it was to stop, and did not."""
         self._up = False
         self._since = 0.0
         self._hooks: list[Callable[[], None]] = []
@@ -214,6 +216,7 @@ class Node:
 
     def _start(self) -> None:
         settings, library = self.settings, self.library
+        self.check_usable()
         if service(self.loaded):
             raise Conflict("libzt runs in this process already, started by somebody else: use one of them")
         _check_port(settings.port)
@@ -260,10 +263,28 @@ class Node:
         if f"{number:010x}" != self.id:
             raise ConfigError(f"libzt started as {number:010x} and not as {self.id}: start again")
 
+    def check_usable(self) -> None:
+        """Raise why no node can be started in this process any more.
+
+        Raises:
+            TimedOut: the last one did not stop.
+        """
+        if self._stuck:
+            raise TimedOut(self._stuck)
+
     def _stop(self) -> None:
-        for hook in [*self._hooks]:
-            hook()
-        self._up = False
+        try:
+            self._end()
+        except TimedOut as error:
+            self._stuck = str(error)
+            raise
+
+    def _end(self) -> None:
+        try:
+            for hook in [*self._hooks]:
+                hook()
+        finally:
+            self._up = False
         self.library.zts_node_stop()
         deadline = time.monotonic() + STOP_SECONDS
         # A start before the service has ended would lose its settings, roots included.
@@ -313,6 +334,8 @@ def running() -> Node | None:
 def _the_node(settings: NodeSettings, loaded: Loaded) -> Node:
     global _current  # noqa: PLW0603  libzt has one node per process
     with _guard:
+        if _current is not None:
+            _current.check_usable()
         if _current is not None and _current.running and _current.settings != settings:
             raise Conflict(f"node {_current.id} runs in this process with other settings: stop it first")
         if _current is None or _current.settings != settings:
@@ -350,7 +373,8 @@ def _at_exit() -> None:
     # Its threads would go on while the interpreter takes the process down.
     node = running()
     if node is not None:
-        node.stop_now()
+        with suppress(TimedOut):  # it ends now, as it is
+            node.stop_now()
 
 
 _guard: Final = threading.Lock()

@@ -10,6 +10,7 @@ import os
 import random
 import secrets
 import threading
+from collections.abc import Callable
 from ctypes import byref, c_int, c_uint32, sizeof
 from functools import partial
 from ipaddress import IPv4Address
@@ -41,7 +42,10 @@ REFUSED_SECONDS: Final = 0.1
 """To wait after one, at least."""
 PORT_TRIES: Final = 8
 """Local ports that are tried until one is free; after that libzt chooses."""
-_UNDER_WAY: Final = frozenset({0, b.EAGAIN, b.EINPROGRESS, b.EALREADY})
+ERROR_TRIES: Final = 5
+_STARTED: Final = frozenset({b.EINPROGRESS, b.EALREADY})
+"""What only a connect says, so that it needs no second word."""
+_UNDER_WAY: Final = _STARTED | {0, b.EAGAIN}
 
 
 class ZeroTierTransport:
@@ -140,11 +144,10 @@ def _connect(loop: SocketLoop, to: IPv4Address, port: int) -> Link:
     fd = _socket(loop, MAX_CONNECTIONS)
     _take_any_port(loop, fd)
     sockaddr = b.sockaddr(to, port)
-    if loop.quick.zts_bsd_connect(fd, byref(sockaddr), b.SOCKADDR_LENGTH) < 0:
-        error = b.last_error(loop.library)
-        if error not in _UNDER_WAY:
-            loop.quick.zts_bsd_close(fd)
-            raise OSError(error, os.strerror(error))
+    error = _error_of(loop.quick, lambda: loop.quick.zts_bsd_connect(fd, byref(sockaddr), b.SOCKADDR_LENGTH))
+    if error not in _UNDER_WAY:
+        loop.quick.zts_bsd_close(fd)
+        raise OSError(error, os.strerror(error))
     return Link(loop, fd, State.CONNECTING)
 
 
@@ -165,15 +168,33 @@ def _listen(loop: SocketLoop, port: int) -> tuple[Door, int]:
     one = c_int(1)
     library.zts_bsd_setsockopt(fd, b.SOL_SOCKET, b.SO_REUSEADDR, byref(one), sizeof(one))
     at, length = b.sockaddr(IPv4Address(0), port), c_uint32(b.SOCKADDR_LENGTH)
-    if (
-        library.zts_bsd_bind(fd, byref(at), b.SOCKADDR_LENGTH) < 0
-        or library.zts_bsd_listen(fd, BACKLOG) < 0
-        or library.zts_bsd_getsockname(fd, byref(at), byref(length)) < 0
+    for step in (
+        lambda: library.zts_bsd_bind(fd, byref(at), b.SOCKADDR_LENGTH),
+        lambda: library.zts_bsd_listen(fd, BACKLOG),
+        lambda: library.zts_bsd_getsockname(fd, byref(at), byref(length)),
     ):
-        error = b.last_error(library)
-        library.zts_bsd_close(fd)
-        raise OSError(error, os.strerror(error))
+        if error := _error_of(library, step):
+            library.zts_bsd_close(fd)
+            raise OSError(error, os.strerror(error))
     return Door(loop, fd), b.endpoint_of(at)[1]
+
+
+def _error_of(library: b.Library, step: Callable[[], int]) -> int:
+    """Why the step fails, 0 if it does not: what it says twice in a row.
+
+    libzt has one error number for all threads and does not keep this kind of failure with the socket, so that
+    a call which has just failed in another thread may be taken for it. A step that fails changes nothing, and
+    one that is under way says so.
+    """
+    before = -1
+    for _ in range(ERROR_TRIES):
+        if step() >= 0:
+            return 0
+        error = b.last_error(library)
+        if error == before or error in _STARTED:
+            return error
+        before = error
+    return before
 
 
 def _socket(loop: SocketLoop, most: int) -> int:
