@@ -152,15 +152,25 @@ async def test_where_no_root_is_the_wait_is_bounded_and_ends_in_a_sentence(
     assert f"10.88.0.1/{ROOT_PORT}" in node.status().problems[0]
 
 
-async def test_a_root_with_another_identity_introduces_nobody(tmp_path: Path) -> None:
-    with node_process(tmp_path / "other", 3, manager=3, port=ROOT_PORT) as other:
-        node = await ensure(settings(tmp_path / "home", 1), load())
-        # The stranger has heard from us by the time that its own clock says so; it cannot answer as the root.
-        other.ask("restart")
-        root = node.settings.network.controller
-        peer = node.status().peer(root)
-        assert peer is None or not peer.direct
-        assert not node.status().online
+@pytest.mark.parametrize("right", [True, False], ids=["the right root", "another identity"])
+async def test_a_root_with_another_identity_introduces_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: bool
+) -> None:
+    monkeypatch.setattr(looks, "ONLINE_SECONDS", 0.0)
+    there = 2 if right else 3
+    with node_process(tmp_path / "root", there, manager=there, root=there, port=ROOT_PORT):
+        node = await ensure(settings(tmp_path / "home", 0, root=2, port=OTHER_PORT), load())
+        with node_process(tmp_path / "other", 1, root=2) as other, listening(node, PORT):
+            if right:
+                await until(lambda: connects(other, node, PORT))
+                await until(lambda: node.status().online)
+                assert node.status().problems == ()
+            else:
+                # As long as the right one may need, which is seconds when a first packet is lost.
+                assert not any(connects(other, node, PORT) for _ in range(4))
+                assert not node.status().online
+                assert "no root answers" in node.status().problems[0]
+                assert f"10.88.0.1/{ROOT_PORT}" in other.ask("status")["problems"][0]
 
 
 def sees(other: NodeProcess, node_id: str) -> bool:
