@@ -44,6 +44,12 @@ def shown_state(row: InviteRow, now: float) -> Cell:
     return _SHOWN[state(row, now)]
 
 
+def terms(row: InviteRow) -> str:
+    """What it asks of those who join with it, as the end of a sentence; mostly nothing."""
+    asked = ", once approved" if row.approve else ""
+    return f"{asked}, and is forgotten when it leaves" if row.ephemeral else asked
+
+
 def countdown(row: InviteRow, now: float) -> Cell:
     """How long it is good for, to the second: `14:59`, `2:00:00`; empty once it is of no use."""
     if state(row, now) != "open":

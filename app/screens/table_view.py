@@ -114,7 +114,7 @@ class TableView(View):
         return all(test(row, look) for test in self._tests)
 
     def _tell_current(self) -> None:
-        row, frame = self.query_one(Grid).current(), self.frame
+        row, frame = None if self.grid is None else self.grid.current(), self.frame
         if frame is not None:
             self.query_one("#full", Panel).tell(Text("") if row is None else self.full(row, frame.look))
 

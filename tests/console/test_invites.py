@@ -36,7 +36,9 @@ async def test_n_makes_an_invite_that_is_shown_once() -> None:
         await press(pilot, "n")
         assert "Make an invite" in text(console)
         form = console.screen.query_one(Form)
-        assert form.texts() == {"role": "worker", "uses": "1", "ttl": "15m"}
+        assert form.texts() == {
+            "role": "worker", "uses": "1", "ttl": "15m", "approve": "no", "ephemeral": "no"
+        }  # fmt: skip
         form.fill({"uses": "3", "ttl": "2h", "role": "operator"})
         await press(pilot, "tab", "enter")
         assert isinstance(console.screen, InviteMade)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...handle import Act, ActDone, Alarm, SessionRow, TaskQuery
 from ..acting import Danger, Order
 from ..commands import Command
 from ..steering import MANAGER, show_tasks
 from ..view import View
+
+PENDING: Final = "pending"
+"""Code of the alarm that members wait for approval."""
 
 
 class FleetPause(Command):
@@ -37,16 +42,19 @@ class FleetPause(Command):
 
 
 class OpenAlarm(Command):
-    """What the alarm is about: its worker, or the tasks of its kind."""
+    """What the alarm is about: its worker, the tasks of its kind, or who waits for approval."""
 
     name, title, key, place = "alarm.open", "Open alarm", "enter", 10
     views, roles, menu = ("overview",), MANAGER, True
 
     def ready(self, view: View) -> bool:
         alarm = view.current()
-        return isinstance(alarm, Alarm) and ":" in alarm.scope
+        return isinstance(alarm, Alarm) and (":" in alarm.scope or alarm.code == PENDING)
 
     async def run(self, view: View, words: str = "") -> None:
+        if view.current().code == PENDING:
+            await view.console.go("invites")
+            return
         what, _, name = view.current().scope.partition(":")
         if what == "worker":
             await view.console.go("worker", name)

@@ -9,6 +9,7 @@ from ...handle import ActDone, SettingRow
 from ..acting import Danger, Order
 from ..commands import Command
 from ..dialogs.invite import InviteMade, MakeInvite, Wanted, fields
+from ..dialogs.invite import wanted as wanted_of
 from ..fields import values
 from ..view import View
 from ..widgets.words import count
@@ -24,7 +25,7 @@ class OnInvites(Command):
 
 
 class Make(OnInvites):
-    """Make an invite: for whom, for how many, for how long. Or typed, as  :invite.make worker 50 2h ."""
+    """Make an invite: for whom, for how many, for how long. Or typed, as  :invite.make worker 50 2h yes ."""
 
     name, title, key, place = "invite.make", "New invite", "n", 20
 
@@ -36,7 +37,9 @@ class Make(OnInvites):
         if wanted is None:
             return
         console = view.console
-        text, row = await view.node.make_invite(wanted.uses, wanted.ttl, wanted.role)
+        text, row = await view.node.make_invite(
+            wanted.uses, wanted.ttl, wanted.role, wanted.approve, wanted.ephemeral
+        )
         view.acted()
         await console.push_screen_wait(InviteMade(text, row, console.clock(), console.times))
 
@@ -86,7 +89,7 @@ class Revoke(OnInvites):
 
 
 def _typed(words: str) -> Wanted:
-    """`worker 50 2h`: each may be left out from the end.
+    """`worker 50 2h yes no`, the last two for approval and ephemeral: each may be left out from the end.
 
     Raises:
         UsageError: says which of them is wrong.
@@ -94,7 +97,7 @@ def _typed(words: str) -> Wanted:
     known = fields()
     given = dict(zip((field.key for field in known), words.split(), strict=False))
     found = values(known, {"role": "worker", **given})
-    return Wanted(role=found["role"], uses=found.get("uses", 0), ttl=found.get("ttl", 0.0))
+    return wanted_of(found)
 
 
 def _set(known: dict[str, SettingRow], key: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from rich.style import Style
 from rich.text import Text
@@ -18,7 +18,7 @@ from textual.widgets import Button, Static
 from ...core.errors import UsageError
 from ...handle import InviteRow
 from ..fields import Field, Sort
-from ..invite_words import JOIN, MAY, ROLES, endpoints, only_here
+from ..invite_words import JOIN, MAY, ROLES, endpoints, only_here, terms
 from ..qr import framed, modules, needs
 from ..widgets.form import Form
 from ..widgets.words import TimeMode, count, exact, safe
@@ -31,6 +31,8 @@ MAX_USES: Final = 100_000
 MAX_TTL: Final = 30 * 86_400.0
 """Seconds."""
 LEAST_TTL: Final = 1.0
+NO, YES = "no", "yes"
+"""Words, and no box to tick: whether that has a cross must be seen without colours too."""
 LINE: Final = 62
 """Characters of an invite in one line."""
 
@@ -43,6 +45,8 @@ class Wanted:
     uses: int
     ttl: float
     """Seconds."""
+    approve: bool = False
+    ephemeral: bool = False
 
 
 class MakeInvite(Dialog[Wanted]):
@@ -73,7 +77,18 @@ class MakeInvite(Dialog[Wanted]):
         except UsageError as error:
             self.query_one(".dialog--error", Static).update(Text(safe(error)))
             return
-        self.dismiss(Wanted(role=given["role"], uses=given.get("uses", 0), ttl=given.get("ttl", 0.0)))
+        self.dismiss(wanted(given))
+
+
+def wanted(given: Mapping[str, Any]) -> Wanted:
+    """What the values of the fields mean."""
+    return Wanted(
+        role=given["role"],
+        uses=given.get("uses", 0),
+        ttl=given.get("ttl", 0.0),
+        approve=given.get("approve") == YES,
+        ephemeral=given.get("ephemeral") == YES,
+    )
 
 
 def fields(uses: str = "", ttl: str = "") -> tuple[Field, ...]:
@@ -84,6 +99,10 @@ def fields(uses: str = "", ttl: str = "") -> tuple[Field, ...]:
               high=MAX_USES),
         Field(key="ttl", label="Good for", sort=Sort.SPAN, text=ttl, hint="as 15m, 2h or 1d", low=LEAST_TTL,
               high=MAX_TTL),
+        Field(key="approve", label="Approval", sort=Sort.CHOICE, text=NO, choices=(NO, YES),
+              hint="each waits for you"),
+        Field(key="ephemeral", label="Ephemeral", sort=Sort.CHOICE, text=NO, choices=(NO, YES),
+              hint="forgotten when it leaves"),
     )  # fmt: skip
 
 
@@ -193,7 +212,7 @@ def _told(row: InviteRow, ways: tuple[str, ...], now: float, times: TimeMode) ->
     yield "Shown this once. On the other machine type this, and paste:"
     yield f"  {JOIN.get(row.role, '')}"
     yield f"{count(row.uses, 'use')}, until {exact(row.expires_at, times, now)}"
-    yield f"Whoever joins with it may {MAY.get(row.role, 'join')}."
+    yield f"Whoever joins with it may {MAY.get(row.role, 'join')}{terms(row)}."
     if ways:
         yield f"It leads to {', '.join(ways)}"
 

@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from rich.text import Text
 from textual import on
+from textual.app import ComposeResult
 
-from ...core.errors import TaskMessengerError
-from ...handle import InviteRow
+from ...core.errors import TaskMessengerError, UsageError
+from ...handle import InviteRow, PendingRow
 from ..frame import Frame
-from ..invite_words import MAY, countdown, shown_state, state
+from ..invite_words import MAY, countdown, shown_state, state, terms
 from ..table_view import TableView
+from ..view import SHORT
+from ..waiting import Waiting, told
 from ..widgets.cells import text_of, tone_of
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
@@ -50,7 +53,8 @@ class InvitesView(TableView):
     ROLES = frozenset({"manager"})
     ABOUT = (
         "Everybody who joins this fleet pastes an invite. n makes one: its text is shown once, to be copied"
-        " or read by a camera, and kept nowhere. Who has joined stays when an invite is revoked."
+        " or read by a camera, and kept nowhere. Who has joined stays when an invite is revoked. Members that"
+        " wait for approval are above; A lets the one under their cursor in, X does not. Tab goes there."
     )
     SORT = Sort("made", down=True)
     EMPTY = "no invites yet: n makes one; a worker joins with it in one paste"
@@ -58,13 +62,25 @@ class InvitesView(TableView):
     def __init__(self, argument: str = "") -> None:
         super().__init__(argument)
         self.known: tuple[InviteRow, ...] = ()
+        self.waiting: tuple[PendingRow, ...] = ()
+        """Members that wait for approval."""
+
+    def body(self) -> ComposeResult:
+        yield from super().body()
+        yield Waiting()
+
+    @property
+    def grid(self) -> Grid[Any] | None:
+        """The table that has the focus; else that of the invites."""
+        focused = self.focused
+        return focused if isinstance(focused, Grid) and focused.display else super().grid
 
     def on_mount(self) -> None:
         super().on_mount()
         self.acted()
 
     def noun(self) -> str:
-        return "invite"
+        return "invite" if self.grid is super().grid else "member"
 
     def columns(self) -> Sequence[Column[InviteRow]]:
         return _columns()
@@ -84,8 +100,11 @@ class InvitesView(TableView):
         more = sum(row.uses_left for row in still)
         return f"{len(still):,} open of {count(len(rows), 'invite')}   {more:,} may still join"
 
-    def full(self, row: InviteRow, look: Look) -> Text:
-        styles, shown = self.console.tones(), shown_state(row, look.now)
+    def full(self, row: InviteRow | PendingRow, look: Look) -> Text:
+        styles = self.console.tones()
+        if isinstance(row, PendingRow):
+            return told(row, look, styles)
+        shown = shown_state(row, look.now)
         text = Text(f"{safe(row.id)} for a {safe(row.role)}   ", "bold")
         text.append(text_of(shown), styles.get(tone_of(shown), "not bold"))
         used = row.uses - row.uses_left
@@ -93,12 +112,13 @@ class InvitesView(TableView):
         text.append(f"{used:,} of {count(row.uses, 'use')} taken", "not bold")
         ended = ("revoked", row.revoked_at) if row.revoked_at is not None else ("until", row.expires_at)
         text.append(f"   {ended[0]} {exact(ended[1], look.times, look.now)}", "not bold")
-        return text.append(f"\nWhoever joins with it may {MAY.get(row.role, 'join')}.", styles["dim"])
+        may = f"{MAY.get(row.role, 'join')}{terms(row)}"
+        return text.append(f"\nWhoever joins with it may {may}.", styles["dim"])
 
     def current(self) -> Any:
         """The invite under the cursor as it may be copied: without what is derived from its secret."""
         row = super().current()
-        return None if row is None else public(row)
+        return public(row) if isinstance(row, InviteRow) else row
 
     def acted(self) -> None:
         self.run_worker(self._ask, group="invites", exclusive=True)
@@ -107,6 +127,14 @@ class InvitesView(TableView):
         if frame.second and not frame.away:
             self.acted()
         super().draw(frame)
+        self._draw_waiting(frame)
+
+    def waiting_ones(self) -> Sequence[PendingRow]:
+        """Of those that wait: the marked ones, or the one under their cursor."""
+        grid = self.query_one(Waiting).rows
+        marked = [row for row in self.waiting if row.id in grid.table.marks]
+        row = grid.current()
+        return marked or ([row] if row is not None and row in self.waiting else [])
 
     def open_ids(self) -> tuple[str, ...]:
         """Of the chosen invites, those that can still be used."""
@@ -124,13 +152,26 @@ class InvitesView(TableView):
 
     async def _ask(self) -> None:
         try:
-            self.known = tuple(await self.node.invites())
+            self.known, self.waiting = tuple(await self.node.invites()), await self._pending()
         except TaskMessengerError as error:
             if not (self.frame and self.frame.away):  # the banner says so already
                 self.console.tell(str(error), "error")
             return
         if self.frame is not None and self.grid is not None:  # else it is being closed
             super().draw(self.frame)
+            self._draw_waiting(self.frame)
+
+    async def _pending(self) -> tuple[PendingRow, ...]:
+        try:
+            return tuple(await self.node.pending())
+        except UsageError:  # a manager of an older version, where nobody waits
+            return ()
+
+    def _draw_waiting(self, frame: Frame) -> None:
+        table = self.query_one(Waiting)
+        if not self.waiting and self.focused is table.rows and (main := super().grid) is not None:
+            main.focus()
+        table.show(self.waiting, frame.look, tall=self.size.height >= SHORT)
 
 
 def public(row: InviteRow) -> dict[str, Any]:
@@ -143,4 +184,6 @@ def public(row: InviteRow) -> dict[str, Any]:
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "revoked_at": row.revoked_at,
+        "approve": row.approve,
+        "ephemeral": row.ephemeral,
     }
