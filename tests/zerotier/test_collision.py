@@ -2,61 +2,75 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import anyio
 import pytest
-from taskmessenger.config.model import ManagerConfig, Transport
-from taskmessenger.core.errors import AddressTaken
-from taskmessenger.net import messages as m
-from taskmessenger.net.carriers import Listening
+from taskmessenger.net.zerotier import identity as identities
+from taskmessenger.net.zerotier import network
+from taskmessenger.net.zerotier.identity import Identity
+from taskmessenger.net.zerotier.library import load
 from taskmessenger.paths import under
-from taskmessenger.roles.manager import Manager
-from taskmessenger.store.sqlite import SqliteStore
 
-from tests.support.processes import READY_SECONDS, Process
+from tests.support import processes
+from tests.support.processes import Fleet
+from tests.support.processes import fleet as running_fleet
+from tests.support.zerotier_fleet import OVERLAY, row_of, works
 
-pytestmark = pytest.mark.zerotier
-
-
-class Crowded(Listening):
-    """As if another node had the address of whoever comes first: to make two that collide takes too long."""
-
-    def __init__(self, config: ManagerConfig, home: Path) -> None:
-        super().__init__(config, under(home))
-        self.unlucky = ""
-        self.seen: list[str] = []
-
-    def check(self, address: str, carrier: str) -> None:
-        super().check(address, carrier)
-        self.unlucky = self.unlucky or carrier
-        self.seen.append(carrier)
-        if carrier == self.unlucky:
-            raise AddressTaken("taken")
+pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(180)]
+BITS = 4
+"""Of a node id are its address here, so that two nodes which collide are found in no time."""
+CROWDED = f"""
+from taskmessenger.net.zerotier import identity, network
+identity.HOST_BITS = network.HOST_BITS = {BITS}
+identity._LAST_HOST = 2 ** {BITS} - 1
+from taskmessenger.__main__ import main
+main()
+"""
+MAX_MADE = 400
 
 
-async def test_a_worker_whose_address_is_taken_joins_as_another_node(tmp_path: Path) -> None:
-    home = tmp_path / "manager"
-    paths = under(home)
-    config = ManagerConfig(name="lab", transport=Transport(listen=("zt://:7711",)))
-    for folder in (paths.database.parent, paths.socket.parent):
-        folder.mkdir(mode=0o700, parents=True)
-    carriers = Crowded(config, home)
-    manager = Manager(config, paths, SqliteStore(paths.database, ballast=0, low_water=0), carriers)
-    async with carriers, anyio.create_task_group() as tasks:
-        await tasks.start(manager.run)
-        text, _ = await manager.make_invite(m.MakeInvite(0, 1, 900.0, "worker", []))
-        worker = Process("worker", tmp_path / "w", ["--name", "w", "--join", "-"], tmp_path / "w.log", text)
-        try:
-            await anyio.to_thread.run_sync(
-                lambda: worker.expect(
-                    lambda: "connected to lab" in worker.said(), "connected", within=2 * READY_SECONDS
-                )
-            )
-        finally:
-            worker.kill()
-        tasks.cancel_scope.cancel()
-    now = (under(tmp_path / "w").node("worker") / "identity.public").read_text()
-    assert carriers.seen[0] == carriers.unlucky != now
-    assert set(carriers.seen[1:]) == {now}
-    assert "identity of this node was renewed" in worker.said()
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    """All of it, and this process, in a network with fourteen addresses."""
+    monkeypatch.setattr(processes, "COMMAND", [sys.executable, "-W", "error", "-c", CROWDED])
+    monkeypatch.setattr(identities, "_LAST_HOST", 2**BITS - 1)
+    monkeypatch.setattr(network, "HOST_BITS", BITS)
+    with running_fleet(tmp_path / "f") as one:
+        one._listen = OVERLAY
+        yield one
+
+
+def address_of_node_at(folder: Path) -> object:
+    return network.address_of((folder / identities.PUBLIC).read_text()[: len("8056c2e21c")])
+
+
+def one_that_collides(with_that_at: Path) -> Identity:
+    for _ in range(MAX_MADE):
+        made = identities.make(load().library)
+        if network.address_of(made.node_id) == address_of_node_at(with_that_at):
+            return made
+    raise AssertionError("no two nodes collide")
+
+
+@pytest.mark.parametrize("whose", ["the manager", "another worker"])
+def test_a_worker_whose_address_belongs_to_somebody_joins_as_another_node(fleet: Fleet, whose: str) -> None:
+    fleet.manager()
+    owner = under(fleet.home).node("manager")
+    if whose == "another worker":
+        first = fleet.worker("first")
+        owner = under(fleet.worker_home("first")).node("worker")
+    own = under(fleet.worker_home("fern")).node("worker")
+    own.parent.mkdir(parents=True, mode=0o700)
+    unlucky = one_that_collides(owner)
+    identities.keep(own, unlucky)
+    newcomer = fleet.worker("fern")
+    assert "belongs to" in newcomer.said()
+    assert "identity of this node was renewed" in newcomer.said()
+    assert (own / identities.PUBLIC).read_text() != unlucky.public
+    assert address_of_node_at(own) != address_of_node_at(owner)
+    assert row_of(fleet)["address"].startswith(f"zt://{address_of_node_at(own)}:")
+    works(fleet)
+    if whose == "another worker":
+        assert first.running

@@ -23,7 +23,7 @@ import anyio
 import anyio.to_thread
 
 from ...config.model import ManagerZeroTier, WorkerZeroTier
-from ...core.errors import ConfigError, Conflict, Refused, TimedOut, Unreachable, UsageError
+from ...core.errors import AddressTaken, ConfigError, Conflict, Refused, TimedOut, Unreachable, UsageError
 from ...paths import Paths, private_directory
 from ..address import Address
 from ..addresses import own_addresses
@@ -106,6 +106,7 @@ class Overlay:
         Raises:
             ConfigError, Conflict, TimedOut: it cannot be started.
             Unreachable: it does not get into its network; it goes on trying.
+            AddressTaken: it has the address of the node that is to be dialled.
         """
         network = network_of(address, self.config.network_id)
         async with self._lock:
@@ -116,6 +117,11 @@ class Overlay:
             elif node.settings.network != network:
                 raise UsageError(f"{address} is in another network than the node of this process")
         await self._joined(node)
+        if network.private and ip_of(address) == node.address:
+            # It would dial itself, and nobody would be there to tell it so.
+            raise AddressTaken(
+                f"{node.address} belongs to {address}: node {node.id} needs another ZeroTier identity"
+            )
         return Prepared(carrier=node.settings.identity.public)
 
     async def restart(self) -> None:
