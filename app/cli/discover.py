@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..core.errors import NotFound, Refused
+from ..core.errors import NotFound, Refused, TaskMessengerError
 from .options import DURATION, as_json
 from .output import Table, block, note, span
 
 if TYPE_CHECKING:
+    from ..config.model import Discovery
+    from ..net.address import Address
+    from ..net.discovery.carrier import Carrier
     from ..net.discovery.finder import Finder
     from ..net.discovery.registry import ManagerHeard, Offering
     from ..paths import Paths
 
 DEFAULT_SECONDS: Final = 3.0
 MAX_SECONDS: Final = 3600.0
+AT_WORK: Final = frozenset({"connected", "paused", "draining"})
+"""States of a worker that has a session."""
 MEMBERS: Final = ("operator", "client", "worker")
 """Identities that may ask, strongest first."""
 
@@ -32,9 +37,10 @@ MEMBERS: Final = ("operator", "client", "worker")
 def discover(
     *, seconds: float, kind: str | None, port: int | None, interface: tuple[str, ...], as_json: bool
 ) -> None:
-    """Listen on the local networks for managers of the fleet that this user belongs to.
+    """Listen for managers of the fleet that this user belongs to, on the local networks and over ZeroTier.
 
-    Managers are heard that have discovery.lan turned on. Only what is signed by this fleet counts.
+    On local networks managers are heard that have discovery.lan turned on; over ZeroTier those of the network
+    that this user joined by. A manager that runs here is asked itself. Only what the fleet has signed counts.
 
     \b
     Examples:
@@ -50,21 +56,21 @@ def discover(
     paths = find()
     flags = {"discovery.port": port, "discovery.interfaces": interface}
     settings = load("worker", flags, os.environ, paths).config.discovery
-    finder = _finder(paths, settings.port, settings.interfaces)
-    managers, offerings = run(_listen, finder, min(seconds, MAX_SECONDS), kind)
+    finder, way = _finder(paths, settings)
+    managers, offerings = run(_listen, finder, way, min(seconds, MAX_SECONDS), kind)
     if as_json:
         block(_as_json(finder, managers, offerings, kind))
     else:
         _show(managers, offerings, kind)
-    if not managers:
+    if not managers and not offerings:
         raise NotFound(
             f"no manager of fleet {finder.registry.fleet_id} was heard in {span(seconds)}: is discovery.lan"
             " on there, and this machine on the same network?"
         )
 
 
-def _finder(paths: Paths, port: int, interfaces: tuple[str, ...]) -> Finder:
-    """A finder for the fleet whose manager, or member, this user is here.
+def _finder(paths: Paths, settings: Discovery) -> tuple[Finder, Address | None]:
+    """A finder for the fleet whose manager, or member, this user is here; and its way over ZeroTier, if any.
 
     Raises:
         Refused: there is neither.
@@ -77,6 +83,8 @@ def _finder(paths: Paths, port: int, interfaces: tuple[str, ...]) -> Finder:
     from ..net.security.authority import AUTHORITY_FILE, MANAGER_FILE, Authority
     from ..net.security.identity import is_joined, load
 
+    carriers: list[Carrier] = [Lan(settings.port, settings.interfaces)]
+    way: Address | None = None
     if (paths.authority / AUTHORITY_FILE).exists():
         from time import time
 
@@ -91,31 +99,68 @@ def _finder(paths: Paths, port: int, interfaces: tuple[str, ...]) -> Finder:
             )
         identity = load(paths.identity(role), role)
         ca_der, key = identity.ca_der, identity.key_path
+        way = next((one for one in identity.addresses if one.scheme == "zt" and settings.overlay), None)
+    if way is not None:
+        from ..net.discovery.overlay import OverlayCarrier, manager_of
+
+        carriers.append(OverlayCarrier(settings.port, peers=manager_of))
     voice = Voice(lambda: Signer.load(key, ca_der))
-    return Finder(Registry(Verifier(ca_der)), [Lan(port, interfaces)], voice)
+    return Finder(Registry(Verifier(ca_der)), carriers, voice), way
 
 
 async def _listen(
-    finder: Finder, seconds: float, kind: str | None
+    finder: Finder, way: Address | None, seconds: float, kind: str | None
 ) -> tuple[list[ManagerHeard], list[Offering]]:
     import anyio
 
+    from ..net.carriers import approach_for_a_command
+    from ..paths import find
+
     offerings: list[Offering] = []
-    async with anyio.create_task_group() as tasks:
+    # A client's node: the worker's own may be running on this machine, and the same node twice does not work.
+    async with approach_for_a_command("client", find()) as approach, anyio.create_task_group() as tasks:
+        if way is not None:
+            try:
+                await approach.prepare(way)
+            except TaskMessengerError as error:
+                note(f"nobody is asked over ZeroTier: {error}")
         tasks.start_soon(finder.run)
         if kind:
-            offerings = await finder.resolve(kind, seconds)
+            offerings = await _offered_here(kind) or await finder.resolve(kind, seconds)
         else:
             await anyio.sleep(seconds)
         tasks.cancel_scope.cancel()
     return finder.registry.managers(anyio.current_time()), offerings
 
 
+async def _offered_here(kind: str) -> list[Offering]:
+    """What a manager of this user on this machine knows by itself."""
+    import anyio
+
+    from ..net.discovery.registry import Offering
+    from ..paths import find
+    from .connect import manager
+
+    if not find().socket.exists():
+        return []
+    try:
+        with anyio.fail_after(DEFAULT_SECONDS):
+            async with manager() as remote:
+                name = (await remote.status()).manager
+                rows = await remote.workers()
+    except (TaskMessengerError, TimeoutError) as error:
+        note(f"the manager that runs here does not tell: {error}")
+        return []
+    found = tuple(row.id for row in rows if kind in row.kinds and row.state in AT_WORK)
+    now = anyio.current_time()
+    return [Offering(manager=name, kind=kind, workers=found, total=len(found), heard_at=now)]
+
+
 def _show(managers: list[ManagerHeard], offerings: list[Offering], kind: str | None) -> None:
     if managers:
         rows = [(one.name, " ".join(one.endpoints), " ".join(one.wanted), one.source) for one in managers]
         Table(("MANAGER", "ENDPOINTS", "WANTS", "HEARD FROM")).add(rows)
-    if kind and managers:
+    if kind and (managers or offerings):
         who = [(one.manager, worker) for one in offerings for worker in one.workers]
         if who:
             Table(("MANAGER", "WORKER")).add(who)

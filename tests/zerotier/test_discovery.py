@@ -133,3 +133,20 @@ def ensure_identity(folder: Path) -> None:
     for name, text in (("identity.public", own.public), ("identity.secret", own.text)):
         (folder / name).write_text(text, encoding="ascii")
         (folder / name).chmod(0o600)
+
+
+def test_a_fleet_that_meets_over_zerotier_alone_tells_who_offers_a_kind(tmp_path: Path) -> None:
+    with fleet(tmp_path / "fleet") as one:
+        one._listen = "zt://:7711"
+        one.manager()
+        one.worker()
+        client = tmp_path / "client"
+        assert one.run("join", "-", stdin=one.invite("client"), home=client).returncode == 0
+        for home in (client, one.worker_home("fern"), one.home):
+            done = one.run("discover", "--seconds", "8s", "--kind", "hash", "--json", home=home)
+            assert done.returncode == 0, done.stderr
+            (offered,) = json.loads(done.stdout)["offered_by"]
+            assert offered["workers"] == [one.worker_id()]
+        done = one.run("discover", "--seconds", "8s", "--json", home=client)
+        (manager,) = json.loads(done.stdout)["managers"]
+        assert manager["endpoints"] == [one._listen]
