@@ -6,7 +6,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-BIN := .venv/bin
+# Where the environment is, for `make test-all` has several.
+VENV ?= .venv
+BIN := $(VENV)/bin
 PYTHON_DIRECTORIES := app assets benchmarks config tests
 
 # Processes that run tests side by side.
@@ -19,6 +21,9 @@ FIRST ?= 0
 # Left out of `make test`, for who has just run them: make test WITHOUT="tests/architecture tests/unit"
 WITHOUT ?=
 
+# What `make test` and `make test-all` run.
+TESTS ?= tests
+
 FAST := tests/architecture tests/unit
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
 
@@ -28,7 +33,7 @@ help: ## Say what can be made
 
 .PHONY: venv
 venv: ## Make .venv, or bring it up to date with pyproject.toml
-	@scripts/venv
+	@VENV=$(VENV) scripts/venv
 
 .PHONY: libzt
 libzt: venv ## Have libzt for the demo and the tests; does nothing when it is there, and needs no network then
@@ -40,7 +45,15 @@ demo: libzt ## Hash a real directory on a fleet of real processes while some of 
 
 .PHONY: test
 test: libzt ## Run all tests
-	$(PYTEST) tests $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
+	$(PYTEST) $(TESTS) $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
+
+.PHONY: test-all
+test-all: ## Run all tests on every Python this project is for and that is here, each in a .venv-3.x of its own
+	@failed=; while read -r number python; do \
+	  echo "== Python $$number"; \
+	  $(MAKE) --no-print-directory test VENV=.venv-$$number PYTHON=$$python </dev/null || failed+=" $$number"; \
+	done < <(scripts/interpreters); \
+	[[ -z $$failed ]] || { echo "failed on:$$failed" >&2; exit 1; }
 
 .PHONY: faults
 faults: venv ## Break a fleet in every way and write what held into docs/reliability.md: make faults FULL=1
@@ -51,8 +64,8 @@ simulate: venv ## Whole fleets under faults in virtual time: make simulate SEEDS
 	$(BIN)/python -m tests.simulation.simulate --first $(FIRST) --seeds $(SEEDS)
 
 .PHONY: bench
-bench: venv ## Measure throughput, latency, memory and idle load
-	$(BIN)/taskmessenger bench $(ARGS)
+bench: venv ## Measure throughput, latency, memory and idle load: all there is, or what ARGS say
+	$(BIN)/taskmessenger bench $(or $(ARGS),--sessions 200 --deep 1000000)
 
 .PHONY: bench-peers
 bench-peers: venv ## Do the same work on Dask, Ray, Celery, HyperQueue and ours; one table
@@ -89,5 +102,5 @@ clean: ## Remove what was built or cached
 	find $(PYTHON_DIRECTORIES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean
-distclean: clean ## Remove .venv too
-	rm -rf .venv benchmarks/.venvs benchmarks/results
+distclean: clean ## Remove every .venv too
+	rm -rf .venv .venv-3.* benchmarks/.venvs benchmarks/results
