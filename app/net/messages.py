@@ -179,7 +179,8 @@ class Watch(Base, frozen=True, tag=41):
 
 
 class Ask(Base, frozen=True, tag=42):
-    """A question: `status`, `workers`, `invites`; for consoles `kinds`, `settings`, `network`, `pending`."""
+    """A question: `status`, `workers`, `invites`; for consoles `kinds`, `settings`, `network`, `pending`,
+    `worker ID`."""
 
     request: int
     what: str
@@ -384,9 +385,9 @@ def unpack(body: bytes, *, known: bool) -> Message:
     """The message in a body. Before a peer is `known`, nothing but the handshake is understood.
 
     Raises:
-        PeerError: not msgpack, an unknown message, or a field of the wrong type.
+        PeerError: not msgpack, text that is none, an unknown message, or a field of the wrong type.
     """
     try:
         return (_decoder if known else _handshake).decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PeerError(f"undecodable message: {error}") from error

@@ -228,5 +228,5 @@ def read_error(error: bytes | None) -> ErrorInfo | None:
         return None
     try:
         return _errors.decode(error)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ErrorInfo("unknown", "the error could not be read")

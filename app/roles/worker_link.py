@@ -232,7 +232,7 @@ def _checked(error: bytes | None) -> bytes | None:
         return None
     try:
         info = _read_error.decode(error)
-    except (msgspec.DecodeError, RecursionError) as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise PeerError(f"an error that cannot be read: {wrong}") from wrong
     if len(error) <= MAX_MESSAGE:
         return error

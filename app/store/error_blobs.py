@@ -17,7 +17,7 @@ def decode_error(blob: bytes | None) -> ErrorInfo | None:
         return None
     try:
         return _DECODER.decode(blob)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return ErrorInfo("unreadable", f"the error of this task cannot be read: {error}")
 
 

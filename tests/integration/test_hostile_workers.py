@@ -90,6 +90,10 @@ GARBLED = {
     "a hundred thousand lists in each other": nested(100_000),
     "lists in each other inside a message": b"\x93\x16" + nested(60_000),
     "a field of the wrong type": msgspec.msgpack.encode([22, "one", "two"]),
+    "text that is none": m.pack(m.Goodbye("left", "bye")).replace(b"left", b"le\xfft"),
+    "an error whose text is none": m.pack(
+        m.Broke([(1, 1, 1, 0.5, msgspec.msgpack.encode(ErrorInfo("failed", "why?")).replace(b"?", b"\xff"))])
+    ),
     "a message that stops in the middle": m.pack(m.Started([1, 2, 3], [1, 1, 1]))[:-2],
 }
 

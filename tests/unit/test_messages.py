@@ -76,6 +76,7 @@ BOMBS = {
     "lists in each other": b"\x91" * 100_000,
     "maps in each other": b"\x81\xa1k" * 100_000,
     "lists in each other in a message": b"\x93\x16" + b"\x91" * 100_000,
+    "text that is none": m.pack(m.Goodbye("left", "bye")).replace(b"left", b"le\xfft"),
     "nothing": b"",
 }
 
