@@ -72,7 +72,7 @@ class Node:
         self.generation = 0
         """How often it has been started; sockets belong to one generation."""
         self._lifecycle = threading.Lock()
-        self._stuck = ""
+        self.stuck = ""
         """Why it can be neither used nor started any more: it was to stop, and did not."""
         self._up = False
         self._since = 0.0
@@ -149,12 +149,8 @@ class Node:
         Raises:
             TimedOut, Refused, Conflict, ConfigError: as `ensure`.
         """
-        await self.restart_only(seen)
+        await anyio.to_thread.run_sync(self.restart_now, seen)
         await self.joined()
-
-    async def restart_only(self, seen: int | None = None) -> None:
-        """As `restart`, without waiting for the network."""
-        await anyio.to_thread.run_sync(self._restart, seen)
 
     async def stop(self) -> None:
         """Stop it, after closing all sockets; nothing happens when it is stopped already.
@@ -206,7 +202,8 @@ class Node:
             if self._up:
                 self._stop()
 
-    def _restart(self, seen: int | None) -> None:
+    def restart_now(self, seen: int | None = None) -> None:
+        """As `restart`, blocking, and without waiting for the network."""
         with self._lifecycle:
             if seen is not None and seen != self.generation:
                 return
@@ -216,7 +213,7 @@ class Node:
 
     def _start(self) -> None:
         settings, library = self.settings, self.library
-        self.check_usable()
+        _check_usable(self)
         if service(self.loaded):
             raise Conflict("libzt runs in this process already, started by somebody else: use one of them")
         _check_port(settings.port)
@@ -263,20 +260,11 @@ class Node:
         if f"{number:010x}" != self.id:
             raise ConfigError(f"libzt started as {number:010x} and not as {self.id}: start again")
 
-    def check_usable(self) -> None:
-        """Raise why no node can be started in this process any more.
-
-        Raises:
-            TimedOut: the last one did not stop.
-        """
-        if self._stuck:
-            raise TimedOut(self._stuck)
-
     def _stop(self) -> None:
         try:
             self._end()
         except TimedOut as error:
-            self._stuck = str(error)
+            self.stuck = str(error)
             raise
 
     def _end(self) -> None:
@@ -335,12 +323,18 @@ def _the_node(settings: NodeSettings, loaded: Loaded) -> Node:
     global _current  # noqa: PLW0603  libzt has one node per process
     with _guard:
         if _current is not None:
-            _current.check_usable()
+            _check_usable(_current)
         if _current is not None and _current.running and _current.settings != settings:
             raise Conflict(f"node {_current.id} runs in this process with other settings: stop it first")
         if _current is None or _current.settings != settings:
             _current = Node(settings, loaded)
         return _current
+
+
+def _check_usable(node: Node) -> None:
+    """No node can be started any more in a process whose last one did not stop."""
+    if node.stuck:
+        raise TimedOut(node.stuck)
 
 
 def _must(result: int, what: str) -> None:

@@ -134,7 +134,7 @@ class Overlay:
             node = self.node
             if node is None or not node.running:
                 return
-            await node.restart_only()
+            await anyio.to_thread.run_sync(node.restart_now)
         await self._joined(node)
 
     async def renew(self) -> None:
