@@ -64,7 +64,7 @@ simulate: venv ## Whole fleets under faults in virtual time: make simulate SEEDS
 	$(BIN)/python -m tests.simulation.simulate --first $(FIRST) --seeds $(SEEDS)
 
 .PHONY: bench
-bench: venv ## Measure throughput, latency, memory and idle load: all there is, or what ARGS say
+bench: libzt ## Measure throughput, latency, memory and idle load: all there is, or what ARGS say
 	$(BIN)/taskmessenger bench $(or $(ARGS),--sessions 200 --deep 1000000)
 
 .PHONY: bench-peers

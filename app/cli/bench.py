@@ -18,11 +18,13 @@ from .. import __version__
 from ..core.errors import UsageError
 from . import output
 from .namespace import LISTEN, in_a_namespace
-from .options import as_json
+from .options import DURATION, as_json
 
 IDLE_SECONDS: Final = 20.0
 QUICK_TASKS: Final = 5_000
 TASKS: Final = 20_000
+STREAM_SECONDS: Final = 60.0
+QUICK_STREAM_SECONDS: Final = 5.0
 COMPARED: Final = (1, 2)
 """Fleets of so many workers are always measured: what goals are about."""
 GOALS: Final = {
@@ -52,6 +54,7 @@ class Plan:
     quick: bool
     deep: int
     sessions: int
+    stream_seconds: float
 
 
 @click.command()
@@ -66,8 +69,18 @@ class Plan:
               help="Also measure with N queued tasks.")  # fmt: skip
 @click.option("--sessions", type=click.IntRange(0, 2_000), default=0, metavar="N",
               help="Also measure with N worker sessions.")  # fmt: skip
+@click.option("--stream-seconds", type=DURATION, metavar="TIME",
+              help="Of traffic for each kind of stream.  [default: 60s, quick: 5s]")  # fmt: skip
 @as_json
-def bench(*, transport: str, as_json: bool, tasks: int | None, quick: bool, **given: int) -> None:
+def bench(
+    *,
+    transport: str,
+    as_json: bool,
+    tasks: int | None,
+    quick: bool,
+    stream_seconds: float | None,
+    **given: int,
+) -> None:
     """Measure throughput, latency, memory and idle load on this machine.
 
     Manager and workers are processes of their own, connected by TLS on loopback; every submission and outcome
@@ -82,7 +95,7 @@ def bench(*, transport: str, as_json: bool, tasks: int | None, quick: bool, **gi
     """  # noqa: D301  \b keeps click from filling the examples
     from .connect import run
 
-    plan = Plan(tasks=tasks or (QUICK_TASKS if quick else TASKS), many=100_000, quick=quick, **given)
+    plan = _plan(tasks=tasks, quick=quick, stream_seconds=stream_seconds, **given)
     if transport != "tcp":
         if plan.deep or plan.sessions:
             raise UsageError("--deep and --sessions are measured over tcp only: leave them out")
@@ -105,6 +118,16 @@ def bench(*, transport: str, as_json: bool, tasks: int | None, quick: bool, **gi
     output.pairs([*machine.items(), ("load_before", f"{figures.pop('load_before'):.2f}")])
     table = output.Table(["measure", "figure", "to reach"])
     table.add([(name, f"{figure:,.2f}", GOALS.get(name, "")) for name, figure in figures.items()])
+
+
+def _plan(*, tasks: int | None, quick: bool, stream_seconds: float | None, **given: int) -> Plan:
+    return Plan(
+        tasks=tasks or (QUICK_TASKS if quick else TASKS),
+        many=100_000,
+        quick=quick,
+        stream_seconds=stream_seconds or (QUICK_STREAM_SECONDS if quick else STREAM_SECONDS),
+        **given,
+    )
 
 
 async def _measure(plan: Plan) -> dict[str, Any]:

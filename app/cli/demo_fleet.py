@@ -52,7 +52,7 @@ class Fleet:
     """One manager and its workers, all started from here. Leaving the block ends every one of them."""
 
     def __init__(self, home: Path, transport: str = "tcp") -> None:
-        self.home = home
+        self.home, self.transport = home, transport
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._listen = LISTEN[transport]
         self._settings = {"TASKMESSENGER_ZEROTIER_ADVERTISE": f"{HERE}:{NODE_PORT}"}
