@@ -51,6 +51,8 @@ class Console(Warming):
     ENABLE_COMMAND_PALETTE = True
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {CommandsProvider}
     BINDINGS: ClassVar[list[BindingType]] = []
+    VERTICAL_BREAKPOINTS = View.VERTICAL_BREAKPOINTS
+    """For dialogs as well: what is told needs to know how much room there is."""
     settings_file: Path | None = None
     """The configuration file of the node, where it was started from one on this machine."""
 
@@ -203,8 +205,15 @@ class Console(Warming):
         text = safe(text, MAX_TOAST)
         self.told.append((self.clock(), severity, text))
         self.notify(text, severity=severity, timeout=TOAST_SECONDS, markup=False)
+        if (view := self.view) is not None:
+            view.make_room()
         if severity == "error" and self.prefs.kept.bell:
             self.bell()
+
+    @property
+    def telling(self) -> bool:
+        """Whether something is told in the corner just now."""
+        return len(self._notifications) > 0 and not self._disable_notifications
 
     def head(self, view: View, frame: Frame) -> Heading:
         """What the first line of every screen says."""

@@ -92,6 +92,7 @@ class Chrome(Screen[None]):
         if not self.query(Hints):  # not composed yet: the next frame comes soon
             return
         self.set_class(frame.away, "-away")
+        self.make_room()
         self.query_one(Head).tell(self.console.head(self._view, frame))
         self.query_one(Banner).tell(frame)
         self.query_one(UndoBar).tell(self.console.actor.pending, frame.now)
@@ -99,6 +100,10 @@ class Chrome(Screen[None]):
         if not self.console.frozen or self.frame is None:
             self.frame = frame
             self.draw(frame)
+
+    def make_room(self) -> None:
+        """Where lines are few, what is told has one of its own: it covers nothing."""
+        self.set_class(self.console.telling, "-told")
 
     def hint(self) -> None:
         """The footer: what can be done here and now."""

@@ -13,23 +13,27 @@ from .editing import as_text
 from .widgets.badges import badge, task_state
 from .widgets.cells import Cell, text_of
 from .widgets.columns import Look
+from .widgets.painter import fit
 from .widgets.plot import bar, time_line
 from .widgets.sheet import Section, pairs
-from .widgets.words import count, exact, moment, safe, safe_block, size, span
+from .widgets.words import CLOCK, count, exact, moment, safe, safe_block, size, span
 
 MAX_TEXT: Final = 16 * 1024
 """Characters of a payload, result, stack or output that are laid out."""
 MAX_ATTEMPTS: Final = 50
 TIME_LINE: Final = 24
+"""Cells; with a date behind it, fewer."""
+LEAST_NAME: Final = 12
+"""Cells that the name of a worker has at least."""
 BAR: Final = 30
 LONG: Final = 2_000
 """Characters of an error's first line."""
 
 
 def sections(
-    found: TaskDetail, outcome: Outcome | None, look: Look, styles: Mapping[str, str]
+    found: TaskDetail, outcome: Outcome | None, look: Look, styles: Mapping[str, str], *, width: int
 ) -> tuple[Section, ...]:
-    """All of it, most urgent first; what there is nothing of is left out."""
+    """All of it, most urgent first; what there is nothing of is left out. `width`: cells of a line."""
     made = [Section("task", f"Task {found.row.id}", pairs(_facts(found, look), styles))]
     if found.progress is not None or found.note:
         made.append(Section("progress", "Progress", _progress(found)))
@@ -38,7 +42,7 @@ def sections(
     if found.output:
         made.append(Section("output", "Output", _block(found.output.decode("utf-8", "replace"), newest=True)))
     if attempts := [*_attempts(found)]:
-        made.append(Section("attempts", "Attempts", _time_lines(attempts, found, look, styles)))
+        made.append(Section("attempts", "Attempts", _time_lines(attempts, found, look, styles, width)))
     if outcome is not None and outcome.result is not None:
         made.append(Section("result", f"Result ({size(found.result_size)})", _block(as_text(outcome.result))))
     payload = "too large to be shown here" if found.payload is None else as_text(found.payload)
@@ -93,21 +97,23 @@ def _attempts(found: TaskDetail) -> Iterator[AttemptInfo]:
 
 
 def _time_lines(
-    attempts: list[AttemptInfo], found: TaskDetail, look: Look, styles: Mapping[str, str]
+    attempts: list[AttemptInfo], found: TaskDetail, look: Look, styles: Mapping[str, str], width: int
 ) -> Text:
     first = found.row.submitted_at
     last = max(found.row.finished_at or look.now, first)  # this clock may be behind the manager's
+    ends = [moment(one.ended_at or last, look.times, look.now) for one in attempts]
+    stamp = max(map(len, ends))
+    cells = TIME_LINE - max(stamp - CLOCK, 0)  # what a date takes, the line of time gives
     lines = []
-    for one in attempts:
+    for one, end in zip(attempts, ends, strict=True):
         ended = one.ended_at or last
         how = badge(one.how) if one.ended_at else task_state(found.row.state)
         started = one.started_at if one.started_at is not None else ended
-        line = Text(f"{one.attempt:>3}  ", no_wrap=True, overflow="ellipsis")
-        line.append(time_line(started, ended, first, last, TIME_LINE), styles["busy"])
-        line.append(f"  {text_of(how):<12} {moment(ended, look.times, look.now):>14}  ")
-        line.append(
-            f"{span(max(ended - started, 0.0)) if one.started_at else '':>7}  {safe(one.worker):<12} "
-        )
+        line = Text(f"{one.attempt:>3}  ")
+        line.append(time_line(started, ended, first, last, cells), styles["busy"])
+        line.append(f"  {text_of(how):<12} {end:>{stamp}}  ")
+        line.append(f"{span(max(ended - started, 0.0)) if one.started_at else '':>7}  ")
+        line.append(fit(safe(one.worker), max(width - line.cell_len, LEAST_NAME)).rstrip())
         if one.error is not None:
             line.append(f"\n     {safe(one.error.message)}", styles["bad"])
         lines.append(line)

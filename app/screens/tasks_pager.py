@@ -7,11 +7,16 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ..handle import NodeHandle, TaskQuery, TaskRow
+from ..handle import Count, NodeHandle, TaskQuery, TaskRow
 from ..handle.filters import cursor_of
-from .widgets.paging import Page
+from .widgets.paging import Page, Pages
+from .widgets.words import count
 
 EXPORT_PAGE: Final = 1_000
+FEW: Final = 1_000
+"""Matches up to which a wrong number is noticed: of so few it is asked for as soon as something happens."""
+SLOW: Final = 0.1
+"""Seconds that a count took after which it is not asked for that often."""
 STALE: Final = 0.2
 """Seconds that a page may be old: less than a frame, and consoles that show the same share it."""
 
@@ -59,3 +64,30 @@ class TaskPager:
             if page.edge is None:
                 return
             edge = page.edge
+
+
+class Matches:
+    """How many tasks match one query, as far as is known."""
+
+    def __init__(self) -> None:
+        self.found: Count | None = None
+        self._took = 0.0
+
+    def counted(self, found: Count, took: float) -> None:
+        """The node has counted, in so many seconds."""
+        self.found, self._took = found, took
+
+    @property
+    def few(self) -> bool:
+        """Whether it matters that the number is right at once, and costs little."""
+        return self.found is not None and self.found.number <= FEW and self._took <= SLOW
+
+    def words(self, pages: Pages[TaskRow]) -> str:
+        """The number as it was counted, and never less than what is at hand."""
+        held = len(pages.rows) - len(pages.gone)
+        if pages.following and pages.tail is None:  # these are all that there are
+            return f"{held:,} match"
+        if self.found is None:
+            return count(held, "row")
+        number = f"{max(self.found.number, held):,} match"
+        return number if self.found.exact else f"at least {number}"

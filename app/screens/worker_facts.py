@@ -140,7 +140,7 @@ def _work(row: WorkerRow, trail: Trail) -> Iterator[tuple[str, Cell]]:
         yield "credit", "" if free is None else str(free)
         yield "done", f"{row.done:,}"
         tone: Tone = "bad" if row.failed else ""
-        yield "failed", (f"{row.failed:,}", tone)
+        yield "errors", (f"{row.failed:,}", tone)
         ended = rate_words(rate(trail))
         yield "rate", f"{ended}/s" if ended else ""
 

@@ -32,6 +32,7 @@ from ...handle import (
     TaskPage,
     TaskQuery,
 )
+from ..widgets.words import count, with_article
 from .acts import Acts
 from .fleet import LISTED, Fleet, pending_members
 from .journal import FakeJournal
@@ -113,9 +114,9 @@ class FakeNode:
         census = self._tasks.census(now)
         running = list(self._tasks.running(now)) if len(self._fleet.ids) <= LISTED else []
         done = Counter(done=0, failed=0)
-        for (_, state), count in census.items():
-            done["done"] += count * (state is TaskState.SUCCEEDED)
-            done["failed"] += count * (state in {TaskState.FAILED, TaskState.TIMED_OUT})
+        for (_, state), number in census.items():
+            done["done"] += number * (state is TaskState.SUCCEEDED)
+            done["failed"] += number * (state in {TaskState.FAILED, TaskState.TIMED_OUT})
         fleet = self._fleet
         self._snapshot = Snapshot(
             at=now,
@@ -204,7 +205,9 @@ class FakeNode:
             approve=approve, ephemeral=ephemeral,
         )  # fmt: skip
         self._invites.insert(0, row)
-        self._journal.add(self.now, "info", "invite.made", row.id, f"for a {role}, {row.uses} uses")
+        self._journal.add(
+            self.now, "info", "invite.made", row.id, f"for {with_article(role)}, {count(row.uses, 'use')}"
+        )
         return f"tm1-{name[:8]}-{'-'.join(name[i : i + 5] for i in range(8, 58, 5))}", row
 
     async def revoke_invite(self, invite_id: str) -> None:

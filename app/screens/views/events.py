@@ -17,7 +17,7 @@ from ..widgets.cells import Cell, text_of, tone_of
 from ..widgets.columns import Column, Look
 from ..widgets.filterbar import FilterBar
 from ..widgets.grid import Grid
-from ..widgets.words import exact, moment, safe
+from ..widgets.words import CLOCK, DATED, TimeMode, exact, moment, safe
 from ..widgets.wrap import wrapped
 
 MAX_TEXT: Final = 2_000
@@ -30,14 +30,14 @@ def _text(row: EventRow) -> Cell:
     return (safe(row.text), tone if tone in {"bad", "warn"} else "")
 
 
-def _columns() -> tuple[Column[EventRow], ...]:
+def _columns(moments: int = DATED) -> tuple[Column[EventRow], ...]:
     return (
-        Column(key="time", title="TIME", width=14, right=True,
+        Column(key="time", title="TIME", width=moments, right=True,
                cell=lambda r, look: moment(r.at, look.times, look.now)),
         Column(key="level", title="LEVEL", width=9, cell=lambda r, _: badge(r.level)),
-        Column(key="what", title="WHAT", width=15, cell=lambda r, _: safe(r.what)),
-        Column(key="about", title="ABOUT", width=9, grow=1, cell=lambda r, _: safe(r.subject)),
-        Column(key="text", title="TEXT", width=22, grow=8, cell=lambda r, _: _text(r)),
+        Column(key="what", title="WHAT", width=19, cell=lambda r, _: safe(r.what)),
+        Column(key="about", title="ABOUT", width=16, grow=1, cell=lambda r, _: safe(r.subject)),
+        Column(key="text", title="TEXT", width=15, grow=8, cell=lambda r, _: _text(r)),
     )  # fmt: skip
 
 
@@ -85,6 +85,7 @@ class EventsView(TableView):
         self._log.add(self.console.pulse.events if not self._log.looked else self._news(frame))
         grid, bar = self.query_one(Grid), self.query_one(FilterBar)
         grid.table.empty = f"nothing of the last {KEPT:,} events matches" if self._log.looked else self.EMPTY
+        grid.table.columns = _columns(self._moments(frame.look))
         grid.show(self._log.rows, frame.look)
         bar.state(self._state(grid))
         self._tell_current()
@@ -123,6 +124,11 @@ class EventsView(TableView):
         if first is not None and not self._log.follows(first):
             return self.console.pulse.newest(KEPT)
         return frame.events
+
+    def _moments(self, look: Look) -> int:
+        """Cells for a moment: a date before it is needed from the oldest row on, which is the last."""
+        oldest = moment(self._log.rows[-1].at, look.times, look.now) if self._log.rows else ""
+        return CLOCK if look.times is not TimeMode.RELATIVE and len(oldest) <= CLOCK else DATED
 
     def _wanted(self, row: EventRow) -> bool:
         return serious(row, self.level) and all(test(row, Look()) for test in self._tests)

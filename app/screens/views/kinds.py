@@ -71,7 +71,7 @@ def _columns(trails: Trails) -> tuple[Column[KindRow], ...]:
                cell=lambda r, _: span(r.p95)),
         Column(key="done", title="DONE", width=7, right=True, down=True, drop=2, order=lambda r: r.done,
                cell=lambda r, _: short(r.done)),
-        Column(key="failed", title="FAIL", width=5, right=True, down=True, order=lambda r: r.failed,
+        Column(key="failed", title="FAILED", width=6, right=True, down=True, order=lambda r: r.failed,
                cell=lambda r, _: _failed(r)),
         Column(key="failing", title="FAIL%", width=6, right=True, down=True, drop=4, order=failing,
                cell=lambda r, _: "" if (part := failing(r)) is None else f"{part:.1%}"),
@@ -87,7 +87,8 @@ class KindsView(TableView):
     ROLES = frozenset({"manager"})
     ABOUT = (
         "Kinds of tasks, busiest first: how many run and wait, how many end in a second (5 s, 30 s, 5 min),"
-        " how long the middle one and the slowest twentieth take. Enter shows the tasks of the kind."
+        " how long the middle one and the slowest twentieth take, and how many"
+        " tasks ended as failed. Enter shows the tasks of the kind."
     )
     SORT = Sort("running", down=True)
     EMPTY = "no kinds yet; a worker brings them, `taskmessenger invite` makes an invite for one"
@@ -125,7 +126,7 @@ class KindsView(TableView):
             ("waiting", f"{row.queued:,}"), ("workers", str(row.workers)),
         )  # fmt: skip
         second: Facts = (
-            ("done", f"{row.done:,}"), ("failed", f"{row.failed:,}"),
+            ("done", f"{row.done:,}"), ("failed tasks", f"{row.failed:,}"),
             ("", "" if share is None else f"{bar(share, BAR)} {share:.1%} fail"),
             ("p50", span(row.p50)), ("p95", span(row.p95)),
         )  # fmt: skip

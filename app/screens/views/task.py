@@ -84,5 +84,6 @@ class TaskView(View):
 
     def _tell(self, frame: Frame) -> None:
         if self.found is not None:
-            shown = sections(self.found, self._outcome, frame.look, self.console.tones())
-            self.query_one(Sheet).show(shown)
+            sheet = self.query_one(Sheet)
+            styles = self.console.tones()
+            sheet.show(sections(self.found, self._outcome, frame.look, styles, width=sheet.room))

@@ -17,14 +17,14 @@ from ...handle.filters import query_of
 from ..chosen import Chosen
 from ..frame import Frame
 from ..prefs import SavedView
-from ..tasks_pager import TaskPager
+from ..tasks_pager import Matches, TaskPager
 from ..view import View
 from ..widgets.badges import task_state
 from ..widgets.columns import Column, Sort
 from ..widgets.filterbar import FilterBar
 from ..widgets.grid import Grid
 from ..widgets.paging import Pages
-from ..widgets.words import count, moment, safe, span
+from ..widgets.words import moment, safe, span
 
 COUNT_EVERY: Final = 20
 """Frames between two counts of what matches: it costs the node more than the rows that are seen."""
@@ -73,7 +73,7 @@ class TasksView(View):
         super().__init__(argument)
         self.query_now = TaskQuery()
         self._text = ""
-        self._count = ""
+        self.matches = Matches()
         self._pages: Pages[TaskRow] | None = None
         self._news = False
         self._due = 0.0
@@ -116,7 +116,7 @@ class TasksView(View):
         grid = self.query_one(Grid)
         order = sort or grid.table.sort or NEWEST
         query = query_of(text, self.console.clock(), sort=order.key, descending=order.down)
-        self.query_now, self._text, self.whole, self._count = query, text, False, ""
+        self.query_now, self._text, self.whole, self.matches = query, text, False, Matches()
         grid.table.sort = order
         grid.table.marks = frozenset()
         self._pages = Pages(grid, TaskPager(self.node, query))
@@ -157,10 +157,12 @@ class TasksView(View):
             not 0.0 < self._due - frame.now <= MAX_REST
         )  # further ahead than that: the clock was set back
         if (frame.second or self._news) and rested and not frame.away:
+            if self._news and self.matches.few:
+                self._if_idle("count")
             self._news = False
             self._if_idle("refresh")
         if frame.number % COUNT_EVERY == 0 and not frame.away:
-            self._start("count")
+            self._if_idle("count")
         self._tell()
 
     @on(Grid.Opened)
@@ -177,13 +179,15 @@ class TasksView(View):
 
     def _if_idle(self, what: str) -> None:
         """Two at a time would move one window; what is left out now comes with the next second."""
-        if not any(w.group == "window" and w.node is self and not w.is_finished for w in self.workers):
+        group = _group(what)
+        if not any(w.group == group and w.node is self and not w.is_finished for w in self.workers):
             self._start(what)
 
     def _start(self, what: str) -> None:
         """Ask the node beside the drawing; a wish of the operator takes the place of what was under way."""
-        group = "count" if what == "count" else "window"
-        self.run_worker(partial(self._ask, what), group=group, exclusive=what in {"first", "last", "count"})
+        self.run_worker(
+            partial(self._ask, what), group=_group(what), exclusive=what in {"first", "last", "count"}
+        )
 
     async def _ask(self, what: str) -> None:
         pages, begun = self._pages, self.console.clock()
@@ -191,8 +195,8 @@ class TasksView(View):
             return
         try:
             if what == "count":
-                found = await self.node.count(self.query_now)
-                self._count = f"{found.number:,}" if found.exact else f"at least {found.number:,}"
+                found, matches = await self.node.count(self.query_now), self.matches
+                matches.counted(found, max(self.console.clock() - begun, 0.0))
             else:
                 await getattr(pages, what)()
                 now = self.console.clock()
@@ -209,8 +213,7 @@ class TasksView(View):
         grid, pages = self.query_one(Grid), self._pages
         if pages is None or not pages.loaded:
             return
-        number = len(grid.table.rows)
-        parts = [f"{self._count} match" if self._count else count(number, "row")]
+        parts = [self.matches.words(pages)]
         if pages.searching is not None:
             parts.append(f"searching, at task {pages.searching.id:,}")
         parts += ["all chosen"] if self.whole else []
@@ -218,6 +221,10 @@ class TasksView(View):
         if pages.head is not None or not grid.table.following:
             parts.append("stands still: Home follows the newest")
         self.query_one(FilterBar).state("   ".join(parts))
+
+
+def _group(what: str) -> str:
+    return "count" if what == "count" else "window"
 
 
 def _complete(view: TasksView, text: str) -> Sequence[str]:

@@ -39,7 +39,7 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
                cell=lambda r, _: "" if (free := credit(r)) is None else (str(free), "" if free else "dim")),
         Column(key="done", title="DONE", width=6, right=True, down=True, order=lambda r: r.done,
                cell=lambda r, _: short(r.done) if r.capacity else ""),
-        Column(key="failed", title="FAIL", width=5, right=True, down=True, order=lambda r: r.failed,
+        Column(key="failed", title="ERRORS", width=6, right=True, down=True, order=lambda r: r.failed,
                cell=lambda r, _: (short(r.failed), "bad" if r.failed else "dim") if r.capacity else ""),
         Column(key="rate", title="/S", width=4, right=True, down=True, drop=2, order=lambda r: rate(trail(r)),
                cell=lambda r, _: rate_words(rate(trail(r)))),
@@ -66,7 +66,8 @@ class WorkersView(TableView):
     ROLES = frozenset({"manager"})
     ABOUT = (
         "Every worker that is or was a member. FREE is how many more tasks it would take now; /S how many it "
-        "ends in a second. Type / and words, or  state:paused,away  -gpu ; Enter opens a worker."
+        "ends in a second; ERRORS are attempts that went wrong, of which a task may have several. Type / and"
+        " words, or  state:paused,away  -gpu ; Enter opens a worker."
     )
     SORT = Sort("id")
     EMPTY = "no worker has joined yet; `taskmessenger invite` makes an invite for one"

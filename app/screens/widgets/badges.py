@@ -21,6 +21,7 @@ TASK: Final[dict[TaskState, tuple[str, Tone]]] = {
 OTHER: Final[dict[str, tuple[str, Tone]]] = {
     "connected": ("●", "good"),
     "connecting": ("◌", "warn"),
+    "running": ("●", "busy"),
     "paused": ("‖", "warn"),
     "draining": ("▽", "warn"),
     "closing": ("▽", "warn"),

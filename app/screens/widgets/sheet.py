@@ -37,6 +37,11 @@ class Sheet(VerticalScroll):
         self._parts: dict[str, tuple[Static, Static]] = {}
         """Title and text of every section that there ever was."""
 
+    @property
+    def room(self) -> int:
+        """Cells of a line of text, beside its padding and the scroll bar that may come."""
+        return self.size.width - 3
+
     def show(self, sections: Sequence[Section]) -> None:
         """These sections, in this order; only what differs is laid out again."""
         keys = [one.key for one in sections]

@@ -20,6 +20,12 @@ _SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _KIB: Final = 1024
 _BIG: Final = ((1e9, "G"), (1e6, "M"), (1e4, "k"))
 _FEW: Final = 10
+SAME: Final = 1.0
+"""Seconds that a moment may lie ahead without being the future: frames tell the time in whole seconds."""
+CLOCK: Final = 8
+"""Cells of a moment of today, where it is not told as relative."""
+DATED: Final = 14
+"""Cells of any moment at most."""
 
 
 class TimeMode(Enum):
@@ -51,6 +57,8 @@ def moment(at: float | None, mode: TimeMode, now: float) -> str:
     if at is None:
         return ""
     if mode is TimeMode.RELATIVE:
+        if now < at < now + SAME:
+            return "just now"
         return f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
     try:
         zone = UTC if mode is TimeMode.UTC else None
@@ -103,6 +111,11 @@ def short(number: float) -> str:
         if number >= least:
             return f"{number / (1e3 if unit == 'k' else least):.1f}{unit}"
     return f"{number:,.0f}" if number >= _FEW or number == int(number) else f"{number:.1f}"
+
+
+def with_article(noun: str) -> str:
+    """`a worker`, `an operator`."""
+    return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
 def count(number: int, one: str, many: str = "") -> str:
