@@ -42,7 +42,33 @@ REMEMBERED: Final = 5_000
 """Events up to the moment that is shown."""
 
 
-class ReplayNode:
+class _Past:
+    """What cannot be done to what has happened."""
+
+    async def submit(self, groups: Sequence[Group]) -> list[int]:
+        """Not in the past."""
+        _past()
+
+    async def act(self, act: Act) -> ActDone:
+        """Not in the past."""
+        _past()
+
+    async def make_invite(
+        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
+    ) -> tuple[str, InviteRow]:
+        """Not in the past."""
+        _past()
+
+    async def revoke_invite(self, invite_id: str) -> None:
+        """Not in the past."""
+        _past()
+
+    async def stop(self, deadline: float | None) -> None:
+        """Not in the past."""
+        _past()
+
+
+class ReplayNode(_Past):
     """A node as it was."""
 
     read_only = True
@@ -133,31 +159,9 @@ class ReplayNode:
         row = NetworkRow("recording", "the network is not recorded; the links are on the screen Sessions")
         return NetworkInfo(addresses=fleet.listening if fleet is not None else (), rows=(row,))
 
-    async def submit(self, groups: Sequence[Group]) -> list[int]:
-        """Not in the past."""
-        _past()
-
-    async def act(self, act: Act) -> ActDone:
-        """Not in the past."""
-        _past()
-
     async def pending(self) -> list[PendingRow]:
         """Nor is who waited for approval."""
         return []
-
-    async def make_invite(
-        self, uses: int, ttl: float, role: str, approve: bool = False, ephemeral: bool = False
-    ) -> tuple[str, InviteRow]:
-        """Not in the past."""
-        _past()
-
-    async def revoke_invite(self, invite_id: str) -> None:
-        """Not in the past."""
-        _past()
-
-    async def stop(self, deadline: float | None) -> None:
-        """Not in the past."""
-        _past()
 
     def _known(self) -> tuple[TaskRow, ...]:
         if self._tasks is None:

@@ -10,7 +10,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from ..handle import PendingRow
+from ..core.errors import UsageError
+from ..handle import NodeHandle, PendingRow
 from .widgets.columns import Column, Look, Sort
 from .widgets.grid import Grid
 from .widgets.table import HEAD
@@ -56,6 +57,13 @@ class Waiting(Vertical):
         """The table."""
         return self.query_one(f"#{ID}", Grid)
 
+    def chosen(self) -> Sequence[PendingRow]:
+        """The marked ones, or the one under their cursor."""
+        table = self.rows.table
+        marked = [row for row in table.rows if row.id in table.marks]
+        row = table.current()
+        return marked or ([] if row is None else [row])
+
     def show(self, members: Sequence[PendingRow], look: Look, *, tall: bool) -> None:
         """These wait."""
         self.display = bool(members)
@@ -67,6 +75,14 @@ class Waiting(Vertical):
         self.query_one(Static).update(Text(told))
         self.rows.styles.height = HEAD + min(number, MOST_TALL if tall else MOST)
         self.rows.show(members, look)
+
+
+async def ask(node: NodeHandle) -> tuple[PendingRow, ...]:
+    """Who waits."""
+    try:
+        return tuple(await node.pending())
+    except UsageError:  # a manager of an older version, where nobody does
+        return ()
 
 
 def told(row: PendingRow, look: Look, styles: Mapping[str, str]) -> Text:

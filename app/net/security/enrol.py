@@ -119,18 +119,7 @@ def create_invite(
         approve=terms.approve,
         ephemeral=terms.ephemeral,
     )
-    row = InviteRow(
-        id=invite.id,
-        role=role,
-        secret_hash=hash_secret(invite.id, invite.secret),
-        uses=uses,
-        uses_left=uses,
-        created_at=now,
-        expires_at=float(invite.expires_at),
-        approve=terms.approve,
-        ephemeral=terms.ephemeral,
-    )
-    return invite, row
+    return invite, _invite_row(invite, uses, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +280,20 @@ def _check_usable(row: InviteRow, now: float) -> None:
     if row.uses_left <= 0:
         times = "once" if row.uses == 1 else f"{row.uses} times"
         raise InviteError(f"invite {row.id} is used up (it was good for joining {times}): {cure}")
+
+
+def _invite_row(invite: Invite, uses: int, now: float) -> InviteRow:
+    return InviteRow(
+        id=invite.id,
+        role=invite.role,
+        secret_hash=hash_secret(invite.id, invite.secret),
+        uses=uses,
+        uses_left=uses,
+        created_at=now,
+        expires_at=float(invite.expires_at),
+        approve=invite.approve,
+        ephemeral=invite.ephemeral,
+    )
 
 
 def _peer_row(

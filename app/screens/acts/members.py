@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from ...handle import Act, ActDone, PendingRow
 from ..acting import Danger, Order
 from ..commands import Command
 from ..steering import MANAGER, each
 from ..view import View
+from ..waiting import Waiting
 from ..widgets.words import count, safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from ..views.invites import InvitesView
 
 
 class OnPending(Command):
@@ -69,4 +68,4 @@ class Reject(OnPending):
 
 
 def _chosen(view: View) -> Sequence[PendingRow]:
-    return cast("InvitesView", view).waiting_ones()
+    return view.query_one(Waiting).chosen() if view.query(Waiting) else ()

@@ -47,7 +47,46 @@ FRESH_SECONDS: Final = 0.25
 """A snapshot is as old as this before there is a new one."""
 
 
-class FakeNode:
+class _Facts:
+    """What is the same at every moment."""
+
+    async def settings(self) -> tuple[SettingRow, ...]:
+        """A few of them."""
+        return (
+            SettingRow("leases.heartbeat", "5.0", "default", "Seconds between signs of life", "5.0"),
+            SettingRow("leases.ttl", "30.0", "default", "Seconds that a lease holds without one", "30.0"),
+            SettingRow(
+                "name", "lab", "file /etc/task-messenger/config-manager.json", "Of this manager", "manager"
+            ),
+            SettingRow(
+                "retention.days",
+                "14",
+                "environment TASKMESSENGER_RETENTION_DAYS",
+                "Days that ended tasks stay",
+                "7",
+            ),
+            SettingRow(
+                "transport.listen", "tcp://0.0.0.0:7711", "command line", "Where it can be reached", ""
+            ),
+        )
+
+    async def network(self) -> NetworkInfo:
+        """A healthy network with one thing to look at."""
+        return NetworkInfo(
+            ("tcp", "zerotier", "unix"),
+            ("tcp://0.0.0.0:7711", "zt://[fd00:7f3:99::1]:7711"),
+            (
+                NetworkRow("zerotier node", "7f3a91c04d online"),
+                NetworkRow("network", "fd7f3a91c04d0001 private, this manager is its root"),
+                NetworkRow("peer 1c77d2e0aa", "direct, 3 ms"),
+                NetworkRow(
+                    "peer 90be41f7d3", "relayed, 48 ms", "warn", "open UDP port 9993 at one of the ends"
+                ),
+            ),
+        )
+
+
+class FakeNode(_Facts):
     """A manager with `tasks` tasks and `workers` workers, of which `rate` tasks a second come and go.
 
     On its own clock, which stands still but for `advance`; or, with `clock`, on that one.
@@ -223,41 +262,6 @@ class FakeNode:
         """Oldest first."""
         self._fleet.tick(self.now)
         return list(self._fleet.pending.values())
-
-    async def settings(self) -> tuple[SettingRow, ...]:
-        """A few of them."""
-        return (
-            SettingRow("leases.heartbeat", "5.0", "default", "Seconds between signs of life", "5.0"),
-            SettingRow("leases.ttl", "30.0", "default", "Seconds that a lease holds without one", "30.0"),
-            SettingRow(
-                "name", "lab", "file /etc/task-messenger/config-manager.json", "Of this manager", "manager"
-            ),
-            SettingRow(
-                "retention.days",
-                "14",
-                "environment TASKMESSENGER_RETENTION_DAYS",
-                "Days that ended tasks stay",
-                "7",
-            ),
-            SettingRow(
-                "transport.listen", "tcp://0.0.0.0:7711", "command line", "Where it can be reached", ""
-            ),
-        )
-
-    async def network(self) -> NetworkInfo:
-        """A healthy network with one thing to look at."""
-        return NetworkInfo(
-            ("tcp", "zerotier", "unix"),
-            ("tcp://0.0.0.0:7711", "zt://[fd00:7f3:99::1]:7711"),
-            (
-                NetworkRow("zerotier node", "7f3a91c04d online"),
-                NetworkRow("network", "fd7f3a91c04d0001 private, this manager is its root"),
-                NetworkRow("peer 1c77d2e0aa", "direct, 3 ms"),
-                NetworkRow(
-                    "peer 90be41f7d3", "relayed, 48 ms", "warn", "open UDP port 9993 at one of the ends"
-                ),
-            ),
-        )
 
     async def stop(self, deadline: float | None) -> None:
         """Refused: there is nothing that runs."""

@@ -9,13 +9,13 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 
-from ...core.errors import TaskMessengerError, UsageError
+from ...core.errors import TaskMessengerError
 from ...handle import InviteRow, PendingRow
 from ..frame import Frame
 from ..invite_words import MAY, countdown, shown_state, state, terms
 from ..table_view import TableView
 from ..view import SHORT
-from ..waiting import Waiting, told
+from ..waiting import Waiting, ask, told
 from ..widgets.cells import text_of, tone_of
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
@@ -129,13 +129,6 @@ class InvitesView(TableView):
         super().draw(frame)
         self._draw_waiting(frame)
 
-    def waiting_ones(self) -> Sequence[PendingRow]:
-        """Of those that wait: the marked ones, or the one under their cursor."""
-        grid = self.query_one(Waiting).rows
-        marked = [row for row in self.waiting if row.id in grid.table.marks]
-        row = grid.current()
-        return marked or ([row] if row is not None and row in self.waiting else [])
-
     def open_ids(self) -> tuple[str, ...]:
         """Of the chosen invites, those that can still be used."""
         now = self.console.clock()
@@ -152,7 +145,7 @@ class InvitesView(TableView):
 
     async def _ask(self) -> None:
         try:
-            self.known, self.waiting = tuple(await self.node.invites()), await self._pending()
+            self.known, self.waiting = tuple(await self.node.invites()), await ask(self.node)
         except TaskMessengerError as error:
             if not (self.frame and self.frame.away):  # the banner says so already
                 self.console.tell(str(error), "error")
@@ -160,12 +153,6 @@ class InvitesView(TableView):
         if self.frame is not None and self.grid is not None:  # else it is being closed
             super().draw(self.frame)
             self._draw_waiting(self.frame)
-
-    async def _pending(self) -> tuple[PendingRow, ...]:
-        try:
-            return tuple(await self.node.pending())
-        except UsageError:  # a manager of an older version, where nobody waits
-            return ()
 
     def _draw_waiting(self, frame: Frame) -> None:
         table = self.query_one(Waiting)
