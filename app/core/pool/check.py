@@ -1,4 +1,8 @@
-"""The invariants I1 to I10 that can be seen in a pool. Tests ask after every step."""
+"""The invariants that can be seen in a pool alone: I1 to I4, I6, I8 and I10. Tests ask after every step.
+
+I5, I7, I9 and I11 are about what is stored, said and kept elsewhere: `tests.support.pool_books` and
+`tests.simulation.ledger` hold them against a pool from outside.
+"""
 
 from __future__ import annotations
 
