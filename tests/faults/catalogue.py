@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults import crash, crowds, disk, load, pauses, power
+from tests.faults import crash, crowds, disk, garbage, load, pauses, power, recovery
+from tests.faults.elsewhere import ELSEWHERE, Tests
 from tests.support.chaos import Run
 
 SEED = 20_261
@@ -29,16 +30,33 @@ class Fault:
         folder.mkdir(parents=True, exist_ok=True)
         return Run(seed, dict(self.full if full else self.ci), folder)
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The tests that it consists of, when they are elsewhere."""
+        return self.play.nodes if isinstance(self.play, Tests) else ()
 
-FAULTS = [
+
+async def _at_every_commit(run: Run) -> None:
+    """Of random commits to the store, and of a whole manager's life."""
+    await power.killed_at_commits(run)
+    await recovery.killed_managers(run)
+
+
+QUICK_STOPS = "manager 2, worker 2, manager 7, worker 7"
+LONG_STOPS = "manager 5, worker 20, manager 60, worker 29, worker 31, worker 120"
+"""Who is stopped, one after the other, and for how many seconds."""
+FULL_SIZES = {"F50": {"POOL_MACHINE_EXAMPLES": 1_000, "POOL_MACHINE_STEPS": 500}}
+"""Of the tests elsewhere that have one."""
+
+PLAYED = [
     Fault("F1", "the manager is killed at random moments, while it starts too", crash.killed_managers,
           {"kills": 20, "tasks": 20_000, "workers": 3}, {"kills": 100, "tasks": 100_000, "workers": 20}),
-    Fault("F2", "the manager dies before and after every commit of a script", power.killed_at_commits,
+    Fault("F2", "the manager dies before and after every commit of a script", _at_every_commit,
           {"steps": 200, "large": 0.03}, {"steps": 2_000, "large": 0.01}),
     Fault("F3", "the power fails at every sync; un-synced sectors are lost, torn or kept", power.power_loss,
           {"steps": 60, "large": 0.1}, {"steps": 500, "large": 0.05}),
     Fault("F4", "workers are killed at random moments", crash.killed_workers,
-          {"kills": 50, "tasks": 3_000, "workers": 4}, {"kills": 1_000, "tasks": 100_000, "workers": 16}),
+          {"kills": 50, "tasks": 3_000, "workers": 4}, {"kills": 1_000, "tasks": 100_000, "workers": 50}),
     Fault("F5", "the process of a task is killed", crash.killed_tasks, {"kills": 10}, {"kills": 1_000}),
     Fault("F6", "poisonous tasks among good ones", crash.poison,
           {"each": 2, "good": 500}, {"each": 20, "good": 10_000}),
@@ -49,18 +67,31 @@ FAULTS = [
     Fault("F25", "a whole fleet comes back to a manager that was killed", crowds.reconnect_storm,
           {"sessions": 300}, {"sessions": 1_000}),
     Fault("F27", "strangers never finish their handshake; an honest worker joins meanwhile",
-          crowds.slow_strangers, {"sockets": 300, "joins": 2}, {"sockets": 900, "joins": 20}),
+          crowds.slow_strangers, {"sockets": 300, "joins": 2}, {"sockets": 1_000, "joins": 20}),
     Fault("F40", "the manager's wall clock jumps by hours and days", pauses.jumping_wall,
           {"jumps": 8, "seeds": 20}, {"jumps": 200, "seeds": 2_000}),
-    Fault("F41", "manager and worker are stopped for less and for more than a lease", pauses.stopped, {}, {}),
+    Fault("F41", "manager and worker are stopped for less and for more than a lease", pauses.stopped,
+          {"lease": 5, "stops": QUICK_STOPS}, {"lease": 30, "stops": LONG_STOPS}),
     Fault("F42", "the manager does nothing for a while (SIGSTOP stands in for a blocked event loop)",
-          pauses.blocked_manager, {"seconds": 5}, {"seconds": 5}),
+          pauses.blocked_manager, {"seconds": 5, "times": 1}, {"seconds": 5, "times": 20}),
     Fault("F43", "every worker is told to leave under load", pauses.drained,
-          {"workers": 10, "tasks": 1_000}, {"workers": 40, "tasks": 10_000}),
+          {"workers": 10, "tasks": 1_000}, {"workers": 100, "tasks": 10_000}),
     Fault("F46", "tasks are handed in faster than the fleet can work", load.overload,
           {"seconds": 8, "max_pending": 2_000}, {"seconds": 600, "max_pending": 100_000}),
     Fault("F48", "all tasks fail at once, again and again", load.retry_storm,
           {"tasks": 2_000}, {"tasks": 50_000}),
     Fault("F49", "everything is cancelled while it waits and runs", load.cancel_storm,
           {"tasks": 20_000}, {"tasks": 100_000}),
+    Fault("F60", "garbage from peers: random bytes and damaged streams", garbage.fuzz,
+          {"inputs": 20_000}, {"inputs": 10_000_000}),
 ]  # fmt: skip
+
+
+def _place(fault: Fault) -> tuple[str, int]:
+    return fault.number[0], int(fault.number[1:])
+
+
+FAULTS = sorted(
+    PLAYED + [Fault(n, title, play, {}, FULL_SIZES.get(n, {})) for n, (title, play) in ELSEWHERE.items()],
+    key=_place,
+)

@@ -65,7 +65,7 @@ async def reconnect_storm(run: Run) -> None:
             # Both ends share two processors, and one process plays all the workers: an upper bound.
             "status_answer_p99_ms": round(percentile(answers, 99) * 1e3),
         }  # fmt: skip
-        run.within("all_back_s", back, max(5.0, 120 * count / 10_000), 120.0)
+        run.within("all_back_s", back, max(5.0, 120 * count / 10_000))
 
 
 class Crowd:
@@ -156,8 +156,8 @@ async def slow_strangers(run: Run) -> None:
         run.must(at_once >= more, f"{at_once} of {more} too many from one address were cut off at once")
         run.must("Traceback" not in manager.said(), "a traceback was written")
         run.figures |= {"sockets": count + 64 + more, "cut_at_once": at_once, "honest_joins": len(times)}
-        run.within("cut_max_s", max(held), HANDSHAKE_SECONDS + 1, HANDSHAKE_SECONDS + 20)
-        run.within("honest_join_max_s", max(times), 2.0, 20.0)
+        run.within("cut_max_s", max(held), HANDSHAKE_SECONDS + 1)
+        run.within("honest_join_max_s", max(times), 2.0)
 
 
 async def _loiter(address: Address, source: str, held: list[float]) -> None:

@@ -17,7 +17,7 @@ from tests.support.chaos import Client, Missed, Run, Skipped, in_thread, marks, 
 
 MIB = 1 << 20
 RESULT = 65_536
-RESUME_GOAL, RESUME_BOUND = 10.0, 60.0
+RESUME_GOAL = 10.0
 
 
 # ---- F7 -------------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ async def full_disk(run: Run) -> None:
                 run.figures["executions"] = executions.total()
                 run.must("Logging error" not in manager.said(), "the log complained of itself")
                 run.must("Traceback" not in manager.said(), "a traceback was written")
-                run.within("resumed_s", resumed, RESUME_GOAL, RESUME_BOUND)
+                run.within("resumed_s", resumed, RESUME_GOAL)
                 await place.audit(manager)
             finally:
                 place.fleet.end()
@@ -143,5 +143,5 @@ async def second_manager(run: Run) -> None:
             run.must(str(first.pid) in done.stderr, f"it does not say who has it: {done.stderr}")
         run.must(first.running and await in_thread(place.fleet.answers), "the first manager was disturbed")
         run.figures["refused"] = len(times)
-        run.within("refused_max_s", max(times), 1.0, 30.0)
+        run.within("refused_max_s", max(times), 1.0)
         await place.audit(first)

@@ -15,6 +15,7 @@ from tests.support.chaos import Client, Run, by_number, marks, once_each, pack, 
 
 MIB = 1 << 20
 CANCEL_PART = 10_000
+RSS_GROWTH_MIB = 64
 
 
 # ---- F46 ------------------------------------------------------------------------------------------------
@@ -52,8 +53,10 @@ async def overload(run: Run) -> None:
             "submitted": tally["submitted"], "refused": tally["refused"], "accepted": status.accepted,
             "times_capacity": round(tally["submitted"] / max(1, status.accepted - 200), 1),
         }  # fmt: skip
-        run.within("rss_growth_mib", (max(sizes) - before) / MIB, 64, 256)
-        run.within("recovered_s", recovered, 30, 120)
+        growth = (max(sizes) - before) / MIB
+        run.figures["rss_growth_mib"] = f"{growth:.3g} (at most {RSS_GROWTH_MIB})"
+        run.must(growth <= RSS_GROWTH_MIB, f"the manager grew by {growth:.0f} MiB")
+        run.within("recovered_s", recovered, 30)
         await place.audit(manager)
 
 
@@ -149,14 +152,11 @@ async def cancel_storm(run: Run) -> None:
         )
         run.must(all(client.outcomes[i].result == pack(n) for n, i in enumerate(ids)
                      if client.outcomes[i].state == TaskState.SUCCEEDED), "a wrong result")  # fmt: skip
-        run.must(
-            max(after, default=0.0) <= 2 * 0.25 + 5, f"an attempt began {max(after, default=0):.2f} s later"
-        )
         run.figures |= {
             "tasks": tasks, "cancelled": len(cancelled), "succeeded_before": states[TaskState.SUCCEEDED],
             "began_after_acknowledgement": len(after), "late": status.late,
         }  # fmt: skip
-        run.within("last_began_after_s", max(after, default=0.0), 2 * 0.25, 5.5)
-        run.within("acknowledged_s", acknowledged - start, max(2.0, 10 * tasks / 100_000), 60.0)
+        run.within("last_began_after_s", max(after, default=0.0), 2 * 0.25)
+        run.within("acknowledged_s", acknowledged - start, max(2.0, 10 * tasks / 100_000))
         once_each(run, began)
         await place.audit(manager)

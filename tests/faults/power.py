@@ -214,7 +214,7 @@ class Script:
 async def power_loss(run: Run) -> None:
     """At every sync: nothing, some and all of what was not synced has reached the disk."""
     variants = [(None, 0.0), (run.rng, 0.5), (run.rng, 0.9)]
-    with _disk() as disk:
+    with registered() as disk:
         play = _Play(run, disk)
 
         def cut() -> None:
@@ -228,7 +228,7 @@ async def power_loss(run: Run) -> None:
 
 async def killed_at_commits(run: Run) -> None:
     """Before and after every COMMIT of a script the process dies; what it wrote stays."""
-    with _disk() as disk:
+    with registered() as disk:
         play = _Play(run, disk)
 
         def die(number: int) -> None:
@@ -281,12 +281,7 @@ class _Play:
     async def _verify(self, image: dict[str, bytes], what: str) -> None:
         self.cuts += what.endswith("variant 0")
         self.images += 1
-        folder = self.run.folder / "image"
-        folder.mkdir(mode=0o700)
-        try:
-            for name, content in image.items():
-                (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
-                (folder / name).write_bytes(content)
+        with image_files(self.run.folder / "image", image) as folder:
             connection = apsw.Connection(str(folder / "tasks.db"))
             whole = connection.pragma("integrity_check")
             grants = (
@@ -297,8 +292,6 @@ class _Play:
             connection.close()
             self.run.must(whole == "ok", f"{what}: the database is damaged: {whole}")
             await self._compare(folder, what, grants)
-        finally:
-            shutil.rmtree(folder)
 
     async def _compare(self, folder: Path, what: str, leases: set[int]) -> None:
         store = a_store(folder)
@@ -319,7 +312,21 @@ class _Play:
 
 
 @contextmanager
-def _disk() -> Iterator[Disk]:
+def image_files(folder: Path, image: dict[str, bytes]) -> Iterator[Path]:
+    """An image as files, for the block."""
+    folder.mkdir(mode=0o700)
+    try:
+        for name, content in image.items():
+            (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
+            (folder / name).write_bytes(content)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def registered() -> Iterator[Disk]:
+    """A disk that SQLite knows by `NAME`, for the block."""
     disk = Disk()
     try:
         yield disk

@@ -69,7 +69,7 @@ def write(rows: dict[str, str]) -> None:
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     table, _, after = rest.partition(END)
-    known = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| F")}
+    known = {line.split("|")[1].strip(): line for line in table.splitlines() if re.match(r"\| [FJ]\d", line)}
     known |= rows
     order = [fault.number for fault in FAULTS]
     lines = [known[number] for number in order if number in known]
