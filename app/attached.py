@@ -41,6 +41,7 @@ from .handle import (
     TaskDetail,
     TaskPage,
     TaskQuery,
+    WorkerPast,
     WorkerRow,
 )
 from .handle.acting import act_on_all
@@ -56,6 +57,8 @@ ANSWER_SECONDS: Final = 10.0
 ACT_SECONDS: Final = 60.0
 """For the answer to everything else."""
 LOOK: Final = "look"
+WORKER: Final = "worker "
+"""Before the id in the question for its past."""
 _PARTS: Final[dict[str, Any]] = {
     "fleet": PoolStatus,
     "kinds": tuple[KindRow, ...],
@@ -244,6 +247,14 @@ class Attached:
         """Members that wait for approval."""
         async with self._asker.bounded():
             return await self._asker.remote.pending()
+
+    async def worker_past(self, worker_id: str) -> WorkerPast:
+        """The last minutes of a worker; nothing where the manager is too old to tell."""
+        try:
+            past: WorkerPast = await self._facts(f"{WORKER}{worker_id}", WorkerPast)
+        except UsageError:
+            return WorkerPast()
+        return past
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """What the manager is set to."""

@@ -133,7 +133,8 @@ def _cells(row: WorkerRow) -> tuple[object, ...]:
     heard = None if row.last_heard is None else f"{span(row.last_heard)} ago"
     rtt = None if row.rtt is None else f"{row.rtt * 1000:.1f} ms"
     here = row.state in _HERE
-    numbers = (row.running, row.capacity, row.held, row.done, row.failed) if here else (None,) * 5
+    did = (row.done, row.failed) if here or row.done or row.failed else (None, None)
+    numbers = (*((row.running, row.capacity, row.held) if here else (None,) * 3), *did)
     via = VIA.get(row.transport, row.transport) if here else None
     return (row.id, row.state, *numbers, rtt, heard, row.version, via, row.address)
 

@@ -20,6 +20,7 @@ from .live import (
     SessionRow,
     SettingRow,
     Snapshot,
+    WorkerPast,
     WorkerSelf,
 )
 from .node import (
@@ -82,6 +83,7 @@ __all__ = [
     "TaskQuery",
     "TaskReader",
     "TaskRow",
+    "WorkerPast",
     "WorkerRow",
     "WorkerSelf",
 ]

@@ -14,7 +14,7 @@ from anyio.from_thread import BlockingPortal
 from msgspec.structs import replace
 
 from ..core.errors import Refused, Unreachable
-from .live import Act, ActDone, EventPage, KindSchema, NetworkInfo, SettingRow, Snapshot
+from .live import Act, ActDone, EventPage, KindSchema, NetworkInfo, SettingRow, Snapshot, WorkerPast
 from .node import MAX_EVENTS, NodeHandle
 from .values import Count, Group, InviteRow, Outcome, PendingRow, TaskDetail, TaskPage, TaskQuery
 
@@ -79,7 +79,9 @@ class Guest(_Crossing):
             return snapshot
         worker = snapshot.worker
         if worker is not None:
-            worker = replace(worker, state="stopped", running=(), waiting=0, rtt=None, leave_by=None)
+            worker = replace(
+                worker, state="stopped", reason="", running=(), waiting=0, rtt=None, leave_by=None
+            )
         return replace(snapshot, connected=False, ended=True, reason=self.ended, worker=worker)
 
     def events(self, cursor: int, limit: int = MAX_EVENTS) -> EventPage:
@@ -134,6 +136,10 @@ class Guest(_Crossing):
     async def pending(self) -> list[PendingRow]:
         """Members that wait for approval."""
         return await self._cross(self._node.pending)
+
+    async def worker_past(self, worker_id: str) -> WorkerPast:
+        """The last minutes of a worker."""
+        return await self._cross(self._node.worker_past, worker_id)
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """What the node is set to."""

@@ -196,6 +196,25 @@ class EventRow(Struct, frozen=True):
     text: str = ""
 
 
+class WorkerPast(Struct, frozen=True):
+    """The last minutes of one worker as its manager saw it: one value a step in each column, oldest first.
+
+    -1 for what is not known: it was not there, or did not tell.
+    """
+
+    step: float = 1.0
+    """Seconds."""
+    cpu: tuple[float, ...] = ()
+    """A share, like the next two."""
+    memory: tuple[float, ...] = ()
+    busy: tuple[float, ...] = ()
+    """Of its slots."""
+    ended: tuple[float, ...] = ()
+    """Attempts that ended, per second."""
+    events: tuple[EventRow, ...] = ()
+    """What happened to it last, oldest first, with numbers of their own below zero."""
+
+
 class EventPage(Struct, frozen=True):
     """Events since a cursor."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from .live import Act, ActDone, EventPage, KindSchema, NetworkInfo, SettingRow, Snapshot
+from .live import Act, ActDone, EventPage, KindSchema, NetworkInfo, SettingRow, Snapshot, WorkerPast
 from .values import Count, Group, InviteRow, Outcome, PendingRow, TaskDetail, TaskPage, TaskQuery
 
 MAX_EVENTS: Final = 1_000
@@ -90,6 +90,10 @@ class NodeHandle(Protocol):
 
     async def pending(self) -> list[PendingRow]:
         """Members that wait for approval, oldest first. `act` approves or revokes them."""
+        ...
+
+    async def worker_past(self, worker_id: str) -> WorkerPast:
+        """The last minutes of a worker; nothing of one that has not been here for so long."""
         ...
 
     async def settings(self) -> tuple[SettingRow, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..core.errors import UsageError
-from .live import KindSchema
+from .live import KindSchema, WorkerPast
 from .values import Count, Group, InviteRow, Outcome, PendingRow, TaskDetail, TaskPage, TaskQuery
 
 
@@ -48,6 +48,10 @@ class WorkerOnly:
         not_here()
 
     async def revoke_invite(self, invite_id: str) -> None:
+        """Not here."""
+        not_here()
+
+    async def worker_past(self, worker_id: str) -> WorkerPast:
         """Not here."""
         not_here()
 

@@ -34,6 +34,7 @@ from ..handle import (
     TaskPage,
     TaskQuery,
     TaskRow,
+    WorkerPast,
 )
 from ..handle.filters import conditions_of, is_descending
 from .file import Recording
@@ -148,6 +149,10 @@ class ReplayNode(_Past):
     async def invites(self) -> list[InviteRow]:
         """Invites are not recorded."""
         return []
+
+    async def worker_past(self, worker_id: str) -> WorkerPast:
+        """Not recorded."""
+        return WorkerPast()
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """Settings are not recorded."""

@@ -182,7 +182,7 @@ class ClientLink(Link):
                 self.send(m.Workers(message.request, await self._office.workers()))
             case "invites" if self.role == "operator":
                 self.send(m.Invites(message.request, await self._office.invites()))
-            case "kinds" | "settings" | "network" | "pending" if self.role == "operator":
+            case _ if self.role == "operator":
                 self.send(m.Facts(message.request, await self._office.view.facts(message.what)))
             case _:
                 raise UsageError(f"nothing is known here of `{message.what}`")

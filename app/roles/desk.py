@@ -91,6 +91,11 @@ class Desk:
         worker = self._pool.workers.get(worker_id)
         return worker is not None and worker.session is not None
 
+    def load(self, worker_id: str) -> Mapping[str, float]:
+        """What a worker that is here told last of its machine."""
+        link = self._link_of(worker_id)
+        return link.session.wire.peer_load if link is not None else {}
+
     def _link_of(self, worker_id: str | None) -> WorkerLink | None:
         worker = self._pool.workers.get(worker_id) if worker_id else None
         link = self._delivery.links.get(worker.session) if worker and worker.session is not None else None
@@ -113,6 +118,9 @@ class Desk:
     def workers_among(self, members: Mapping[str, WorkerRow]) -> list[WorkerRow]:
         """The same, with what is known of those that are here."""
         rows = dict(members)
+        for name, share in self._pool.tallies.workers.items():
+            if name in rows and name not in self._pool.workers:
+                rows[name] = replace(rows[name], done=share.done, failed=share.failed)
         for worker in self._pool.workers.values():
             link = self._link_of(worker.id)
             rows[worker.id] = self._present(worker, link, rows.get(worker.id))
@@ -130,8 +138,8 @@ class Desk:
             limit=worker.limit,
             held=len(worker.held),
             running=len(worker.running),
-            done=worker.done,
-            failed=worker.failed,
+            done=worker.share.done,
+            failed=worker.share.failed,
             rtt=wire.rtt if wire else None,
             last_heard=self._writer.now() - wire.last_heard if wire else None,
             load={printable(k, 32): v for k, v in (wire.peer_load if wire else {}).items()},

@@ -25,6 +25,7 @@ from ..handle import (
     TaskDetail,
     TaskPage,
     TaskQuery,
+    WorkerPast,
 )
 from ..handle.acting import act_on_all
 from ..net import messages as m
@@ -117,6 +118,10 @@ class ManagerHandle:
     async def pending(self) -> list[PendingRow]:
         """Oldest first."""
         return await self._desk.pending()
+
+    async def worker_past(self, worker_id: str) -> WorkerPast:
+        """The last minutes of a worker."""
+        return self._view.telemetry.past.of(worker_id)
 
     async def settings(self) -> tuple[SettingRow, ...]:
         """What this manager is set to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import merge
 from time import time
 from typing import Final
 
@@ -18,6 +19,8 @@ from .door import Guest
 
 ENDED: Final = 50
 """Links that ended, of which is still told."""
+ENDED_HERE: Final = 5
+"""The same of those at the local socket."""
 _TRANSPORTS: Final = {"zt": "zerotier"}
 
 
@@ -38,6 +41,8 @@ class Standing:
         """`direct` or `relayed`, of the ZeroTier node with this id; set by whoever knows."""
         self._links: dict[int, _Link] = {}
         self._ended: deque[SessionRow] = deque(maxlen=ENDED)
+        self._ended_here: deque[SessionRow] = deque(maxlen=ENDED_HERE)
+        """Of this machine: every command has one, and they must not push out the others."""
 
     def begins(self, number: int, guest: Guest, session: Session) -> None:
         """Somebody was let in."""
@@ -58,11 +63,12 @@ class Standing:
         """That link is gone."""
         link = self._links.pop(number)
         ended = replace(self._row(link, None), state="ended", ended_at=time(), reason=reason)
-        self._ended.appendleft(ended)
+        (self._ended_here if ended.transport == "unix" else self._ended).appendleft(ended)
 
     def rows(self, now: float) -> tuple[SessionRow, ...]:
         """`now` is monotonic, as the links count."""
-        return (*(self._row(link, now) for link in self._links.values()), *self._ended)
+        ended = merge(self._ended, self._ended_here, key=_when, reverse=True)
+        return (*(self._row(link, now) for link in self._links.values()), *ended)
 
     def _row(self, link: _Link, now: float | None) -> SessionRow:
         wire = link.session.wire
@@ -75,3 +81,7 @@ class Standing:
             last_heard=max(0.0, now - wire.last_heard) if now is not None else None,
             state="closing" if wire.phase is Phase.CLOSING else "connected",
         )
+
+
+def _when(row: SessionRow) -> float:
+    return row.ended_at or 0.0

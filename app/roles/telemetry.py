@@ -27,6 +27,7 @@ from .curves import STEPS, Curves
 from .desk import Desk
 from .happenings import logged, told
 from .standing import Standing
+from .workers_past import WorkersPast
 from .writer import Writer
 
 LOOK_SECONDS: Final = 0.25
@@ -92,7 +93,7 @@ class Telemetry:
         self._light, self._heavy = _Pace(), _Pace()
         self._members: dict[str, WorkerRow] = {}
         self._members_due = float("-inf")
-        self._curves, self._alarms = Curves(), Alarms()
+        self._curves, self._alarms, self.past = Curves(), Alarms(), WorkersPast()
         self._running: Counter[str] = Counter()
         self._offers: Counter[str] = Counter()
         self._idle: Counter[str] = Counter()
@@ -155,6 +156,9 @@ class Telemetry:
         history = self._parts["history"]
         if self._curves.step(time(), self._writer.pool, self._writer.settled) or history.value is None:
             history.renew(self._curves.history())
+        self.past.catch_up(self._writer.journal)
+        if self.past.is_due(self._writer.now()):
+            self.past.take(self._writer.pool, self._desk.load)
 
     def _catch_up(self) -> None:
         """Events since the last look. What was forgotten meanwhile is counted, so that readers know."""

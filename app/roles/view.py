@@ -27,6 +27,7 @@ _TYPES: Final = {
     list: "array",
     dict: "object",
 }
+WORKER: Final = "worker "
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -47,7 +48,7 @@ class ManagerView:
         return await self.telemetry.look(asked)
 
     async def facts(self, what: str) -> msgspec.Raw:
-        """`kinds`, `settings`, `network` or `pending`, encoded."""
+        """`kinds`, `settings`, `network`, `pending` or `worker ID`, encoded."""
         match what:
             case "kinds":
                 return msgspec.Raw(_encode(self.kinds()))
@@ -57,6 +58,8 @@ class ManagerView:
                 return msgspec.Raw(_encode(await self.network()))
             case "pending":
                 return msgspec.Raw(_encode(await self._desk.pending()))
+        if what.startswith(WORKER):
+            return msgspec.Raw(_encode(self.telemetry.past.of(what.removeprefix(WORKER))))
         raise UsageError(f"nothing is known here of `{what}`")
 
     def kinds(self) -> tuple[KindSchema, ...]:

@@ -17,7 +17,7 @@ from .widgets.columns import Look
 from .widgets.painter import fit
 from .widgets.panel import Curve
 from .widgets.plot import bar, sparkline
-from .widgets.words import count, moment, safe, short, span
+from .widgets.words import brief, count, moment, safe, short, span
 from .worker_facts import HERE, joined, rate_words
 
 IN_ROW: Final = 4
@@ -91,7 +91,7 @@ def rates(snapshot: Snapshot, width: int, styles: Styles) -> Text:
         ("submitted", _last(history.submitted), history.submitted, "dim"),
         ("waiting", f"{history.queued[-1]:,}" if history.queued else "", history.queued, "warn"),
         ("running", f"{history.running[-1]:,}{slots}" if history.running else "", history.running, "busy"),
-        ("latency", span(history.latency[-1]) if history.latency else "", history.latency, "busy"),
+        ("latency", brief(history.latency[-1]) if history.latency else "", history.latency, "busy"),
     )  # fmt: skip
     text = Text()
     for name, now, values, tone in rows:
@@ -102,7 +102,7 @@ def rates(snapshot: Snapshot, width: int, styles: Styles) -> Text:
         )
         text.append(sparkline(values, cells), styles[tone])
         text.append(
-            f"  max {span(most) if name == 'latency' else short(most):>6}" if values else "", styles["dim"]
+            f"  max {brief(most) if name == 'latency' else short(most):>6}" if values else "", styles["dim"]
         )
     return text
 

@@ -138,7 +138,7 @@ def _stacked(lines: Iterable[Text]) -> Text:
 def _link(me: WorkerSelf) -> Iterator[tuple[str, Cell]]:
     yield "manager", safe(me.manager)
     yield "at", safe(me.address)
-    yield "round trip", span(me.rtt)
+    yield "round trip", span(me.rtt or None)
 
 
 def _certificate(me: WorkerSelf, look: Look) -> Iterator[tuple[str, Cell]]:

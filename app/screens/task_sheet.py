@@ -16,7 +16,7 @@ from .widgets.columns import Look
 from .widgets.painter import fit
 from .widgets.plot import bar, time_line
 from .widgets.sheet import Section, pairs
-from .widgets.words import CLOCK, count, exact, moment, safe, safe_block, size, span
+from .widgets.words import CLOCK, brief, count, exact, moment, safe, safe_block, size, span
 
 MAX_TEXT: Final = 16 * 1024
 """Characters of a payload, result, stack or output that are laid out."""
@@ -112,7 +112,7 @@ def _time_lines(
         line = Text(f"{one.attempt:>3}  ")
         line.append(time_line(started, ended, first, last, cells), styles["busy"])
         line.append(f"  {text_of(how):<12} {end:>{stamp}}  ")
-        line.append(f"{span(max(ended - started, 0.0)) if one.started_at else '':>7}  ")
+        line.append(f"{brief(max(ended - started, 0.0)) if one.started_at else '':>7}  ")
         line.append(fit(safe(one.worker), max(width - line.cell_len, LEAST_NAME)).rstrip())
         if one.error is not None:
             line.append(f"\n     {safe(one.error.message)}", styles["bad"])

@@ -15,7 +15,7 @@ from ..handle import NodeHandle, PendingRow
 from .widgets.columns import Column, Look, Sort
 from .widgets.grid import Grid
 from .widgets.table import HEAD
-from .widgets.words import count, exact, safe, span
+from .widgets.words import brief, count, exact, safe, span
 
 MOST: Final = 4
 """Rows that are seen at once on a small screen; the others are reached with the cursor."""
@@ -32,7 +32,7 @@ def _columns() -> tuple[Column[PendingRow], ...]:
                cell=lambda r, _: (safe(r.fingerprint), "busy")),
         Column(key="role", title="AS A", width=9, cell=lambda r, _: safe(r.role), order=lambda r: r.role),
         Column(key="waits", title="WAITS", width=8, right=True, down=True,
-               cell=lambda r, look: span(max(look.now - r.since, 0.0)), order=lambda r: -r.since),
+               cell=lambda r, look: brief(max(look.now - r.since, 0.0)), order=lambda r: -r.since),
         Column(key="invite", title="INVITE", width=9, drop=2, cell=lambda r, _: safe(r.invite or ""),
                order=lambda r: r.invite or ""),
         Column(key="machine", title="MACHINE", width=18, grow=3, drop=1,

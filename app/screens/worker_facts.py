@@ -13,7 +13,7 @@ from .widgets.badges import badge
 from .widgets.cells import Cell, Tone, text_of, tone_of
 from .widgets.columns import Look
 from .widgets.plot import bar, sparkline
-from .widgets.words import exact, safe, share, short, size, span
+from .widgets.words import brief, exact, safe, share, short, size, span
 
 HOT: Final = 0.9
 """Share of a processor or of the memory from which on it is pointed out."""
@@ -47,7 +47,7 @@ def heard(row: WorkerRow) -> Cell:
     """How long it has been silent."""
     if row.last_heard is None:
         return ""
-    return (span(row.last_heard), "warn" if row.last_heard >= LATE else "")
+    return (brief(row.last_heard), "warn" if row.last_heard >= LATE else "")
 
 
 def rate(trail: Trail) -> float | None:
@@ -129,15 +129,16 @@ def slots(row: WorkerRow) -> str:
 
 def _link(row: WorkerRow) -> Iterator[tuple[str, Cell]]:
     yield "", safe(row.address)
-    yield "rtt", span(row.rtt)
+    yield "rtt", span(row.rtt or None)
     yield "heard", heard(row)
 
 
 def _work(row: WorkerRow, trail: Trail) -> Iterator[tuple[str, Cell]]:
     if row.state in HERE or row.held:
-        yield "holds", f"{row.held} of {row.limit}"
+        yield "holds", f"{row.held} of {row.limit}" if row.limit >= row.held else str(row.held)
         free = credit(row)
         yield "credit", "" if free is None else str(free)
+    if row.state in HERE or row.held or row.done or row.failed:
         yield "done", f"{row.done:,}"
         tone: Tone = "bad" if row.failed else ""
         yield "errors", (f"{row.failed:,}", tone)

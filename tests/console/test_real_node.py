@@ -111,6 +111,18 @@ async def test_a_worker_that_is_not_wanted_any_more_says_why_it_cannot_be_starte
         await shows(pilot, "this worker has ended", "ask the operator, then join again")
 
 
+async def test_a_console_that_is_opened_later_shows_what_a_worker_did_and_what_became_of_it(
+    nodes: Nodes,
+) -> None:
+    await nodes.manager.submit([a_task("reverse", "abc")])
+    await until(lambda: nodes.manager.snapshot().workers[0].done)
+    await nodes.worker.act(Act("disconnect"))
+    await until(lambda: nodes.manager.snapshot().workers[0].state == "offline")
+    async with console_of(nodes.manager) as pilot:
+        await pilot.press("4", "enter")
+        await shows(pilot, "offline", "done 1", "worker.connected", "worker.disconnected", "reverse")
+
+
 async def test_what_a_real_fleet_did_can_be_replayed(nodes: Nodes, tmp_path: Path) -> None:
     path = tmp_path / "a.tmrec"
     with recording(nodes.manager, path):

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.handle import EventRow, WorkerPast
 from taskmessenger.screens.fake import FakeNode
 
 from tests.support.console import LARGE, SMALL, a_console, opened, passed, press, text, type_text
@@ -49,6 +51,25 @@ async def test_enter_opens_the_task_and_w_goes_back_to_the_worker() -> None:
         assert (console.view.NAME, console.view.argument) == ("task", str(task))
         await press(pilot, "w")
         assert (console.view.NAME, console.view.argument) == ("worker", NAME)
+
+
+async def test_curves_are_those_of_the_node_as_soon_as_it_is_opened() -> None:
+    async with opened(view="worker", argument="w-fern-00", size=LARGE) as (pilot, console, _node):
+        await passed(pilot, 1)
+        assert sum(character in "▁▂▃▄▅▆▇█" for character in text(console)) > 200
+        assert "5 min" in text(console)
+
+
+async def test_history_has_what_the_node_remembers_once() -> None:
+    class Remembers(FakeNode):
+        async def worker_past(self, worker_id: str) -> WorkerPast:
+            row = EventRow(-5, self.now - 400, "error", "worker.lost", worker_id, "lease expired")
+            return replace(await super().worker_past(worker_id), events=(row,))
+
+    async with opened(Remembers(), view="worker", argument="w-fern-00") as (pilot, console, _node):
+        await passed(pilot, 1)
+        await press(pilot, "h")
+        assert text(console).count("worker.lost") == 1
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

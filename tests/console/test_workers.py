@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from taskmessenger.handle import WorkerRow
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.widgets.grid import Grid
 
-from tests.support.console import LARGE, SMALL, a_console, opened, passed, press, text, type_text
+from tests.support.console import LARGE, SMALL, a_console, lines, opened, passed, press, text, type_text
 from tests.support.pictures import after_a_while
 
 
@@ -190,6 +191,34 @@ async def test_two_thousand_workers_are_shown_sorted_and_followed() -> None:
         assert len(grid.table.rows) == 2_000
         assert "2,000" not in text(console).splitlines()[0]
         assert grid.current().id == max(row.id for row in node.snapshot().workers)
+
+
+async def test_a_worker_that_is_offline_keeps_what_it_has_done() -> None:
+    async with opened(view="workers", size=SMALL) as (_, console, node):
+        row = worker(node, "w-moss-11")
+        assert row.state == "offline"
+        line = next(line for line in lines(console) if row.id in line)
+        assert f" {row.done} " in line
+
+
+async def test_slots_are_counted_the_same_here_and_in_the_overview() -> None:
+    async with opened(view="workers") as (_, console, node):
+        snapshot = node.snapshot()
+        assert all(row.running <= row.capacity for row in snapshot.workers)
+        assert f"/{snapshot.fleet.slots} slots" in text(console)
+
+
+async def test_a_worker_that_drains_holds_what_it_holds_and_not_of_nothing() -> None:
+    class Draining(FakeNode):
+        def snapshot(self) -> Any:
+            seen = super().snapshot()
+            rows = tuple(replace(row, limit=0, held=2, rtt=0.0) for row in seen.workers)
+            return replace(seen, workers=rows)
+
+    async with opened(Draining(), view="workers") as (_, console, _node):
+        assert "holds 2  " in text(console)
+        assert "2 of 0" not in text(console)
+        assert "rtt 0 s" not in text(console)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])

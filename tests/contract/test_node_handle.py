@@ -448,6 +448,7 @@ async def test_a_worker_that_has_drained_says_so_keeps_its_numbers_and_is_starte
     assert over.reason
     assert over.worker.done >= last.done
     assert over.worker.sent >= last.sent
+    await subject.until(lambda seen: any(row.state == "offline" and row.done for row in seen.workers))
     await worker.act(Act("start"))
     await subject.until(lambda _: worker.snapshot().worker.state == "connected")
     assert (worker.snapshot().ended, worker.snapshot().connected) == (False, True)
@@ -473,3 +474,22 @@ async def test_a_worker_that_drains_says_until_when_and_how_much_is_left(subject
     await worker.act(Act("start"))
     await subject.until(lambda _: worker.snapshot().worker.state == "connected")
     assert len(await handle.outcomes(ids)) == len(ids)
+
+
+async def test_the_node_remembers_the_last_minutes_of_a_worker_for_whoever_looks_later(subject) -> None:
+    handle: NodeHandle = subject.handle
+    await subject.until(lambda seen: any(row.state == "connected" for row in seen.workers))
+    worker = next(row for row in handle.snapshot().workers if row.state == "connected")
+
+    async def known() -> bool:
+        past = await handle.worker_past(worker.id)
+        return len(past.cpu) >= 2 and past.cpu[-1] >= 0
+
+    await until_so(known)
+    past = await handle.worker_past(worker.id)
+    assert past.step > 0
+    assert len(past.cpu) == len(past.memory) == len(past.busy) == len(past.ended)
+    assert all(-1 <= value <= 1 for value in (*past.cpu, *past.memory, *past.busy))
+    if not isinstance(handle, FakeNode):
+        assert "worker.connected" in [row.what for row in past.events]
+    assert not (await handle.worker_past("nobody")).cpu

@@ -53,6 +53,21 @@ def test_a_worker_that_held_nothing_is_forgotten_with_its_link() -> None:
     assert fleet.pool.deadline() is None
 
 
+def test_what_a_worker_has_done_is_known_after_it_has_left_and_goes_on_when_it_is_back() -> None:
+    fleet = Fleet()
+    worker = fleet.worker()
+    fleet.submit(2)
+    worker.succeed(1)
+    worker.succeed(2)
+    worker.drop()
+    assert not fleet.pool.workers
+    assert fleet.pool.tallies.workers["w1"].done == 2
+    worker.back()
+    fleet.submit()
+    worker.succeed(3)
+    assert fleet.pool.workers["w1"].share.done == 3
+
+
 def test_silence_ends_the_lease_and_costs_an_attempt_but_is_no_crash() -> None:
     fleet = Fleet()
     worker = fleet.worker()

@@ -82,7 +82,7 @@ def _load_grants(pool: Pool, found: Recovered, now: float) -> None:
                 continue
             worker = pool.workers.get(worker_id)
             if worker is None:
-                worker = pool.workers[worker_id] = Worker(worker_id)
+                worker = pool.workers[worker_id] = Worker(worker_id, pool.tallies.worker(worker_id))
                 worker.lease_until = now + pool.lease_ttl
             _forget_older(pool, task)
             task.state, task.attempt = TaskState.LEASED, attempt

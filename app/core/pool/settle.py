@@ -98,7 +98,7 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
         ids += got.tasks
         attempts += got.attempts
     pool.tallies.succeeded(options, len(done) - told)
-    worker.done += len(done)
+    worker.share.done += len(done)
     totals[_GOOD] += len(done)
     _look_after_suspect(worker)
     if done:
@@ -135,7 +135,7 @@ def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
             _crime(pool, worker, f"a success of task {task_id} among the failures")
             return
         else:
-            worker.failed += how not in {How.RELEASED, How.CANCELLED}
+            worker.share.failed += how not in {How.RELEASED, How.CANCELLED}
             _drop(worker, task_id)
             if how is not How.RELEASED:
                 task.suspect = False  # it ended without taking the worker with it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..lifecycle import TaskState
 from ..stimuli import Options
+from .tally import Share
 
 
 class Grant:
@@ -53,13 +54,15 @@ class Worker:
     """One worker that is here, or whose leases still hold."""
 
     __slots__ = (
-        "address", "alone", "capacity", "crimes", "done", "drain_seconds", "draining", "failed", "held", "id",
-        "instance", "isolated", "joined", "kinds", "lease_until", "limit", "newest_grant", "offered",
-        "paused", "picks", "restarted", "running", "session", "synced",
+        "address", "alone", "capacity", "crimes", "drain_seconds", "draining", "held", "id", "instance",
+        "isolated", "joined", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
+        "restarted", "running", "session", "share", "synced",
     )  # fmt: skip
 
-    def __init__(self, worker_id: str) -> None:
+    def __init__(self, worker_id: str, share: Share | None = None) -> None:
+        """`share`: what it has done before it came here."""
         self.id = worker_id
+        self.share = share or Share()
         self.session: int | None = None
         self.instance: bytes | None = None
         self.address = ""
@@ -90,8 +93,6 @@ class Worker:
         """The suspect that it runs, with nothing beside it."""
         self.picks = 0
         """Leases chosen for it among several priorities; see `STARVED_SHARE`."""
-        self.done = 0
-        self.failed = 0
         self.crimes = 0
 
     @property

@@ -1,4 +1,4 @@
-"""Counts and samples by kind, for whoever looks at the fleet. Nothing is decided by it."""
+"""Counts and samples by kind and by worker, for whoever looks at the fleet. Nothing is decided by it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ..stimuli import Options
 
 KINDS: Final = 1_000
 """Kinds that are told apart; what comes after them is counted with nobody."""
+WORKERS: Final = 10_000
+"""The same for workers, whether they are here or have left."""
 SAMPLES: Final = 256
 """Newest durations that are kept of each kind, and newest latencies of all."""
 
@@ -24,11 +26,21 @@ class Tally:
         """How long successful runs took: of those of a group that ended together only the first."""
 
 
+class Share:
+    """What one worker has done of it; kept when it leaves, so that it goes on when it is back."""
+
+    __slots__ = ("done", "failed")
+
+    def __init__(self) -> None:
+        self.done = self.failed = 0
+
+
 class Tallies:
-    """All kinds."""
+    """All kinds, all workers."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, Tally] = {}
+        self.workers: dict[str, Share] = {}
         self.latencies: deque[float] = deque(maxlen=SAMPLES)
         """Seconds from submission to success, sampled in the same way."""
 
@@ -40,6 +52,15 @@ class Tallies:
             if len(self.kinds) < KINDS:
                 self.kinds[kind] = tally
         return tally
+
+    def worker(self, worker_id: str) -> Share:
+        """The share of a worker; one that is thrown away when there are too many."""
+        share = self.workers.get(worker_id)
+        if share is None:
+            share = Share()
+            if len(self.workers) < WORKERS:
+                self.workers[worker_id] = share
+        return share
 
     def succeeded(self, options: Options | None, count: int) -> None:
         """So many of one group did."""

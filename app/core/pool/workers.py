@@ -26,7 +26,7 @@ def on_joined(pool: Pool, got: WorkerJoined, now: float) -> None:
     """A worker is connected: for the first time, again, or a second time at once."""
     worker = pool.workers.get(got.worker)
     if worker is None:
-        worker = pool.workers[got.worker] = Worker(got.worker)
+        worker = pool.workers[got.worker] = Worker(got.worker, pool.tallies.worker(got.worker))
     if worker.session is not None:
         text = f"another connection of worker {worker.id} took its place"
         pool.effects.append(Disconnect(worker.session, "replaced", text))

@@ -6,7 +6,7 @@ import shlex
 from typing import ClassVar
 
 from ...core.errors import UsageError
-from ...core.lifecycle import TaskState
+from ...core.lifecycle import OPEN, TaskState
 from ...handle import Act, ActDone
 from ..acting import Danger, Order
 from ..chosen import Chosen
@@ -32,9 +32,12 @@ class TaskAct(Command):
     done: ClassVar[str] = ""
     danger: ClassVar[Danger] = Danger.NONE
     note: ClassVar[str] = ""
+    states: ClassVar[frozenset[TaskState]] = frozenset(TaskState)
+    """Of tasks that it does something with."""
 
     def ready(self, view: View) -> bool:
-        return bool(view.chosen())
+        found = view.current() if view.NAME == "task" else None
+        return bool(view.chosen()) and (found is None or TaskState(found.row.state) in self.states)
 
     def twin(self, view: View) -> str:
         return self.line(view.chosen(), 0.0)
@@ -85,6 +88,7 @@ class Cancel(TaskAct):
     name, title, key, place = "task.cancel", "Cancel", "c", 20
     verb, done, danger = "cancel", "cancelled", Danger.DELAYED
     note = "Tasks that have ended stay as they are."
+    states = frozenset(OPEN)
 
 
 class Retry(TaskAct):
@@ -92,6 +96,7 @@ class Retry(TaskAct):
 
     name, title, key, place = "task.retry", "Retry", "r", 30
     verb, done = "retry", "retried"
+    states = frozenset({TaskState.FAILED, TaskState.TIMED_OUT})
 
 
 class Resubmit(TaskAct):

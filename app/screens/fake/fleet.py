@@ -59,6 +59,8 @@ class Fleet:
         self._rows_at = 0.0
         self.drains: dict[str, float] = {}
         """Moments by which those that drain have left."""
+        self.began = 0.0
+        """When the simulation did: what is told of the past counts from there."""
         self.pending: dict[str, PendingRow] = {}
         """Members that wait for approval, by id."""
         self.decided: dict[str, str] = {}
@@ -105,7 +107,14 @@ class Fleet:
         (now, done), name = when, self.ids[place]
         state, bits = self.state(name), mix(self.seed, place)
         if state in {"offline", "revoked"}:
-            return WorkerRow(id=name, state=state, enrolled_at=now - 86400.0, expires_at=now + 86400.0 * 20)
+            return WorkerRow(
+                id=name,
+                state=state,
+                done=done["done"] // len(self.ids) + bits % 50,
+                failed=done["failed"] // len(self.ids) + bits % 5,
+                enrolled_at=self.began - 86_400.0,
+                expires_at=self.began + 86_400.0 * 20,
+            )
         runs = busy[name] if len(self.ids) <= LISTED else int(share(bits, int(now) % 40) * SLOTS)
         limit = self.limits.get(name, 2 * SLOTS)
         wall = 3600.0 + bits % 90_000
@@ -118,7 +127,7 @@ class Fleet:
             capacity=SLOTS,
             limit=limit,
             held=min(limit, runs + (runs > 0)) if state != "away" else 0,
-            running=runs if state != "away" else 0,
+            running=min(runs, SLOTS) if state != "away" else 0,
             done=done["done"] // len(self.ids) + bits % 50,
             failed=done["failed"] // len(self.ids) + bits % 5,
             rtt=None if state == "away" else 0.0004 + share(bits, 12) * 0.04,
@@ -126,8 +135,8 @@ class Fleet:
             load=_load(tasks, name, now),
             labels={"zone": ("lab-a", "lab-b")[place % 2], **({"gpu": "h200"} if not place % 3 else {})},
             version="0.1.0",
-            enrolled_at=now - wall,
-            expires_at=now + 86400.0 * 20,
+            enrolled_at=self.began - wall,
+            expires_at=self.began + 86_400.0 * 20,
         )
 
     def state(self, name: str) -> str:
@@ -146,13 +155,14 @@ class Fleet:
         ]
         local = SessionRow(
             id=len(self.ids) + 1, peer="local", role="operator", name="console", address="unix://",
-            transport="unix", rtt=0.0001, sent=412_000, received=9_100, last_heard=0.2, since=now - 95.0,
+            transport="unix", rtt=0.0001, sent=412_000, received=9_100, last_heard=0.2,
+            since=self.began - 95.0,
         )  # fmt: skip
-        return (*here, local, *(self._ended(n, now) for n in range(min(MANY_ENDED, len(self.ids) // 2))))
+        return (*here, local, *(self._ended(n) for n in range(min(MANY_ENDED, len(self.ids) // 2))))
 
     def _session(self, place: int, name: str, now: float) -> SessionRow:
         bits = mix(self.seed, place)
-        since = now - 600.0 - bits % 80_000
+        since = self.began - 600.0 - bits % 80_000
         return SessionRow(
             id=place + 1,
             peer=name,
@@ -168,9 +178,9 @@ class Fleet:
             since=since,
         )
 
-    def _ended(self, number: int, now: float) -> SessionRow:
+    def _ended(self, number: int) -> SessionRow:
         bits, place = mix(self.seed + 1, number), number * 5 % len(self.ids)
-        ended = now - 40.0 - number * 173
+        ended = self.began - 40.0 - number * 173
         return SessionRow(
             id=900_000 - number,
             peer=self.ids[place],

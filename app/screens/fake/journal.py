@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ...core.lifecycle import TaskState
@@ -11,6 +12,8 @@ from .tasks import FakeTasks
 
 KEPT: Final = 10_000
 """Events that are remembered."""
+_AGES: Final = (0, 4, 40)
+"""Seconds after which a task is told to be submitted, started, ended."""
 _LEVELS: Final = {TaskState.FAILED: "error", TaskState.TIMED_OUT: "error", TaskState.CANCELLED: "warning"}
 
 
@@ -47,21 +50,19 @@ class FakeJournal:
 
     def _natural(self, number: int, place: int) -> EventRow:
         at = self._start + (place + 1 - self._before) / self._rate
-        tasks, bits = self._tasks, mix(77, place)
+        tasks, step = self._tasks, place % len(_AGES)
         stream = tasks.stream  # what there was before the start came at the same rate
-        newest = min(tasks.newest(at), stream.size + int((at - stream.start) * stream.rate))
-        if bits % 61 == 0:
-            text = "the store took 41 ms for a commit of 312 tasks"
+        # One after the other: nothing happens to a task twice while tasks come as fast as events of one sort.
+        newest = stream.size + math.floor((place + 1 - self._before - step) * stream.rate / self._rate)
+        task_id = tasks.numbers.id_of(max(1, newest - int(_AGES[step] * stream.rate)))
+        row = tasks.row(min(task_id, tasks.newest(at)), at)
+        state, about, where = TaskState(row.state), str(row.id), f" on {row.worker}" if row.worker else ""
+        if step == 0:
+            return EventRow(number, at, "info", "task.submitted", about, f"{row.kind}, batch {row.batch}")
+        if step == 1 and where:
+            return EventRow(number, at, "debug", "task.started", about, f"{row.kind}{where}")
+        if step == 1 or not state.final:
+            text = f"the store took {mix(77, place) % 40 + 4} ms for a commit of 312 tasks"
             return EventRow(number, at, "debug", "log", "taskmessenger.store", text)
-        age = (0, 4, 40)[place % 3] + bits % 5
-        task_id = max(1, newest - int(age * stream.rate) - (bits >> 8) % max(1, int(stream.rate)))
-        row = tasks.row(task_id, at)
-        if place % 3 == 0 or row.worker is None:
-            return EventRow(
-                number, at, "info", "task.submitted", str(task_id), f"{row.kind}, batch {row.batch}"
-            )
-        if place % 3 == 1 or not TaskState(row.state).final:
-            return EventRow(number, at, "debug", "task.started", str(task_id), f"{row.kind} on {row.worker}")
-        state = TaskState(row.state)
-        text = f"{row.kind} on {row.worker}" + (f": {row.error}" if row.error else "")
-        return EventRow(number, at, _LEVELS.get(state, "info"), f"task.{state.word}", str(task_id), text)
+        text = f"{row.kind}{where}" + (f": {row.error}" if row.error else "")
+        return EventRow(number, at, _LEVELS.get(state, "info"), f"task.{state.word}", about, text)

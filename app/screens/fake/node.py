@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgpack
 from msgspec.structs import replace
 
 from ...core.errors import NotFound, Refused, UsageError
@@ -20,13 +19,9 @@ from ...handle import (
     EventPage,
     Group,
     InviteRow,
-    KindSchema,
-    NetworkInfo,
-    NetworkRow,
     NodeHandle,
     Outcome,
     PendingRow,
-    SettingRow,
     Snapshot,
     TaskDetail,
     TaskPage,
@@ -34,6 +29,7 @@ from ...handle import (
 )
 from ..widgets.words import count, with_article
 from .acts import Acts
+from .facts import FakeFacts
 from .fleet import LISTED, Fleet, pending_members
 from .journal import FakeJournal
 from .rows import Made
@@ -47,46 +43,7 @@ FRESH_SECONDS: Final = 0.25
 """A snapshot is as old as this before there is a new one."""
 
 
-class _Facts:
-    """What is the same at every moment."""
-
-    async def settings(self) -> tuple[SettingRow, ...]:
-        """A few of them."""
-        return (
-            SettingRow("leases.heartbeat", "5.0", "default", "Seconds between signs of life", "5.0"),
-            SettingRow("leases.ttl", "30.0", "default", "Seconds that a lease holds without one", "30.0"),
-            SettingRow(
-                "name", "lab", "file /etc/task-messenger/config-manager.json", "Of this manager", "manager"
-            ),
-            SettingRow(
-                "retention.days",
-                "14",
-                "environment TASKMESSENGER_RETENTION_DAYS",
-                "Days that ended tasks stay",
-                "7",
-            ),
-            SettingRow(
-                "transport.listen", "tcp://0.0.0.0:7711", "command line", "Where it can be reached", ""
-            ),
-        )
-
-    async def network(self) -> NetworkInfo:
-        """A healthy network with one thing to look at."""
-        return NetworkInfo(
-            ("tcp", "zerotier", "unix"),
-            ("tcp://0.0.0.0:7711", "zt://[fd00:7f3:99::1]:7711"),
-            (
-                NetworkRow("zerotier node", "7f3a91c04d online"),
-                NetworkRow("network", "fd7f3a91c04d0001 private, this manager is its root"),
-                NetworkRow("peer 1c77d2e0aa", "direct, 3 ms"),
-                NetworkRow(
-                    "peer 90be41f7d3", "relayed, 48 ms", "warn", "open UDP port 9993 at one of the ends"
-                ),
-            ),
-        )
-
-
-class FakeNode(_Facts):
+class FakeNode(FakeFacts):
     """A manager with `tasks` tasks and `workers` workers, of which `rate` tasks a second come and go.
 
     On its own clock, which stands still but for `advance`; or, with `clock`, on that one.
@@ -109,6 +66,7 @@ class FakeNode(_Facts):
         self.read_only, self._rate, self.connected = read_only, rate, True
         self._start = self._now
         self._fleet = Fleet(seed, workers)
+        self._fleet.began = self._start
         able = [self._fleet.able(index) for index in range(len(KINDS))]
         self._tasks = FakeTasks(Stream(seed, tasks, rate, self._start), able)
         self._search = Search(self._tasks)
@@ -215,19 +173,6 @@ class FakeNode(_Facts):
         self._snapshot = None
         return self._acts.do(act, self.now)
 
-    async def kind_schemas(self) -> tuple[KindSchema, ...]:
-        """What can be submitted."""
-        return tuple(
-            KindSchema(
-                kind.name,
-                kind.doc,
-                msgpack.packb(kind.example),
-                _schema(kind.example),
-                len(self._fleet.able(index)),
-            )
-            for index, kind in sorted(enumerate(KINDS), key=lambda pair: pair[1].name)
-        )
-
     async def invites(self) -> list[InviteRow]:
         """Newest first."""
         return list(self._invites)
@@ -281,10 +226,3 @@ def _invites(now: float) -> list[InviteRow]:
         InviteRow("1be0573c", "worker", b"", 1, 0, now - 7_000.0, now - 6_100.0),
         InviteRow("e90a1d24", "worker", b"", 5, 4, now - 9_000.0, now - 8_100.0, now - 8_700.0),
     ]
-
-
-def _schema(example: object) -> dict[str, object]:
-    names = {str: "string", int: "integer", list: "array"}
-    assert isinstance(example, dict)
-    properties = {key: {"type": names[type(value)]} for key, value in example.items()}
-    return {"type": "object", "properties": properties, "required": list(example)}

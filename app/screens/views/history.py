@@ -14,7 +14,7 @@ from ..table_view import TableView
 from ..widgets.badges import badge
 from ..widgets.columns import Column, Look
 from ..widgets.grid import Grid
-from ..widgets.words import count, moment, safe, span
+from ..widgets.words import brief, count, moment, safe
 
 
 def _columns() -> tuple[Column[EndedRow], ...]:
@@ -26,7 +26,7 @@ def _columns() -> tuple[Column[EndedRow], ...]:
         Column(key="how", title="HOW", width=12, cell=lambda r, _: badge(r.how), order=lambda r: r.how),
         Column(key="attempt", title="TRY", width=3, right=True, down=True, drop=2,
                cell=lambda r, _: str(r.attempt), order=lambda r: r.attempt),
-        Column(key="ran", title="RAN", width=7, right=True, down=True, cell=lambda r, _: span(r.seconds),
+        Column(key="ran", title="RAN", width=7, right=True, down=True, cell=lambda r, _: brief(r.seconds),
                order=lambda r: r.seconds),
         Column(key="ended", title="ENDED", width=14, right=True, down=True,
                cell=lambda r, look: moment(r.at, look.times, look.now), order=lambda r: r.at),

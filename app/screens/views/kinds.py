@@ -16,7 +16,7 @@ from ..widgets.cells import Cell
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
 from ..widgets.plot import bar, sparkline
-from ..widgets.words import count, safe, short, span
+from ..widgets.words import brief, count, safe, short, span
 from ..worker_facts import Facts, block, rate_words
 
 CELLS: Final = 24
@@ -66,9 +66,9 @@ def _columns(trails: Trails) -> tuple[Column[KindRow], ...]:
         Column(key="curve", title="RATE", width=CELLS, drop=3,
                cell=lambda r, _: (sparkline(trails.kind(r.name).values("rate"), CELLS), "busy")),
         Column(key="p50", title="P50", width=8, right=True, down=True, drop=1, order=lambda r: r.p50,
-               cell=lambda r, _: span(r.p50)),
+               cell=lambda r, _: brief(r.p50)),
         Column(key="p95", title="P95", width=8, right=True, down=True, order=lambda r: r.p95,
-               cell=lambda r, _: span(r.p95)),
+               cell=lambda r, _: brief(r.p95)),
         Column(key="done", title="DONE", width=7, right=True, down=True, drop=2, order=lambda r: r.done,
                cell=lambda r, _: short(r.done)),
         Column(key="failed", title="FAILED", width=6, right=True, down=True, order=lambda r: r.failed,

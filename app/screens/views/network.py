@@ -144,14 +144,14 @@ def _facts(info: NetworkInfo, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def _own_facts(info: NetworkInfo, me: WorkerSelf) -> Iterator[tuple[str, str]]:
     """Of a worker: the one link that it has, or why it has none."""
     yield "manager", f"{safe(me.manager)} at {safe(me.address)}"
-    yield "link", f"{safe(me.transport)}, round trip {span(me.rtt)}" if me.rtt is not None else safe(me.state)
+    yield "link", f"{safe(me.transport)}, round trip {span(me.rtt)}" if me.rtt else safe(me.state)
     yield "reason", safe(me.reason, MAX_VALUE)
     yield "known ways", "  ".join(map(safe, info.addresses))
     yield "traffic", f"sent {size(me.sent)}, received {size(me.received)}"
 
 
 def _latency(links: Sequence[SessionRow]) -> str:
-    known = [(row.rtt, row.name or row.peer) for row in links if row.rtt is not None]
+    known = [(row.rtt, row.name or row.peer) for row in links if row.rtt]
     if not known:
         return ""
     slowest, who = max(known)

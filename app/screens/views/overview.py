@@ -18,7 +18,7 @@ from ..widgets.badges import badge
 from ..widgets.columns import Column
 from ..widgets.grid import Grid
 from ..widgets.panel import Panel, PlotPanel, plot_panel
-from ..widgets.words import safe, span
+from ..widgets.words import brief, safe
 
 PLOTS: Final = ("Ended/s", "Waiting", "Running", "Latency")
 
@@ -27,7 +27,7 @@ def _columns() -> tuple[Column[Alarm], ...]:
     return (
         Column(key="level", title="", width=9, cell=lambda a, _: badge(a.level)),
         Column(key="text", title="ALARM", width=30, grow=1, cell=lambda a, _: safe(a.text)),
-        Column(key="since", title="FOR", width=9, right=True, cell=lambda a, look: span(look.now - a.since)),
+        Column(key="since", title="FOR", width=9, right=True, cell=lambda a, look: brief(look.now - a.since)),
     )  # fmt: skip
 
 

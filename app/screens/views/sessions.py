@@ -15,7 +15,7 @@ from ..widgets.badges import badge
 from ..widgets.cells import Cell
 from ..widgets.columns import Column, Look
 from ..widgets.grid import Grid
-from ..widgets.words import count, exact, moment, safe, size, span
+from ..widgets.words import brief, count, exact, moment, safe, size, span
 from ..worker_facts import LATE, Facts, block
 
 ENDED = "ended"
@@ -28,7 +28,7 @@ def _path(row: SessionRow) -> Cell:
 def _heard(row: SessionRow) -> Cell:
     if row.last_heard is None:
         return ""
-    return (span(row.last_heard), "warn" if row.last_heard >= LATE else "")
+    return (brief(row.last_heard), "warn" if row.last_heard >= LATE else "")
 
 
 def _lasted(row: SessionRow, look: Look) -> float:
@@ -49,8 +49,8 @@ def _columns() -> tuple[Column[SessionRow], ...]:
                cell=lambda r, _: _path(r)),
         Column(key="address", title="ADDRESS", width=24, grow=2, drop=6, cell=lambda r, _: safe(r.address)),
         Column(key="lasted", title="FOR", width=8, right=True, down=True, drop=3, order=lambda r: -r.since,
-               cell=lambda r, look: span(_lasted(r, look))),
-        Column(key="rtt", title="RTT", width=6, right=True, down=True, cell=lambda r, _: span(r.rtt),
+               cell=lambda r, look: brief(_lasted(r, look))),
+        Column(key="rtt", title="RTT", width=6, right=True, down=True, cell=lambda r, _: brief(r.rtt or None),
                order=lambda r: r.rtt),
         Column(key="heard", title="HEARD", width=6, right=True, down=True, cell=lambda r, _: _heard(r),
                order=lambda r: r.last_heard),
@@ -118,7 +118,7 @@ class SessionsView(TableView):
             ("received", size(row.received)), ("", "" if received is None else f"{size(received)}/s"),
         )  # fmt: skip
         third: Facts = (
-            ("round trip", span(row.rtt)), ("heard", _heard(row)),
+            ("round trip", span(row.rtt or None)), ("heard", _heard(row)),
             ("began", exact(row.since, look.times, look.now)),
         )  # fmt: skip
         last: Facts = (("ended", exact(row.ended_at, look.times, look.now)), ("", (safe(row.reason), "warn")))

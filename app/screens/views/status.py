@@ -16,7 +16,7 @@ from ..view import SHORT, View
 from ..widgets.columns import Column
 from ..widgets.grid import Grid
 from ..widgets.panel import Panel, PlotPanel, plot_panel
-from ..widgets.words import safe, span
+from ..widgets.words import brief, safe
 
 PLOTS: Final = ("CPU", "Memory", "Slots in use", "Ended/s")
 OUTPUT: Final = 8
@@ -32,7 +32,7 @@ def _columns() -> tuple[Column[RunningRow], ...]:
         Column(key="attempt", title="TRY", width=3, right=True, down=True, drop=2,
                cell=lambda r, _: str(r.attempt), order=lambda r: r.attempt),
         Column(key="runs", title="RUNS", width=7, right=True, down=True,
-               cell=lambda r, look: span(max(look.now - r.since, 0.0)), order=lambda r: -r.since),
+               cell=lambda r, look: brief(max(look.now - r.since, 0.0)), order=lambda r: -r.since),
         Column(key="progress", title="PROGRESS", width=22, down=True, cell=lambda r, _: progress(r),
                order=lambda r: r.fraction),
         Column(key="note", title="NOTE", width=12, grow=2, drop=1, cell=lambda r, _: safe(r.note)),

@@ -24,7 +24,7 @@ from ..widgets.columns import Column, Sort
 from ..widgets.filterbar import FilterBar
 from ..widgets.grid import Grid
 from ..widgets.paging import Pages
-from ..widgets.words import moment, safe, span
+from ..widgets.words import brief, moment, safe
 
 COUNT_EVERY: Final = 20
 """Frames between two counts of what matches: it costs the node more than the rows that are seen."""
@@ -50,7 +50,7 @@ def _columns() -> tuple[Column[TaskRow], ...]:
         Column(key="finished", title="ENDED", width=14, right=True, drop=7, sortable=True, down=True,
                cell=lambda r, look: moment(r.finished_at, look.times, look.now)),
         Column(key="run", title="RAN", width=7, right=True, drop=2, sortable=True, down=True,
-               cell=lambda r, _: span(r.run_seconds)),
+               cell=lambda r, _: brief(r.run_seconds)),
         Column(key="worker", title="WORKER", width=10, grow=1, drop=1, cell=lambda r, _: safe(r.worker)),
         Column(key="batch", title="BATCH", width=10, grow=1, drop=6,
                cell=lambda r, _: (safe(r.batch), "dim")),

@@ -15,7 +15,7 @@ from textual.worker import WorkType
 
 from ...core.errors import TaskMessengerError, UsageError
 from ...core.lifecycle import FINAL, TaskState
-from ...handle import EventRow, SessionRow, TaskQuery, TaskRow, WorkerRow
+from ...handle import EventRow, SessionRow, TaskQuery, TaskRow, WorkerPast, WorkerRow
 from ..chosen import Chosen
 from ..frame import Frame
 from ..trails import KEPT, NOTHING, Trail, amount, part, trails_of
@@ -24,13 +24,17 @@ from ..widgets.badges import badge, task_state
 from ..widgets.columns import Column
 from ..widgets.grid import Grid
 from ..widgets.panel import Curve, Panel, PlotPanel, plot_panel
-from ..widgets.words import moment, safe, share, size, span
+from ..widgets.words import brief, moment, safe, share, size
 from ..worker_facts import facts, rate, rate_words
 
 LEASES: Final = 200
 ENDED: Final = 100
 """Tasks that it ended, newest first, that are shown."""
 EVENTS: Final = 200
+OF_THE_NODE: Final = "worker."
+"""So begin events that the node remembers for each worker."""
+LINKS: Final = -(10**15)
+"""Where numbers of events that the console makes of links begin, downwards."""
 MAX_NAME: Final = 256
 SHARE: Final = 0.02
 """Of the node's time that asking for the tasks may take."""
@@ -52,7 +56,7 @@ def _task_columns() -> tuple[Column[TaskRow], ...]:
         Column(key="attempt", title="TRY", width=5, right=True, down=True, drop=3, order=lambda r: r.attempt,
                cell=lambda r, _: f"{r.attempt}/{r.max_attempts}"),
         Column(key="run", title="RAN", width=7, right=True, down=True, order=lambda r: r.run_seconds,
-               cell=lambda r, _: span(r.run_seconds)),
+               cell=lambda r, _: brief(r.run_seconds)),
         Column(key="ended", title="ENDED", width=14, right=True, down=True, drop=1,
                order=lambda r: r.finished_at,
                cell=lambda r, look: moment(r.finished_at, look.times, look.now)),
@@ -78,7 +82,7 @@ class WorkerView(View):
     ROLES = frozenset({"manager"})
     ABOUT = (
         "One worker: what it holds first, then what it ended last; Enter opens a task. h turns to what"
-        " happened to it. Commands are about the worker. Curves begin when the console does."
+        " happened to it. Commands are about the worker. Curves are of the last minutes."
     )
     DEFAULT_CSS = """
     WorkerView #plots { layout: grid; grid-size: 4 1; height: 1fr; max-height: 12; }
@@ -98,6 +102,7 @@ class WorkerView(View):
         self.row: WorkerRow | None = None
         self._leases: Sequence[TaskRow] = ()
         self._ended: Sequence[TaskRow] = ()
+        self._past = WorkerPast()
         self._due = 0.0
 
     def body(self) -> ComposeResult:
@@ -164,14 +169,19 @@ class WorkerView(View):
         tall = self.size.height >= SHORT
         panel.tell(facts(row, trail, frame.look, styles, curves=not tall, cells=panel.room.width))
         if tall:
-            for plot, curve in zip(self.query(PlotPanel), _curves(row, trail), strict=True):
+            for plot, curve in zip(self.query(PlotPanel), _curves(row, trail, self._past), strict=True):
                 plot.show(curve, styles)
 
     def _events(self) -> Sequence[EventRow]:
-        """What the console remembers of it, and its links, newest first."""
-        mine = (event for event in reversed(self.console.pulse.events) if event.subject == self.argument)
+        """What the node and the console remember of it, and its links, newest first."""
+        past = self._past.events
+        mine = (
+            event
+            for event in reversed(self.console.pulse.events)
+            if event.subject == self.argument and not (past and event.what.startswith(OF_THE_NODE))
+        )
         links = [] if self.frame is None else [*_links(self.frame.snapshot.sessions, self.argument)]
-        return sorted([*islice(mine, EVENTS), *links], key=lambda event: event.at, reverse=True)
+        return sorted([*islice(mine, EVENTS), *past, *links], key=lambda event: event.at, reverse=True)
 
     def _start(self) -> None:
         if self.console.clock() >= self._due and not any(not w.is_finished for w in self.workers):
@@ -185,6 +195,7 @@ class WorkerView(View):
         mine = TaskQuery(workers=(self.argument,), states=held, limit=LEASES)
         past = TaskQuery(workers=(self.argument,), states=FINAL, limit=ENDED)
         try:
+            self._past = await self.node.worker_past(self.argument)
             leases, ended = await self.node.tasks(mine), await self.node.tasks(past)
         except TaskMessengerError as error:
             if not (self.frame and self.frame.away):  # the banner says so already
@@ -203,15 +214,18 @@ class WorkerView(View):
 
 
 def _links(sessions: Sequence[SessionRow], worker_id: str) -> Iterator[EventRow]:
-    """When its links began and why they ended, as events. Numbers of events are above zero, these below."""
+    """When its links began and why they ended, as events. The node's numbers lie above these."""
     for row in sessions:
         if row.peer == worker_id:
-            yield EventRow(-2 * row.id - 1, row.since, "info", "link.began", worker_id, row.address)
+            yield EventRow(LINKS - 2 * row.id - 1, row.since, "info", "link.began", worker_id, row.address)
             if row.ended_at is not None:
-                yield EventRow(-2 * row.id - 2, row.ended_at, "warning", "link.ended", worker_id, row.reason)
+                yield EventRow(
+                    LINKS - 2 * row.id - 2, row.ended_at, "warning", "link.ended", worker_id, row.reason
+                )
 
 
-def _curves(row: WorkerRow, trail: Trail) -> Sequence[Curve]:
+def _curves(row: WorkerRow, trail: Trail, past: WorkerPast) -> Sequence[Curve]:
+    """Of the last minutes as the node knows them, else since the console was opened."""
     cpu, memory, rss = part(row.load, "cpu"), part(row.load, "memory"), amount(row.load, "rss")
     own = f", {size(rss)} its own" if rss is not None else ""
     ended = rate_words(rate(trail))
@@ -220,14 +234,23 @@ def _curves(row: WorkerRow, trail: Trail) -> Sequence[Curve]:
         ("memory", 100.0, "%", f"{share(memory)}{own}", "warn"),
         ("busy", float(row.capacity), "", f"{row.running} of {row.capacity}", "busy"),
     )
-    speeds = trail.per_second("ended")
+    known = {name: _known(values) for name, values in (
+        ("cpu", past.cpu), ("memory", past.memory), ("busy", past.busy), ("ended", past.ended)
+    )} if past.cpu else {name: trail.values(name) for name in ("cpu", "memory", "busy")} | {
+        "ended": trail.per_second("ended")
+    }  # fmt: skip
     made = [
-        Curve(values=_full([top * v for v in trail.values(name)]), unit=unit, top=top, now=now, tone=tone)
+        Curve(values=_full([top * v for v in known[name]]), unit=unit, top=top, now=now, tone=tone)
         for name, top, unit, now, tone in drawn
     ]
-    made.append(Curve(values=_full(speeds), now=f"{ended}/s" if ended else "", tone="good"))
-    seconds = trail.seconds * KEPT / max(len(speeds), 1)
+    made.append(Curve(values=_full(known["ended"]), now=f"{ended}/s" if ended else "", tone="good"))
+    seconds = KEPT * (past.step if past.cpu else trail.seconds / max(len(known["ended"]), 1))
     return [replace(curve, seconds=seconds) for curve in made]
+
+
+def _known(values: Sequence[float]) -> Sequence[float]:
+    """Below zero the node does not know."""
+    return [value if value >= 0 else NOTHING for value in values]
 
 
 def _full(values: Sequence[float]) -> Sequence[float]:

@@ -14,11 +14,12 @@ from ..frame import Frame
 from ..table_view import TableView
 from ..trails import Trails, amount, part
 from ..widgets.badges import badge
+from ..widgets.cells import Cell
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
 from ..widgets.plot import sparkline
-from ..widgets.words import safe, short, size, span
-from ..worker_facts import SPARK, credit, gauge, heard, kinds, labels, lines, rate, rate_words
+from ..widgets.words import brief, safe, short, size
+from ..worker_facts import HERE, SPARK, credit, gauge, heard, kinds, labels, lines, rate, rate_words
 
 
 def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
@@ -38,9 +39,9 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
         Column(key="credit", title="FREE", width=5, right=True, down=True, order=credit,
                cell=lambda r, _: "" if (free := credit(r)) is None else (str(free), "" if free else "dim")),
         Column(key="done", title="DONE", width=6, right=True, down=True, order=lambda r: r.done,
-               cell=lambda r, _: short(r.done) if r.capacity else ""),
+               cell=lambda r, _: short(r.done) if r.capacity or r.done else ""),
         Column(key="failed", title="ERRORS", width=6, right=True, down=True, order=lambda r: r.failed,
-               cell=lambda r, _: (short(r.failed), "bad" if r.failed else "dim") if r.capacity else ""),
+               cell=lambda r, _: _errors(r)),
         Column(key="rate", title="/S", width=4, right=True, down=True, drop=2, order=lambda r: rate(trail(r)),
                cell=lambda r, _: rate_words(rate(trail(r)))),
         Column(key="cpu", title="CPU", width=SPARK + 6, down=True, order=lambda r: part(r.load, "cpu"),
@@ -51,12 +52,18 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
         Column(key="rss", title="RSS", width=9, right=True, down=True, drop=8,
                order=lambda r: amount(r.load, "rss"), cell=lambda r, _: size(amount(r.load, "rss"))),
         Column(key="rtt", title="RTT", width=6, right=True, down=True, drop=5, order=lambda r: r.rtt,
-               cell=lambda r, _: span(r.rtt)),
+               cell=lambda r, _: brief(r.rtt or None)),
         Column(key="heard", title="HEARD", width=6, right=True, down=True, drop=7,
                order=lambda r: r.last_heard, cell=lambda r, _: heard(r)),
         Column(key="kinds", title="KINDS", width=16, grow=3, drop=4, cell=lambda r, _: kinds(r)),
         Column(key="labels", title="LABELS", width=14, grow=2, drop=3, cell=lambda r, _: (labels(r), "dim")),
     )  # fmt: skip
+
+
+def _errors(row: WorkerRow) -> Cell:
+    if not (row.capacity or row.done or row.failed):
+        return ""
+    return (short(row.failed), "bad" if row.failed else "dim")
 
 
 class WorkersView(TableView):
@@ -89,7 +96,7 @@ class WorkersView(TableView):
 
     def told(self, rows: Sequence[WorkerRow]) -> str:
         states = Counter(row.state for row in rows)
-        here = [row for row in rows if row.capacity]
+        here = [row for row in rows if row.state in HERE]
         used, all_slots = sum(row.running for row in here), sum(row.capacity for row in here)
         parts = [f"{number:,} {state}" for state, number in states.most_common()]
         return "  ".join([*parts, f"{used:,}/{all_slots:,} slots"])

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
+from ...core import spans
 from ...core.text import printable
 
 MAX_CELL: Final = 200
 """Characters of a stranger's text in one cell: more are never on the screen."""
-_UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 _SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _KIB: Final = 1024
 _BIG: Final = ((1e9, "G"), (1e6, "M"), (1e4, "k"))
@@ -26,6 +26,10 @@ CLOCK: Final = 8
 """Cells of a moment of today, where it is not told as relative."""
 DATED: Final = 14
 """Cells of any moment at most."""
+
+
+brief, span = spans.brief, spans.span
+"""Lengths of time: in a cell of a table, and in a sentence."""
 
 
 class TimeMode(Enum):
@@ -59,7 +63,7 @@ def moment(at: float | None, mode: TimeMode, now: float) -> str:
     if mode is TimeMode.RELATIVE:
         if now < at < now + SAME:
             return "just now"
-        return f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
+        return f"{brief(now - at)} ago" if at <= now else f"in {brief(at - now)}"
     try:
         zone = UTC if mode is TimeMode.UTC else None
         shown, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(now, zone)
@@ -79,18 +83,6 @@ def exact(at: float | None, mode: TimeMode, now: float) -> str:
     except (OverflowError, ValueError, OSError):
         return f"{at:g}"
     return f"{text}{' UTC' if mode is TimeMode.UTC else ''}  ({moment(at, TimeMode.RELATIVE, now)})"
-
-
-def span(seconds: float | None) -> str:
-    """A length of time: `20 ms`, `12 s`, `15 min`, `2.5 h`."""
-    if seconds is None:
-        return ""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    if seconds >= 1 or seconds <= 0:
-        return f"{max(seconds, 0):.0f} s" if seconds >= _FEW or seconds <= 0 else f"{seconds:.1f} s"
-    return f"{max(seconds * 1000, 1):.0f} ms"
 
 
 def size(number: float | None) -> str:
