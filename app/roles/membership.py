@@ -30,10 +30,10 @@ class Membership:
     """One manager's."""
 
     def __init__(
-        self, roster: Roster, here: Callable[[], Collection[str]], on_gone: Callable[[], None]
+        self, roster: Roster, here: Callable[[], Collection[str]], changed: Callable[[], None]
     ) -> None:
-        """`here`: members that have a session now. `on_gone`: called when the roster has changed."""
-        self._roster, self._here, self._changed = roster, here, on_gone
+        """`here`: members that have a session now. `changed`: called when one is approved or forgotten."""
+        self._roster, self._here, self._changed = roster, here, changed
         self._seen: dict[str, float] = {}
         """Of ephemeral members: when they last had a session, by the monotonic clock."""
 

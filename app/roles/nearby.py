@@ -88,6 +88,8 @@ def searching(known: Callable[[], Sequence[Address]], reach: Reach, finder: Find
         found = besides(own, finder.endpoints())
         try:
             return await reach([*found, *own], fresh)
+        except NotApproved:  # only a manager of our fleet says that, over TLS
+            raise
         except Refused as error:
             if not found:
                 raise
@@ -108,7 +110,7 @@ def searching(known: Callable[[], Sequence[Address]], reach: Reach, finder: Find
 async def _reach_found(reach: Reach, found: Sequence[Address], fresh: bool) -> Connected:
     try:
         return await reach(found, fresh)
-    except NotApproved:  # it is the manager of our fleet, by its certificate
+    except NotApproved:
         raise
     except Refused as error:
         raise Unreachable(f"who was found says: {printable(str(error))}") from error

@@ -7,11 +7,14 @@ from dataclasses import replace
 from time import time
 
 import anyio
+import anyio.to_thread
 import pytest
+from taskmessenger import hosted
 from taskmessenger import node as program
 from taskmessenger.config.model import WorkerConfig
 from taskmessenger.core.errors import Conflict, NotApproved, NotFound, Refused
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.handle import Act
 from taskmessenger.net import client
 from taskmessenger.net import messages as m
 from taskmessenger.net.carriers import approach_of
@@ -21,6 +24,8 @@ from taskmessenger.net.security.invites import Invite, decode, encode
 from taskmessenger.paths import under
 
 from tests.support.fleet import Fleet, a_fleet, results, submit, unpacked
+from tests.support.nodes import a_manager
+from tests.support.nodes import until as seen
 from tests.support.runtimes import until
 
 
@@ -193,3 +198,21 @@ async def test_an_ephemeral_worker_stays_while_only_its_link_is_lost(tmp_path) -
         await node.kill()
         await until(lambda: not fleet.manager.delivery.links)
         await fleet.worker(identity=member)
+
+
+async def test_a_workers_own_console_says_what_it_waits_for_and_its_fingerprint(tmp_path) -> None:
+    with a_manager(tmp_path) as (manager, _paths):
+        text, _ = await manager.make_invite(1, 60.0, "worker", True)
+        config = WorkerConfig(name="fern", capacity=1)
+        hosting = hosted.worker(config, under(tmp_path / "worker"), text, {})
+        worker = await anyio.to_thread.run_sync(hosting.start)
+        try:
+            await seen(lambda: "waits for approval" in worker.snapshot().worker.reason)
+            (row,) = await manager.pending()
+            assert row.fingerprint in worker.snapshot().worker.reason
+            assert worker.snapshot().worker.state == "connecting"
+            await manager.act(Act("approve", scope=f"worker:{row.id}"))
+            await seen(lambda: worker.snapshot().worker.state == "connected")
+            assert not worker.snapshot().worker.reason
+        finally:
+            await anyio.to_thread.run_sync(hosting.stop, 0.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from taskmessenger.core.errors import Refused, TaskMessengerError, Unreachable
+from taskmessenger.core.errors import NotApproved, Refused, TaskMessengerError, Unreachable
 from taskmessenger.net.address import Address
 from taskmessenger.net.discovery.finder import Finder
 from taskmessenger.roles.nearby import ANSWER_SECONDS, searching
@@ -113,3 +113,21 @@ async def test_the_manager_s_own_no_is_a_no(fleet: Fleet) -> None:
             world.heard()
         with pytest.raises(Refused, match="you were revoked"):
             await world.dial()
+
+
+async def test_a_member_that_has_to_wait_for_approval_is_told_so_wherever_it_asks(fleet: Fleet) -> None:
+    world = World(fleet, home=NotApproved("w-fern waits for approval"))
+    world.heard()
+    with pytest.raises(NotApproved):
+        await world.dial()
+    assert world.tried == [[HOME, KNOWN]], "asked once"
+    late = World(fleet, home=NotApproved("w-fern waits for approval"))
+    async with anyio.create_task_group() as tasks:
+
+        async def later() -> None:
+            await anyio.sleep(ANSWER_SECONDS / 2)
+            late.heard()
+
+        tasks.start_soon(later)
+        with pytest.raises(NotApproved):
+            await late.dial()

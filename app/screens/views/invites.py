@@ -42,7 +42,7 @@ def _columns() -> tuple[Column[InviteRow], ...]:
         Column(key="until", title="UNTIL", width=14, right=True, drop=1,
                cell=lambda r, look: moment(r.revoked_at or r.expires_at, look.times, look.now)),
         Column(key="may", title="MAY", width=20, grow=1, drop=3,
-               cell=lambda r, _: (MAY.get(r.role, ""), "dim")),
+               cell=lambda r, _: (f"{MAY.get(r.role, '')}{terms(r)}", "dim")),
     )  # fmt: skip
 
 
