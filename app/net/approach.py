@@ -18,7 +18,7 @@ import anyio
 from ..core.errors import AddressTaken, ConfigError, Refused, TaskMessengerError
 from .address import Address
 from .client import Connected, connect, join
-from .transport import Prepared
+from .transport import SILENT_HEARTBEAT, Prepared
 
 if TYPE_CHECKING:
     from .security.identity import Identity
@@ -40,6 +40,8 @@ RESTART_EVERY: Final = 4
 """Failures in a row after which the overlay is restarted again."""
 LOOK_SECONDS: Final = 1.0
 """Between two looks whether there is an overlay yet."""
+HEARD_SECONDS: Final = SILENT_HEARTBEAT + 0.25
+"""After so long without a sign of life one is missing."""
 MAX_RENEWALS: Final = 3
 """Other identities that are tried when an address of the overlay is taken."""
 _T = TypeVar("_T")
@@ -51,6 +53,8 @@ class Approach:
     def __init__(self, overlay: Callable[[], Overlay]) -> None:
         self._make = overlay
         self._overlay: Overlay | None = None
+        self._connected: Connected | None = None
+        """The last session, which may have ended."""
         self._stood = False
         """The last session came over the overlay."""
         self._failures = 0
@@ -82,6 +86,7 @@ class Approach:
             finally:
                 self._dials, self._dial_seconds = 1, inf
         self._failures = 0
+        self._connected = connected
         self._stood = self._is_overlay(connected.address)
         await self._drop_unused()
         return connected
@@ -119,7 +124,7 @@ class Approach:
             await anyio.sleep(LOOK_SECONDS)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._overlay.report)
-            tasks.start_soon(self._overlay.stay_known)
+            tasks.start_soon(self._overlay.stay_known, self._heard)
 
     async def __aenter__(self) -> Self:
         return self
@@ -140,6 +145,12 @@ class Approach:
             self._overlay = self._make()
         seconds = FIRST_DIAL_SECONDS if self._stood else self._dial_seconds
         return replace(await self._overlay.prepare(address), dials=self._dials, dial_seconds=seconds)
+
+    def _heard(self) -> bool:
+        """Whether the manager has given a sign of life a moment ago."""
+        if self._connected is None:
+            return False
+        return anyio.current_time() - self._connected.session.wire.last_heard < HEARD_SECONDS
 
     async def _mended(self) -> bool:
         """Restart the overlay where that may help; whether it is worth trying again at once."""

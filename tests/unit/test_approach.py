@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from taskmessenger.config.model import Leases
 from taskmessenger.core.errors import AddressTaken, ConfigError, Refused, TaskMessengerError, Unreachable
@@ -16,6 +18,7 @@ from taskmessenger.net.approach import (
     AGAIN_DIALS,
     AGAIN_SECONDS,
     FIRST_DIAL_SECONDS,
+    HEARD_SECONDS,
     JOIN_DIALS,
     MAX_RENEWALS,
     RESTART_EVERY,
@@ -52,8 +55,9 @@ class FakeOverlay:
     async def report(self) -> None:
         pass
 
-    async def stay_known(self) -> None:
-        pass
+    async def stay_known(self, heard: Callable[[], bool]) -> None:
+        self.heard = heard
+        self.calls.append("stay known")
 
     async def stop(self) -> None:
         if self.running:
@@ -197,3 +201,20 @@ async def test_a_stranger_gets_more_than_one_chance_to_be_heard_over_the_overlay
     await reach.connect(None, BOTH)
     assert [seen["zt"].dials for seen in manager.prepared] == [JOIN_DIALS, 1]
     assert manager.prepared[0]["tcp"].dials == 1
+
+
+async def test_a_node_is_announced_only_while_its_manager_gives_no_sign_of_life(
+    answering, reach: Approach, overlay: FakeOverlay
+) -> None:
+    answering(OVERLAY)
+    await reach.connect(None, BOTH)
+    wire = SimpleNamespace(last_heard=anyio.current_time())
+    reach._connected = Connected(SimpleNamespace(wire=wire), None, OVERLAY)  # type: ignore[arg-type]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reach.tend)
+        while not hasattr(overlay, "heard"):
+            await anyio.sleep(0)
+        tasks.cancel_scope.cancel()
+    assert overlay.heard()
+    wire.last_heard -= HEARD_SECONDS
+    assert not overlay.heard()

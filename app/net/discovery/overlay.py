@@ -24,8 +24,11 @@ from .sealed import MAX_DATAGRAM
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 1.0
 """Between two looks for what has arrived: libzt wakes nobody, and nothing here is urgent."""
+LIVELY_SECONDS: Final = 2.0
+LIVELY_POLL_SECONDS: Final = 0.2
+"""The same for so long after something has arrived, or listening has begun: one word brings another."""
 BATCH: Final = 64
 """Datagrams taken at one look."""
 MAX_PEERS: Final = 8
@@ -56,10 +59,13 @@ class OverlayCarrier(Carrier):
 
     async def listen(self, hear: Hear) -> None:
         """See `Carrier`."""
+        lively_until = anyio.current_time() + LIVELY_SECONDS
         while True:
             for data, place in self._taken():
+                lively_until = anyio.current_time() + LIVELY_SECONDS
                 await hear(data, place, self)
-            await anyio.sleep(POLL_SECONDS)
+            lively = anyio.current_time() < lively_until
+            await anyio.sleep(LIVELY_POLL_SECONDS if lively else POLL_SECONDS)
 
     async def send(self, data: bytes, to: Place | None = None) -> bool:
         """See `Carrier`."""

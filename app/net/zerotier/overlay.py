@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from math import inf
@@ -172,15 +173,15 @@ class Overlay:
                     await anyio.sleep(LOOK_SECONDS)
                 tasks.cancel_scope.cancel()
 
-    async def stay_known(self) -> None:
-        """Tell the manager again and again how to reach this node, until cancelled.
+    async def stay_known(self, heard: Callable[[], bool]) -> None:
+        """Tell a manager that is not heard how to reach this node, again and again, until cancelled.
 
         One that was restarted can then refuse at once what is left of its former connections, so that the end
         of a link is known before silence tells.
         """
         while True:
             await anyio.sleep(ANNOUNCE_SECONDS)
-            if self.node is not None:
+            if self.node is not None and not heard():
                 with contextlib.suppress(Conflict):  # it is just being restarted
                     announce(self.node)
 

@@ -21,10 +21,10 @@ from ..security.private_files import read_private, replace_private
 from .node import Node
 
 NAME: Final = "status.json"
-EVERY_SECONDS: Final = 5.0
-LOOK_SECONDS: Final = 0.5
+EVERY_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 1.0
 """Between two looks how far the node is with its network: a change is written at once."""
-FRESH_SECONDS: Final = 20.0
+FRESH_SECONDS: Final = 30.0
 """Older ones are of a process that hangs or was stopped."""
 
 

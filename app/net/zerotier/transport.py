@@ -39,7 +39,7 @@ LAST_PORT: Final = 65_535
 REFUSALS: Final = 4
 """After so many nobody listens there. One alone may mean that `BACKLOG` others came at the same moment."""
 REFUSED_SECONDS: Final = 0.1
-"""To wait after one, at least."""
+"""To wait after the first one, at least, and twice as long after each further one."""
 PORT_TRIES: Final = 8
 """Local ports that are tried until one is free; after that libzt chooses."""
 ERROR_TRIES: Final = 5
@@ -107,15 +107,16 @@ def _ip_of(address: Address) -> IPv4Address:
 
 async def _dial(loop: SocketLoop, to: IPv4Address, port: int) -> Link:
     """A connection; a refusal counts once it has been repeated, see `REFUSALS`."""
-    for left in reversed(range(REFUSALS)):
+    for refused in range(1, REFUSALS + 1):
         with anyio.CancelScope(shield=True):  # short, and nobody else would close the socket
             link = await loop.call(partial(_connect, loop, to, port))
         try:
             await _connected(link)
         except ConnectionRefusedError:
-            if not left:
+            if refused == REFUSALS:
                 raise
-            await anyio.sleep(REFUSED_SECONDS * (1 + random.random()))  # noqa: S311 - spreads dials
+            pause = REFUSED_SECONDS * 2 ** (refused - 1)
+            await anyio.sleep(pause * (1 + random.random()))  # noqa: S311 - spreads dials
         else:
             return link
     raise AssertionError("the last try returns or raises")
