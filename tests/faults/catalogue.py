@@ -45,7 +45,7 @@ async def _at_every_commit(run: Run) -> None:
 QUICK_STOPS = "manager 2, worker 2, manager 7, worker 7"
 LONG_STOPS = "manager 5, worker 20, manager 60, worker 29, worker 31, worker 120"
 """Who is stopped, one after the other, and for how many seconds."""
-FULL_SIZES = {"F50": {"POOL_MACHINE_EXAMPLES": 1_000, "POOL_MACHINE_STEPS": 500}}
+FULL_SIZES = {"F20": {"LINK_STEP": 1}, "F50": {"POOL_MACHINE_EXAMPLES": 1_000, "POOL_MACHINE_STEPS": 500}}
 """Of the tests elsewhere that have one."""
 
 PLAYED = [

@@ -33,6 +33,8 @@ READY_GOAL = 5.0
 SLOTS = 4
 """Of each worker that is killed."""
 SAMPLES = Path(__file__).parents[1] / "support" / "kinds"
+MOST_OUTPUT = 64 * 1024
+"""Characters of a task's output that are kept, however much it says."""
 QUICK_RETRY = {"first": 0.05, "factor": 1.0, "ceiling": 0.05, "jitter": 0.0}
 
 
@@ -266,6 +268,9 @@ async def _how(run: Run, client: Client, name: str, ids: list[int]) -> str:
         mine = Counter(attempt.how for attempt in detail.attempts)
         run.must(mine["crashed"] <= 3, f"{name} crashed {mine['crashed']} times")
         hows += mine
+        for error in (one.error, *(attempt.error for attempt in detail.attempts)):
+            said = len(str(error.evidence.get("output", ""))) if error is not None else 0
+            run.must(said <= MOST_OUTPUT, f"{name} left {said} characters of output")
     return ", ".join(f"{count} {how}" for how, count in sorted(hows.items()))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import anyio
+import psutil
 import pytest
 from taskmessenger.config.model import Leases
 from taskmessenger.core.errors import TaskMessengerError
@@ -16,6 +19,8 @@ from tests.support.runtimes import until
 
 PATIENT = Leases(ttl=6.0, heartbeat=0.2, dead_after=0.6)
 """A link is given up long before a lease is."""
+STEP = int(os.environ.get("LINK_STEP", "133"))
+"""Bytes between the places at which a link breaks, while a handshake may be under way."""
 BRIEF = Leases(ttl=1.0, heartbeat=0.2, dead_after=0.6)
 
 
@@ -25,7 +30,8 @@ async def test_a_link_that_breaks_at_any_byte_loses_nothing(tmp_path) -> None:
         fleet.operator() as remote,
         FaultyTransport(TcpTransport(), seed=20) as bad,
     ):
-        offsets = [*range(0, 2_000, 133), *range(2_000, 60_000, 4_999)]
+        offsets = [*range(0, 2_000, STEP), *range(2_000, 60_000, 38 * STEP)]
+        sockets = _open_sockets()
         node = await fleet.worker(capacity=4, prefetch=16, through=bad, connected=False)
         ids = await submit(remote, "echo", *(bytes(500) + bytes([n % 256]) for n in range(400)))
         for place, offset in enumerate(offsets):
@@ -46,9 +52,16 @@ async def test_a_link_that_breaks_at_any_byte_loses_nothing(tmp_path) -> None:
         assert status.refused == 0
         await until(lambda: len(bad.links) == 1)
         assert node.worker.outbox.unacknowledged == 0
+        await until(lambda: _open_sockets() <= sockets + 2)  # both ends of the link that stands
 
 
-async def test_a_partition_shorter_than_the_lease_repeats_nothing(tmp_path) -> None:
+def _open_sockets() -> int:
+    """Of this process: what a broken link leaves open would be among them."""
+    return len(psutil.Process().net_connections("tcp"))
+
+
+@pytest.mark.parametrize("way", [None, Way.OUT, Way.IN])
+async def test_a_partition_shorter_than_the_lease_repeats_nothing(tmp_path, way) -> None:
     async with (
         a_fleet(tmp_path, leases=PATIENT) as fleet,
         fleet.operator() as remote,
@@ -57,7 +70,7 @@ async def test_a_partition_shorter_than_the_lease_repeats_nothing(tmp_path) -> N
         node = await fleet.worker(through=bad)
         ids = await submit(remote, "hold", 1, 2)
         await running(fleet, *ids)
-        bad.partition()
+        bad.partition(way)
         await until(lambda: node.worker.connected is None and not fleet.pool.by_session)
         node.puppet.finish(ids[0], "meanwhile")
         await until(lambda: node.worker.outbox.unacknowledged == 1)

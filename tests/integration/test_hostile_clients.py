@@ -127,12 +127,19 @@ async def test_a_group_that_lies_about_its_columns_is_garbage(tmp_path) -> None:
             assert (await peer.goodbye(5)).code == "peer_error"
 
 
-async def test_who_asks_and_does_not_read_is_cut_off_with_a_bounded_buffer(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("size", "bound"),
+    [(MIB, 40 * MIB), (64 * 1024, 4 * MIB)],
+    ids=["a few large results: one answer at most", "many small ones: not four MiB"],
+)
+async def test_who_asks_and_does_not_read_is_cut_off_with_a_bounded_buffer(
+    tmp_path, monkeypatch, size: int, bound: int
+) -> None:
     monkeypatch.setattr(session, "WRITE_SECONDS", 1.0)
     most = 0
     async with a_fleet(tmp_path, limits=ManagerLimits(outbox=MIB)) as fleet, fleet.operator() as remote:
         await fleet.worker(capacity=4)
-        ids = await submit(remote, "echo", *(bytes(MIB) for _ in range(24)))
+        ids = await submit(remote, "echo", *(bytes(size) for _ in range(24)))
         await results(remote, ids)
         customer = await fleet.member("client", "c-fern-0001")
         before = set(fleet.manager.delivery.links)
@@ -147,7 +154,7 @@ async def test_who_asks_and_does_not_read_is_cut_off_with_a_bounded_buffer(tmp_p
                 return number not in fleet.manager.delivery.links
 
             await until(cut)
-        assert most < 40 * MIB, "about what the store gives at a time, not two hundred answers"
+        assert most < bound, "about what the store gives at a time, not two hundred answers"
         more = await submit(remote, "echo", 1)
         assert len(await results(remote, more)) == 1
 
