@@ -158,7 +158,7 @@ def _work(me: WorkerSelf) -> Iterator[tuple[str, Cell]]:
     yield "waiting", f"{me.waiting:,}"
     yield "done", f"{me.done:,}"
     yield "failed", (f"{me.failed:,}", "bad" if me.failed else "")
-    yield "results not yet acknowledged", f"{me.unacknowledged:,}" if me.unacknowledged else ""
+    yield "unconfirmed", f"{me.unacknowledged:,}" if me.unacknowledged else ""
 
 
 def _gauges(me: WorkerSelf, trail: OwnTrail) -> Iterator[tuple[str, Cell]]:

@@ -141,7 +141,7 @@ async def test_times_are_told_as_local_utc_or_relative() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0 s"), (0.02, "20 ms"), (1.5, "1.5 s"), (59, "59 s"), (90, "1.5 min"), (9000, "2.5 h")],
+    [(0, "0 s"), (0.02, "20 ms"), (1.5, "1.5 s"), (59, "59 s"), (90, "1 min 30 s"), (9000, "2 h 30 min")],
 )
 def test_lengths_of_time_are_short(seconds: float, words: str) -> None:
     assert span(seconds) == words

@@ -31,7 +31,7 @@ async def test_a_worker_opens_with_its_status() -> None:
     async with opened(FakeWorker()) as (pilot, console, _):
         await passed(pilot, 4)
         seen = text(console)
-        for word in ("● connected", "manager lab", "tcp://203.0.113.7:7711", "certificate for 24 d"):
+        for word in ("● connected", "manager lab", "tcp://203.0.113.7:7711", "certificate for 23 d 23 h"):
             assert word in seen
         for word in ("done 1,7", "failed 31", "received", "Memory", "kinds    hash"):
             assert word in seen
@@ -230,6 +230,13 @@ async def apart(pilot: Pilot[Any]) -> None:
     await passed(pilot, 10)
 
 
+async def over(pilot: Pilot[Any]) -> None:
+    await some_seconds(pilot)
+    await press(pilot, "d", "enter")
+    await passed(pilot, 40)
+    await passed(pilot, 1)
+
+
 def keys(*pressed: str) -> Callable[[Pilot[Any]], Any]:
     async def steps(pilot: Pilot[Any]) -> None:
         await some_seconds(pilot)
@@ -240,7 +247,7 @@ def keys(*pressed: str) -> Callable[[Pilot[Any]], Any]:
 
 PICTURES = {
     "status": some_seconds, "running": a_task, "apart": apart, "history": keys("2", "down"),
-    "log": keys("p", "p", "3"), "drain": keys("d"),
+    "log": keys("p", "p", "3"), "drain": keys("d"), "draining": keys("d", "enter"), "over": over,
 }  # fmt: skip
 
 

@@ -110,8 +110,8 @@ class Fleet:
             return WorkerRow(
                 id=name,
                 state=state,
-                done=done["done"] // len(self.ids) + bits % 50,
-                failed=done["failed"] // len(self.ids) + bits % 5,
+                done=200 + bits % 50,
+                failed=bits % 5,
                 enrolled_at=self.began - 86_400.0,
                 expires_at=self.began + 86_400.0 * 20,
             )

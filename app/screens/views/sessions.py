@@ -96,14 +96,13 @@ class SessionsView(TableView):
     def told(self, rows: Sequence[SessionRow]) -> str:
         standing = [row for row in rows if row.state != ENDED]
         parts = [count(len(standing), "link")]
-        parts += [
-            f"{number:,} {safe(via)}" for via, number in Counter(r.transport for r in standing).most_common()
-        ]
+        by_transport = Counter(row.transport for row in standing).most_common()
+        parts += [" ".join(f"{number:,} {safe(via)}" for via, number in by_transport)] if by_transport else []
         relayed = sum(row.path == "relayed" for row in standing)
         parts += [f"{relayed:,} relayed"] if relayed else []
         parts.append(f"{len(rows) - len(standing)} ended")
         sent, received = self.trails.traffic()
-        return "  ".join([*parts, f"↑ {size(sent)}/s ↓ {size(received)}/s"])
+        return "  ".join([*parts, f"↑{size(sent)}/s ↓{size(received)}/s"])
 
     def full(self, row: SessionRow, look: Look) -> Text:
         styles, trail = self.console.tones(), self.trails.link(row.id)
