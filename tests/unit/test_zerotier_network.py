@@ -102,7 +102,7 @@ def test_an_ipv4_address_behind_one_of_ipv6_is_found() -> None:
 @pytest.mark.parametrize(
     ("result", "state", "words"),
     [
-        (binding.NETWORK_REQUESTING, JoinState.REQUESTING, f"controller {MANAGER} is silent"),
+        (binding.NETWORK_REQUESTING, JoinState.REQUESTING, "is silent so far: check that it runs"),
         (binding.NETWORK_DENIED, JoinState.DENIED, f"authorise node {NODE} at the controller"),
         (binding.NETWORK_NOT_FOUND, JoinState.NOT_FOUND, "check zerotier.network_id"),
         (binding.NETWORK_PORT_ERROR, JoinState.FAILED, "could not be set up"),
