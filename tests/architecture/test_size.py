@@ -12,6 +12,9 @@ from tests.support.sources import FUNCTIONS, SOURCES, name, tree
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 50
 MAX_METHODS = 20
+MAX_SCREEN_LINES = 250
+"""Lines of a class that is a screen, a dialog or an application of the console, with all that is in it."""
+SCREENS = [path for path in SOURCES if "screens" in path.parts]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
@@ -22,6 +25,13 @@ def test_files_functions_and_classes_are_small(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
         if isinstance(node, ast.ClassDef):
             assert sum(isinstance(part, FUNCTIONS) for part in node.body) <= MAX_METHODS, node.name
+
+
+@pytest.mark.parametrize("path", SCREENS, ids=name)
+def test_no_class_of_the_console_is_large(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_SCREEN_LINES, node.name
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

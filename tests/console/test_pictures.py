@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 from taskmessenger.screens.fake import FakeNode
+from taskmessenger.screens.leaving import leaving
+from taskmessenger.screens.prefs import SavedView
+from textual.command import CommandList
 from textual.pilot import Pilot
 
 from tests.support.console import LARGE, SMALL, a_console, passed, press, settle, type_text
@@ -53,6 +56,37 @@ async def submit_json(pilot: Pilot[Any]) -> None:
     await at("task", "N", argument="4998")(pilot)
 
 
+async def saved(pilot: Pilot[Any]) -> None:
+    await settle(pilot)
+    for name, kept in (("broken", "state:failed,timed_out"), ("long ones", "run>10s -kind:train")):
+        pilot.app.prefs.save_view("tasks", name, SavedView(filter=kept, sort="id"))
+    await at("tasks", "v")(pilot)
+
+
+async def quitting(pilot: Pilot[Any]) -> None:
+    pilot.app.leaving = leaving("manager")
+    await at("overview", "q")(pilot)
+
+
+async def palette(pilot: Pilot[Any]) -> None:
+    await at("tasks", "ctrl+p")(pilot)
+    for _ in range(100):
+        await pilot.pause(0.02)
+        if pilot.app.screen.query_one(CommandList).option_count:
+            break
+    await type_text(pilot, "priority")
+    for _ in range(100):
+        await pilot.pause(0.02)
+        if pilot.app.screen.query_one(CommandList).option_count == 1:
+            break
+
+
+async def told(pilot: Pilot[Any]) -> None:
+    await at("overview")(pilot)
+    pilot.app.tell("worker w-reed-09 is away: its leases hold a while longer", "warning")
+    await settle(pilot)
+
+
 PICTURES: dict[str, Steps] = {
     "tasks": at("tasks", "down", "space", "down", "space"),
     "tasks_filtered": at("tasks", "slash", typed="state:failed,timed_out run>1s\r"),
@@ -68,6 +102,15 @@ PICTURES: dict[str, Steps] = {
     "dialog_typed": at("tasks", "ctrl+a", "c"),
     "dialog_prompt": at("tasks", "P"),
     "dialog_choice": at("tasks", "s"),
+    "dialog_views": saved,
+    "dialog_command_lines": at("tasks", "down", "dollar_sign"),
+    "dialog_themes": at("tasks", "colon", typed="console.theme\r"),
+    "dialog_revoke": at("workers", "X"),
+    "dialog_drain": at("workers", "d"),
+    "dialog_draining": at("workers", "down", "down", "down", "d", "enter"),
+    "dialog_leave": quitting,
+    "palette": palette,
+    "told": told,
     "dialog_menu": at("tasks", "m"),
     "dialog_messages": at("tasks", "M"),
     "events": at("events", "down", "down"),
