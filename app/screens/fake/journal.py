@@ -7,7 +7,6 @@ from typing import Final
 
 from ...core.lifecycle import TaskState
 from ...handle import EventPage, EventRow
-from .stream import mix
 from .tasks import FakeTasks
 
 KEPT: Final = 10_000
@@ -62,7 +61,7 @@ class FakeJournal:
         if step == 1 and where:
             return EventRow(number, at, "debug", "task.started", about, f"{row.kind}{where}")
         if step == 1 or not state.final:
-            text = f"the store took {mix(77, place) % 40 + 4} ms for a commit of 312 tasks"
+            text = "the store took 41 ms for a commit of 312 tasks"
             return EventRow(number, at, "debug", "log", "taskmessenger.store", text)
         text = f"{row.kind}{where}" + (f": {row.error}" if row.error else "")
         return EventRow(number, at, _LEVELS.get(state, "info"), f"task.{state.word}", about, text)
