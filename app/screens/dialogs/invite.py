@@ -21,7 +21,7 @@ from ..fields import Field, Sort
 from ..invite_words import JOIN, MAY, ROLES, endpoints, only_here, terms
 from ..qr import framed, modules, needs
 from ..widgets.form import Form
-from ..widgets.words import TimeMode, count, exact, safe
+from ..widgets.words import TimeMode, count, exact, safe, with_article
 from .base import Dialog
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class InviteMade(Dialog[None]):
     """
 
     def __init__(self, text: str, row: InviteRow, now: float, times: TimeMode) -> None:
-        super().__init__(f"Invite {row.id} for a {row.role}")
+        super().__init__(f"Invite {row.id} for {with_article(row.role)}")
         self._secret = text
         self._lines = tuple(_told(row, endpoints(text), now, times))
         self._warnings = tuple(_warnings(row, endpoints(text)))

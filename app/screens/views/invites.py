@@ -20,7 +20,7 @@ from ..widgets.cells import text_of, tone_of
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
 from ..widgets.plot import bar
-from ..widgets.words import count, exact, moment, safe
+from ..widgets.words import count, exact, moment, safe, with_article
 
 BAR: Final = 10
 """Cells of the bar of uses."""
@@ -105,7 +105,7 @@ class InvitesView(TableView):
         if isinstance(row, PendingRow):
             return told(row, look, styles)
         shown = shown_state(row, look.now)
-        text = Text(f"{safe(row.id)} for a {safe(row.role)}   ", "bold")
+        text = Text(f"{safe(row.id)} for {with_article(safe(row.role))}   ", "bold")
         text.append(text_of(shown), styles.get(tone_of(shown), "not bold"))
         used = row.uses - row.uses_left
         text.append(f"\n{bar(used / row.uses if row.uses else 0.0, BAR)} ", styles["busy"])
