@@ -179,8 +179,10 @@ class Watch(Base, frozen=True, tag=41):
 
 
 class Ask(Base, frozen=True, tag=42):
-    """A question: `status`, `workers`, `invites`; for consoles `kinds`, `settings`, `network`, `pending`,
-    `worker ID`."""
+    """A question: `status`, `workers`, `invites`; for consoles also the others.
+
+    Those are `kinds`, `settings`, `network`, `pending` and `worker ID`.
+    """
 
     request: int
     what: str
