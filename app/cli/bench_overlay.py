@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -109,11 +110,17 @@ def compare(plan: Plan, in_fleet: InFleet, *, as_json: bool) -> None:
         "load_before": round(load, 2),
     }
     if as_json:
-        output.block(machine | found | {"met": {name: _goal_of(name, found) for name in GOALS}})
+        plain = {transport: _plain(figures) for transport, figures in found.items()}
+        output.block(machine | plain | {"met": {name: _goal_of(name, found) for name in GOALS}})
         return
     output.pairs(machine.items())
     table = output.Table(["measure", *BOTH, "ratio", "to reach", "met"])
     table.add(_row(name, found) for name in GOALS)
+
+
+def _plain(figures: Figures) -> dict[str, float | None]:
+    """As JSON has it, which knows no figure that is none."""
+    return {name: None if isnan(figure) else figure for name, figure in figures.items()}
 
 
 def _row(name: str, found: dict[str, Figures]) -> tuple[str, ...]:

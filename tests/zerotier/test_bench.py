@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from taskmessenger.cli import bench_overlay, bench_streams
+from taskmessenger.cli.bench import Plan
 from taskmessenger.cli.bench_overlay import BOTH, GOALS
+from taskmessenger.core.errors import TimedOut
 
 STREAMS = {f"stream_{name}_{what}" for name in bench_streams.WRITES for what in ("mb_per_s", "gap_ms")} | {
     "idle_node_cpu_percent"
@@ -47,3 +52,29 @@ def test_each_row_says_whether_its_goal_is_met(
     found = {"tcp": {name: tcp}, "zerotier": {name: overlay}}
     assert bench_overlay._goal_of(name, found) is met
     assert bench_overlay._row(name, found)[-1] == {True: "yes", False: "NO", None: ""}[met]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_measure_that_fails_costs_its_own_figures_only(
+    capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    async def in_fleet(what: str, _: Callable[[Any], Awaitable[dict[str, float]]], transport: str) -> Any:
+        if what.startswith("streams") and transport == "zerotier":
+            raise TimedOut("the ends do not answer")
+        return (
+            {"stream_1k_gap_ms": 5.0, "sessions": 300.0}
+            if what.startswith("streams")
+            else {"sessions": 300.0}
+        )
+
+    plan = Plan(tasks=1, many=1, workers=1, quick=True, deep=0, sessions=0, stream_seconds=1.0)
+    bench_overlay.compare(plan, in_fleet, as_json=as_json)
+    said = capsys.readouterr()
+    assert "the ends do not answer" in said.err
+    if as_json:
+        found = json.loads(said.out)
+        assert (found["tcp"]["stream_1k_gap_ms"], found["zerotier"]["stream_1k_gap_ms"]) == (5.0, None)
+        assert (found["met"]["sessions"], found["met"]["stream_1k_gap_ms"]) == (True, False)
+    else:
+        verdicts = {line.split()[0]: line.split()[-1] for line in said.out.splitlines()}
+        assert (verdicts["sessions"], verdicts["stream_1k_gap_ms"]) == ("yes", "NO")
