@@ -125,7 +125,7 @@ async def test_a_worker_that_its_operator_disconnects_is_known_to_be_away_at_onc
 
     await until(ended)
     assert "disconnected by its operator" in ended()[0]
-    await nodes.worker.act(Act("reconnect"))
+    await nodes.worker.act(Act("start"))
     await until(lambda: nodes.manager.snapshot().workers[0].state == "connected")
 
 
