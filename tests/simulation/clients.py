@@ -74,7 +74,9 @@ class Client:
         self.ids.update(answer.ids)
         self._submitted.append((group, answer.ids))
         if rng.random() < 0.2:
-            gone = await remote.command("cancel", ids=[rng.choice(answer.ids)])
+            unwanted = rng.choice(answer.ids)
+            self.ledger.cancel_asked.add(unwanted)
+            gone = await remote.command("cancel", ids=[unwanted])
             self.ledger.cancel_acknowledged(gone)
         if rng.random() < 0.2:
             wish = query_of(rng.choice(["kind:inside", "state:queued", "-state:ended"]), 0.0)

@@ -76,6 +76,7 @@ class Ledger:
         self.accepted: set[int] = set()
         self.cancelled: set[int] = set()
         """Acknowledged."""
+        self.cancel_asked: set[int] = set()
         self.outcomes: dict[int, Outcome] = {}
         self.paused: set[str] = set()
         """Scopes whose pause was acknowledged, and whose end nobody has asked for."""
@@ -105,6 +106,8 @@ class Ledger:
             self._leases.pop(task_id, None)
             good = state == TaskState.SUCCEEDED
             assert (result is not None, error is not None) == (good, not good), f"I5: task {task_id}"
+            asked = state != TaskState.CANCELLED or task_id in self.cancel_asked
+            assert asked, f"G2: nobody asked for the end of task {task_id}"
         for _, worker, packed in batch.granted:
             for task_id, attempt in unpack_leases(packed):
                 self._granted(worker, task_id, attempt)
