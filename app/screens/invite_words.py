@@ -25,7 +25,7 @@ SOON: Final = 60
 _SHOWN: Final[dict[str, Cell]] = {
     "open": ("● open", "good"),
     "used": ("✓ used up", "dim"),
-    "expired": ("⧖ expired", "dim"),
+    "expired": ("⊖ expired", "dim"),
     "revoked": ("⊘ revoked", "bad"),
 }
 

@@ -15,7 +15,7 @@ TASK: Final[dict[TaskState, tuple[str, Tone]]] = {
     TaskState.RUNNING: ("●", "busy"),
     TaskState.SUCCEEDED: ("✓", "good"),
     TaskState.FAILED: ("✗", "bad"),
-    TaskState.TIMED_OUT: ("⧖", "bad"),
+    TaskState.TIMED_OUT: ("⊖", "bad"),
     TaskState.CANCELLED: ("⊘", "dim"),
 }
 OTHER: Final[dict[str, tuple[str, Tone]]] = {
@@ -39,7 +39,7 @@ OTHER: Final[dict[str, tuple[str, Tone]]] = {
     "debug": ("·", "dim"),
     "succeeded": ("✓", "good"),
     "failed": ("✗", "bad"),
-    "timed_out": ("⧖", "bad"),
+    "timed_out": ("⊖", "bad"),
     "crashed": ("✗", "bad"),
     "lost": ("◌", "bad"),
     "cancelled": ("⊘", "dim"),
