@@ -50,9 +50,12 @@ def discover(
     import os
 
     from ..config import load
+    from ..net.discovery.voice import check_kind
     from ..paths import find
     from .connect import run
 
+    if kind is not None:
+        check_kind(kind)
     paths = find()
     flags = {"discovery.port": port, "discovery.interfaces": interface}
     settings = load("worker", flags, os.environ, paths).config.discovery
@@ -83,7 +86,6 @@ def _finder(paths: Paths, settings: Discovery) -> tuple[Finder, Address | None]:
     from ..net.security.authority import AUTHORITY_FILE, MANAGER_FILE, Authority
     from ..net.security.identity import is_joined, load
 
-    carriers: list[Carrier] = [Lan(settings.port, settings.interfaces)]
     way: Address | None = None
     if (paths.authority / AUTHORITY_FILE).exists():
         from time import time
@@ -100,6 +102,7 @@ def _finder(paths: Paths, settings: Discovery) -> tuple[Finder, Address | None]:
         identity = load(paths.identity(role), role)
         ca_der, key = identity.ca_der, identity.key_path
         way = next((one for one in identity.addresses if one.scheme == "zt" and settings.overlay), None)
+    carriers: list[Carrier] = [Lan(settings.port, settings.interfaces)]
     if way is not None:
         from ..net.discovery.overlay import OverlayCarrier, manager_of
 

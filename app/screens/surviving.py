@@ -60,15 +60,19 @@ class Surviving(App[str]):
 
 
 def _resume_only_after_a_stop() -> None:
-    """A terminal that goes away says "continue" as well: Textual would begin to draw anew, and then hang."""
+    """A terminal that goes away says "continue" as well: Textual would begin to draw anew, and then hang.
+
+    The stop comes from the event loop, not between two instructions: there the queue of what is to be painted
+    may be locked, and Textual would wait for that lock for ever.
+    """
     stop, resume = signal.getsignal(signal.SIGTSTP), signal.getsignal(signal.SIGCONT)
     stopped = False
 
-    def stopping(number: int, frame: FrameType | None) -> None:
+    def stopping() -> None:
         nonlocal stopped
         stopped = True
         if callable(stop):
-            stop(number, frame)
+            stop(signal.SIGTSTP, None)
 
     def resuming(number: int, frame: FrameType | None) -> None:
         nonlocal stopped
@@ -76,7 +80,7 @@ def _resume_only_after_a_stop() -> None:
             resume(number, frame)
         stopped = False
 
-    signal.signal(signal.SIGTSTP, stopping)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, stopping)
     signal.signal(signal.SIGCONT, resuming)
 
 

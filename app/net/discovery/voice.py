@@ -27,6 +27,18 @@ from .words import (
 _MICRO: Final = 1_000_000
 
 
+def check_kind(kind: str) -> None:
+    """Whether a kind can be called so.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if len(kind) > MAX_KIND or not kind.isprintable():
+        raise UsageError(
+            f"`{printable(kind, MAX_KIND)}` is no name of a kind: those have {MAX_KIND} characters at most"
+        )
+
+
 class Voice:
     """One speaker. Sequences follow the wall clock in microseconds, so they go on rising after a restart."""
 
@@ -64,10 +76,7 @@ class Voice:
         Raises:
             UsageError: no kind can be called so.
         """
-        if len(kind) > MAX_KIND or not kind.isprintable():
-            raise UsageError(
-                f"`{printable(kind, MAX_KIND)}` is no name of a kind: those have 64 characters at most"
-            )
+        check_kind(kind)
         word = Ask(self._next(wall), wall, kind)
         return word.sequence, self._seal(word, wall)
 
