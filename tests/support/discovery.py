@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from taskmessenger.net.discovery.voice import Voice
 from taskmessenger.net.discovery.words import Word, encode
 from taskmessenger.net.security.authority import Authority
 
-from tests.support.fleet_ca import a_fleet, a_member
+from tests.support.fleet_ca import STARTED, a_fleet, a_member
 
 HOME = "tcp://192.0.2.7:7711"
 
@@ -33,7 +32,7 @@ class Fleet:
     @classmethod
     def found(cls, folder: Path, name: str = "lab-A") -> Fleet:
         authority = a_fleet(folder, name)
-        manager = Signer.load(authority.issue_manager(time.time()), authority.ca_der)
+        manager = Signer.load(authority.issue_manager(STARTED), authority.ca_der)
         member = a_member(authority, folder / name)
         return cls(authority, manager, Signer.load(member.key_path, authority.ca_der))
 

@@ -25,11 +25,14 @@ from taskmessenger.net.security.trust import Credentials
 
 BOUND = 10.0
 """Seconds after which a test of two streams has failed."""
+STARTED = time.time()
+"""When certificates are issued unless a test says otherwise: a module of tests has noted its time when it was
+imported, and that may be a quarter of an hour ago."""
 SOMEWHERE = TcpEndpoint("127.0.0.1", 7711)
 
 
 def a_fleet(folder: Path, name: str = "lab-A") -> Authority:
-    return Authority.load_or_create(folder / f"fleet-{name}", name, time.time())
+    return Authority.load_or_create(folder / f"fleet-{name}", name, STARTED)
 
 
 def a_member(
@@ -37,7 +40,8 @@ def a_member(
 ) -> Identity:
     """A member whose certificate was issued so many seconds from now (negative: ago), good for 30 days."""
     key = identities.new_key()
-    certificate = fleet.issue(identities.make_csr(key), role, peer_id, time.time() + issued)
+    when = time.time() + issued if issued else STARTED
+    certificate = fleet.issue(identities.make_csr(key), role, peer_id, when)
     member = Identity(
         folder=folder / peer_id,
         fleet_id=fleet.fleet_id,
@@ -53,7 +57,7 @@ def a_member(
 
 
 def manager_leaf(fleet: Authority, now: float | None = None) -> bytes:
-    pem = fleet.issue_manager(time.time() if now is None else now).read_bytes()
+    pem = fleet.issue_manager(STARTED if now is None else now).read_bytes()
     begin = b"-----BEGIN CERTIFICATE-----"
     return Certificate.of_x509(load_pem_x509_certificate(begin + pem.split(begin)[1])).der
 

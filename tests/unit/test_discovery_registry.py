@@ -377,7 +377,7 @@ def test_checked_certificates_are_remembered_up_to_a_bound(
     for _ in range(4):
         signer = Signer.load(fleet.authority.issue_manager(WALL), fleet.authority.ca_der)
         voice = Fleet(fleet.authority, signer, fleet.worker).manager_voice()
-        assert isinstance(hear(registry, voice.announce([HOME], [], time.time())), Heard)
+        assert isinstance(hear(registry, voice.announce([HOME], [], WALL)), Heard)
     assert len(verifier._known) == 2
 
 
