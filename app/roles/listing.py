@@ -8,9 +8,10 @@ pool, everything else from the store, and both are merged in the order that was 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
@@ -26,7 +27,9 @@ MAX_LIMIT: Final = 1_000
 LOOK_SECONDS: Final = 0.03
 """After that no other page of the store is begun for one page; the store's own time comes on top."""
 MAX_STALE: Final = 0.5
-"""Seconds that an answer is old at most, whatever the asker allows."""
+"""Seconds that a page is old at most, whatever the asker allows."""
+MAX_STALE_COUNT: Final = 5.0
+"""The same of a count."""
 MOST_KEPT: Final = 32
 """Answers that are kept for others who ask the same."""
 COUNT_SECONDS: Final = 0.3
@@ -36,6 +39,7 @@ _OPEN: Final = frozenset(state.value for state in TaskState if not state.final)
 _ENDED: Final = frozenset({"finished", "run"})
 
 _Key = tuple[Any, int]
+A = TypeVar("A")
 
 
 class Listing:
@@ -43,8 +47,9 @@ class Listing:
 
     def __init__(self, pool: Callable[[], Pool], reader: TaskReader) -> None:
         self._pool, self._reader = pool, reader
-        self._kept: dict[TaskQuery, tuple[float, TaskPage]] = {}
-        """By question: when it was asked, and the answer. Ten consoles that show the same cost like one."""
+        # Ten consoles that show the same cost like one.
+        self._pages: _Kept[TaskPage] = _Kept()
+        self._counts: _Kept[Count] = _Kept()
 
     def overlay(self, row: TaskRow) -> TaskRow:
         """The row as it is now."""
@@ -59,15 +64,8 @@ class Listing:
         query = replace(query, limit=max(1, min(query.limit, MAX_LIMIT)), stale=0.0)
         if stale <= 0:
             return await self._page(query)
-        kept = self._kept.get(query)
-        if kept is not None and now - kept[0] <= stale:
-            return kept[1]
-        page = await self._page(query)
-        self._kept.pop(query, None)
-        while len(self._kept) >= MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[query] = now, page
-        return page
+        kept = self._pages.at(query, now - stale)
+        return kept or self._pages.keep(query, now, await self._page(query))
 
     async def _page(self, query: TaskQuery) -> TaskPage:
         asked = conditions_of(query)
@@ -139,7 +137,14 @@ class Listing:
 
     async def count(self, query: TaskQuery, most: int = MOST_COUNTED) -> Count:
         """How many match, whatever the cursor; stops at `most`, and when it takes too long."""
-        query = replace(query, at=None, before=None, after=None, sort="id", limit=MAX_LIMIT)
+        stale, now = min(query.stale, MAX_STALE_COUNT), time.monotonic()
+        query = replace(query, at=None, before=None, after=None, sort="id", limit=MAX_LIMIT, stale=0.0)
+        if stale <= 0:
+            return await self._count(query, most)
+        kept = self._counts.at((query, most), now - stale)
+        return kept or self._counts.keep((query, most), now, await self._count(query, most))
+
+    async def _count(self, query: TaskQuery, most: int) -> Count:
         asked = conditions_of(query)
         if not _is_live(asked, query.sort):
             return await self._reader.count(query, most)
@@ -166,6 +171,26 @@ class Listing:
             if time.monotonic() > deadline:
                 return Count(number, exact=False)
             query = replace(query, at=page.next)
+
+
+class _Kept(Generic[A]):
+    """Answers that were given, for others who ask the same and may have an old one."""
+
+    def __init__(self) -> None:
+        self._answers: dict[Hashable, tuple[float, A]] = {}
+
+    def at(self, question: Hashable, oldest: float) -> A | None:
+        """The answer, unless it was asked for before `oldest`."""
+        asked, answer = self._answers.get(question, (-math.inf, None))
+        return answer if asked >= oldest else None
+
+    def keep(self, question: Hashable, asked: float, answer: A) -> A:
+        """Keep it; the oldest give way."""
+        self._answers.pop(question, None)
+        while len(self._answers) >= MOST_KEPT:
+            del self._answers[next(iter(self._answers))]
+        self._answers[question] = asked, answer
+        return answer
 
 
 class _Live:

@@ -19,6 +19,8 @@ SLOW: Final = 0.1
 """Seconds that a count took after which it is not asked for that often."""
 STALE: Final = 0.2
 """Seconds that a page may be old: less than a frame, and consoles that show the same share it."""
+STALE_COUNT: Final = 4.0
+"""The same of a count that is not small: it costs the node most."""
 
 
 class TaskPager:
@@ -81,6 +83,11 @@ class Matches:
     def few(self) -> bool:
         """Whether it matters that the number is right at once, and costs little."""
         return self.found is not None and self.found.number <= FEW and self._took <= SLOW
+
+    @property
+    def stale(self) -> float:
+        """Seconds that the next number may be old."""
+        return STALE if self.found is None or self.few else STALE_COUNT
 
     def words(self, pages: Pages[TaskRow]) -> str:
         """The number as it was counted, and never less than what is at hand."""

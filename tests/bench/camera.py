@@ -142,8 +142,9 @@ class Simulation(FakeNode):
             return super().events(cursor, limit)
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
+        await asyncio.sleep(0)  # as it does, and not counted: others have their turn
         with self._timed():
-            return await super().tasks(query)
+            return self._search.page(query, self.now)
 
     async def count(self, query: TaskQuery, most: int = 1_000_000) -> Count:
         with self._timed():

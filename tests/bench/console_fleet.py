@@ -21,7 +21,7 @@ from taskmessenger.core.errors import TaskMessengerError
 from taskmessenger.handle import Group, TaskQuery
 from taskmessenger.net.client import connect_locally
 from taskmessenger.runtimes.payload import pack
-from taskmessenger.screens.tasks_pager import STALE
+from taskmessenger.screens.tasks_pager import STALE, STALE_COUNT
 from taskmessenger.screens.views.tasks import COUNT_EVERY, MAX_REST, REST
 from taskmessenger.screens.widgets.paging import PAGE
 
@@ -136,7 +136,7 @@ async def _look(handle: Attached) -> None:
                 await handle.tasks(TaskQuery(limit=PAGE, stale=STALE))
                 due = time.monotonic() + min((time.monotonic() - start) * REST, MAX_REST)
             if frame % COUNT_EVERY == 0:
-                await handle.count(TaskQuery())
+                await handle.count(TaskQuery(stale=STALE_COUNT))
         frame += 1
         await anyio.sleep(BEAT)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from taskmessenger.core.pool import Pool
-from taskmessenger.handle import TaskPage, TaskQuery
+from taskmessenger.handle import Count, TaskPage, TaskQuery
 from taskmessenger.roles import listing
 from taskmessenger.roles.listing import MAX_STALE, MOST_KEPT, Listing
 
@@ -19,10 +19,15 @@ class Reader:
 
     def __init__(self) -> None:
         self.asked: list[TaskQuery] = []
+        self.counted: list[TaskQuery] = []
 
     async def page(self, query: TaskQuery) -> TaskPage:
         self.asked.append(query)
         return TaskPage((), more=False)
+
+    async def count(self, query: TaskQuery, most: int) -> Count:
+        self.counted.append(query)
+        return Count(min(3, most), exact=True)
 
 
 class Clock:
@@ -81,4 +86,17 @@ async def test_few_answers_are_kept(clock: Clock) -> None:
     desk, _ = a_listing()
     for number in range(2 * MOST_KEPT):
         await desk.page(replace(QUERY, limit=number + 1))
-    assert len(desk._kept) == MOST_KEPT
+    assert len(desk._pages._answers) == MOST_KEPT
+
+
+async def test_a_count_may_be_older_and_is_shared_as_well(clock: Clock) -> None:
+    desk, reader = a_listing()
+    for _ in range(10):
+        await desk.count(replace(QUERY, stale=4.0))
+        clock.now += 0.35
+    assert len(reader.counted) == 1
+    await desk.count(replace(QUERY, stale=0.2))
+    await desk.count(QUERY, 5)
+    assert len(reader.counted) == 3
+    await desk.count(replace(QUERY, stale=0.0))
+    assert len(reader.counted) == 4

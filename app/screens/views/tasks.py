@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
 
+from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 
@@ -195,7 +196,8 @@ class TasksView(View):
             return
         try:
             if what == "count":
-                found, matches = await self.node.count(self.query_now), self.matches
+                matches = self.matches
+                found = await self.node.count(replace(self.query_now, stale=matches.stale))
                 matches.counted(found, max(self.console.clock() - begun, 0.0))
             else:
                 await getattr(pages, what)()
