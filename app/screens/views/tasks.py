@@ -117,13 +117,14 @@ class TasksView(View):
         grid = self.query_one(Grid)
         order = sort or grid.table.sort or NEWEST
         query = query_of(text, self.console.clock(), sort=order.key, descending=order.down)
-        self.query_now, self._text, self.whole, self.matches = query, text, False, Matches()
+        if text != self._text:  # in another order they are as many
+            self.matches = Matches()
+        self.query_now, self._text, self.whole = query, text, False
         grid.table.sort = order
         grid.table.marks = frozenset()
         self._pages = Pages(grid, TaskPager(self.node, query))
         self.query_one(FilterBar).taken(text)
         self._start("first")
-        self._start("count")
 
     def saved(self) -> SavedView:
         """Filter and order, to be kept under a name."""
@@ -204,6 +205,8 @@ class TasksView(View):
                 now = self.console.clock()
                 self._took.append(max(now - begun, 0.0))
                 self._due = now + min(min(self._took) * REST, MAX_REST)
+                if what == "first" and self.matches.found is None:  # not before: it would hold up the rows
+                    self._start("count")
                 if what == "refresh":  # the cursor may have come to the end of the window meanwhile
                     await pages.fill()
         except TaskMessengerError as error:
