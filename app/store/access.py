@@ -24,7 +24,8 @@ P = ParamSpec("P")
 class Access:
     """One thread that writes; one that reads what the manager waits for; one that reads what people browse.
 
-    So a slow search delays neither a commit nor an assignment.
+    So a slow search delays neither a commit nor an assignment. One more counts: people wait for rows,
+    and not for their number.
     """
 
     def __init__(self, path: Path, settings: Settings, ballast: Ballast) -> None:
@@ -35,6 +36,7 @@ class Access:
         self.writer = WriterLane(path, settings, ballast, self._health, self.segments)
         self.quick = self._reader("store-reader")
         self.browse = self._reader("store-browser")
+        self.tally = self._reader("store-counter")
         self._lanes: tuple[WriterLane | ReaderLane, ...] = ()
         """Those whose threads run: none before `open` and after `close`."""
         self._used = False
@@ -55,7 +57,7 @@ class Access:
         self._lanes = (self.writer,)
         try:
             found = await self.writer.call(self.writer.open)
-            for lane in (self.quick, self.browse):
+            for lane in (self.quick, self.browse, self.tally):
                 lane.start()
                 self._lanes = (lane, *self._lanes)
                 await lane.call(lane.open)

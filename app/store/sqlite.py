@@ -127,7 +127,7 @@ class SqliteStore(SqliteRoster):
 
     async def count(self, query: TaskQuery, most: int) -> Count:
         """How many match as stored, up to `most`; fewer, and not exact, when that takes too long."""
-        return await self._access.ask(self._access.browse, pages.count, query, most, self._search_seconds)
+        return await self._access.ask(self._access.tally, pages.count, query, most, self._search_seconds)
 
     async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
         """One task, or None; its payload only up to `payload_limit` bytes."""
