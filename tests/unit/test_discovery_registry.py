@@ -374,10 +374,10 @@ def test_checked_certificates_are_remembered_up_to_a_bound(
     monkeypatch.setattr("taskmessenger.net.discovery.sealed.KNOWN_CERTIFICATES", 2)
     verifier = Verifier(fleet.authority.ca_der)
     registry = Registry(verifier)
-    for _ in range(4):
+    for number in range(4):
         signer = Signer.load(fleet.authority.issue_manager(WALL), fleet.authority.ca_der)
         voice = Fleet(fleet.authority, signer, fleet.worker).manager_voice()
-        assert isinstance(hear(registry, voice.announce([HOME], [], WALL)), Heard)
+        assert isinstance(hear(registry, voice.announce([HOME], [], WALL + number)), Heard)
     assert len(verifier._known) == 2
 
 
