@@ -20,6 +20,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import ByteStream
+from taskmessenger.cli.bench_streams import flow
 from taskmessenger.net.address import Address
 from taskmessenger.net.transport import transport_for
 
@@ -58,31 +59,6 @@ async def serve(folder: Path) -> None:
         group.cancel_scope.cancel()
 
 
-async def flow(stream: ByteStream, write: int, seconds: float) -> dict[str, float]:
-    """Send and receive as much as goes."""
-    got, longest, last = 0, 0.0, time.perf_counter()
-    began = last
-    data = os.urandom(write)
-
-    async def send() -> None:
-        while time.perf_counter() - began < seconds:
-            await stream.send(data)
-        await stream.send_eof()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(send)
-        while True:
-            try:
-                piece = await stream.receive(MIB)
-            except anyio.EndOfStream:
-                break
-            finally:
-                now = time.perf_counter()
-                longest, last = max(longest, now - last), now
-            got += len(piece)
-    return {"MB/s each way": round(got / 1e6 / (last - began), 1), "longest gap ms": round(longest * 1e3, 1)}
-
-
 async def trips(stream: ByteStream) -> dict[str, float]:
     """Round trips of 64 bytes, one at a time."""
     times = []
@@ -109,7 +85,11 @@ async def measure(there: str, seconds: float) -> dict[str, Any]:
         for write in (1000, 64 * 1024, MIB):
             async with await transport_for(address).dial(address) as stream:
                 length = min(seconds, TCP_SECONDS) if scheme == "tcp" else seconds
-                found[f"{scheme} writes of {write}"] = await flow(stream, write, length)
+                speed, gap = await flow(stream, write, length)
+                found[f"{scheme} writes of {write}"] = {
+                    "MB/s each way": round(speed, 1),
+                    "longest gap ms": round(gap * 1e3, 1),
+                }
     used = resource.getrusage(resource.RUSAGE_SELF)
     began_cpu, began = used.ru_utime + used.ru_stime, time.perf_counter()
     address = Address.parse(there)
