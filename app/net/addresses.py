@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+INNER: Final = (
+    "docker",
+    "br-",
+    "veth",
+    "virbr",
+    "lxc",
+    "cni",
+    "podman",
+    "cali",
+    "flannel",
+    "vmnet",
+    "vboxnet",
+)
+"""How interfaces begin that lead to containers and virtual machines of this machine, and nowhere else."""
 
 
 def own_addresses(version: int) -> list[str]:
-    """Those that others can use, IPv4 first; with 4, no IPv6 ones."""
+    """Those that others can use, IPv4 first; with 4, no IPv6 ones.
+
+    Where all interfaces look as if they led inwards, they are all taken.
+    """
     import psutil
 
+    interfaces = psutil.net_if_addrs()
+    outward = {name: entries for name, entries in interfaces.items() if not name.startswith(INNER)}
+    return _usable(outward, version) or _usable(interfaces, version)
+
+
+def _usable(interfaces: Mapping[str, Iterable[Any]], version: int) -> list[str]:
     found: list[str] = []
-    for addresses in psutil.net_if_addrs().values():
-        for entry in addresses:
+    for entries in interfaces.values():
+        for entry in entries:
             try:
                 address = ipaddress.ip_address(entry.address.partition("%")[0])
             except ValueError:

@@ -153,3 +153,25 @@ def test_an_error_that_is_said_twice_is_the_own_one(first: list[int]) -> None:
             step(there)  # type: ignore[arg-type]
         assert error.value.errno == in_use
         assert there.quick.calls[-1] == "zts_bsd_close"
+
+
+async def test_a_connection_that_is_reset_while_it_is_made_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody listens there whose queue was full for a moment, which is told after it was made."""
+    links: list[object] = []
+
+    class Loop:
+        async def call(self, _: object) -> object:
+            links.append(object())
+            return links[-1]
+
+    async def connected(_: object) -> None:
+        if len(links) < transports.REFUSALS:
+            raise (ConnectionResetError if len(links) % 2 else ConnectionRefusedError)(errno.ECONNRESET, "no")
+
+    monkeypatch.setattr(transports, "REFUSED_SECONDS", 0)
+    monkeypatch.setattr(transports, "_connected", connected)
+    made: Any = await transports._dial(Loop(), IPv4Address("10.0.0.1"), 1)  # type: ignore[arg-type]
+    assert made is links[-1]
+    assert len(links) == transports.REFUSALS

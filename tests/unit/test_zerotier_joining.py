@@ -31,9 +31,11 @@ from taskmessenger.net.tcp import TcpTransport
 from taskmessenger.net.transport import Listener
 from taskmessenger.net.zerotier import binding, library, report
 from taskmessenger.net.zerotier import node as nodes
+from taskmessenger.net.zerotier import overlay as overlays
+from taskmessenger.net.zerotier import search as searches
 from taskmessenger.net.zerotier.node import running
 from taskmessenger.net.zerotier.overlay import Overlay, Places, places_of
-from taskmessenger.net.zerotier.roots import own_roots
+from taskmessenger.net.zerotier.roots import OwnRoots, own_roots
 from taskmessenger.net.zerotier.way import Way
 from taskmessenger.paths import find, under
 from taskmessenger.remote import attach
@@ -289,3 +291,72 @@ def test_a_command_is_told_what_is_wrong_with_the_settings(monkeypatch: pytest.M
     monkeypatch.setenv("TASKMESSENGER_ZEROTIER_NETWORK", "existing")
     with pytest.raises(TaskMessengerError, match="network_id"):
         approach_for_a_command("client", find())._make()
+
+
+def where(overlay: Overlay) -> tuple[str, ...]:
+    """The endpoints of its root that its node was given."""
+    assert overlay.node is not None
+    roots = overlay.node.settings.roots
+    assert isinstance(roots, OwnRoots)
+    return roots.roots[0].endpoints
+
+
+@pytest.fixture
+def silent(fake: FakeLibzt, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, ...]]:
+    """A root with three endpoints; the node hears nothing where it was given one of these sets."""
+    fake.status = binding.NETWORK_OK
+    quiet: set[tuple[str, ...]] = set()
+    endpoints = tuple(f"10.88.0.{n}/1" for n in (1, 2, 3))
+
+    def answers(node: nodes.Node) -> bool:
+        assert isinstance(node.settings.roots, OwnRoots)
+        return node.settings.roots.roots[0].endpoints not in quiet
+
+    monkeypatch.setattr(searches, "_distance", endpoints.index)
+    monkeypatch.setattr(Overlay, "_roots_of", lambda *_: own_roots([(AN_IDENTITY.public, endpoints)]))
+    monkeypatch.setattr(overlays, "_root_answers", answers)
+    monkeypatch.setattr(overlays, "ROOT_SECONDS", 0.01)
+    monkeypatch.setattr(overlays, "ROOT_POLL_SECONDS", 0.001)
+    return quiet
+
+
+FIRST, SECOND, THIRD = ("10.88.0.1/1",), ("10.88.0.2/1",), ("10.88.0.3/1",)
+
+
+async def test_with_a_fake_at_the_binding_seam_a_silent_root_is_looked_for_at_its_other_endpoints(
+    silent: set[tuple[str, ...]], tmp_path: Path
+) -> None:
+    silent |= {FIRST, SECOND}
+    async with an_overlay(tmp_path) as overlay:
+        await overlay.prepare(THERE)
+        assert where(overlay) == THIRD
+        silent.add(THIRD)
+        await overlay.prepare(THERE)  # it was found there, and may come back
+        assert where(overlay) == THIRD
+        await overlay.restart()  # it was not heard since: from the beginning
+        assert where(overlay) == FIRST
+
+
+async def test_with_a_fake_at_the_binding_seam_a_root_that_is_nowhere_is_asked_for_at_all_its_endpoints(
+    silent: set[tuple[str, ...]], tmp_path: Path
+) -> None:
+    silent |= {FIRST, SECOND, THIRD, FIRST + SECOND + THIRD}
+    async with an_overlay(tmp_path) as overlay:
+        await overlay.prepare(THERE)
+        assert where(overlay) == FIRST + SECOND + THIRD
+        starts = overlay.node
+        await overlay.prepare(THERE)
+        assert overlay.node is starts
+
+
+async def test_with_a_fake_at_the_binding_seam_a_node_is_stopped_while_it_looks_for_its_root(
+    silent: set[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent.add(FIRST)
+    monkeypatch.setattr(overlays, "ROOT_SECONDS", BOUND)
+    async with an_overlay(tmp_path) as overlay, anyio.create_task_group() as tasks:
+        tasks.start_soon(overlay.prepare, THERE)
+        await until(lambda: overlay.running)
+        tasks.cancel_scope.cancel()
+        await overlay.stop()
+        assert not overlay.running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from tests.support import processes
 from tests.support.processes import Fleet, until
 from tests.support.processes import fleet as running_fleet
 from tests.support.zerotier_fleet import OVERLAY, Held, cable, row_of, state_is, works
+from tests.support.zerotier_nodes import ROOT_PORT
 
 pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(180)]
 DETECTED_SECONDS = 15.0
@@ -23,6 +25,7 @@ DETECTED_SECONDS = 15.0
 BACK_SECONDS = 24.0
 """Within which a worker has to be back to keep its tasks: 80 % of a lease."""
 OURS, THEIRS, THEIRS_NEXT = "10.89.0.1", "10.89.0.2", "10.89.0.3"
+TURN = "no root answers; the next try"
 LOST = "is lost"
 """What a worker says of its link."""
 
@@ -67,6 +70,9 @@ class House:
 
     def run(self, *words: str) -> None:
         subprocess.run([*self.enter, *words], check=True, timeout=20)
+
+    def has_route(self, network: str, through: str) -> None:
+        self.run("ip", "route", "add", network, "via", through)
 
     def move(self, before: str, after: str) -> None:
         """The machine there has another address from now on, as after a router has got another one."""
@@ -120,3 +126,20 @@ def test_a_worker_in_another_network_whose_address_changes_comes_back_and_runs_n
         assert worker.running
         assert row_of(fleet)["transport"] == "zt"
         works(fleet)
+
+
+def test_a_worker_finds_a_manager_that_is_not_at_the_first_of_its_addresses_without_waiting_for_chance(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody has the nearest one, nor the farthest, and there is a route to each.
+    named = [f"{host}:{ROOT_PORT}" for host in (THEIRS_NEXT, "10.87.0.1", OURS)]
+    file = fleet.paths.config_file("manager")
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.write_text(json.dumps({"zerotier": {"port": ROOT_PORT, "advertise": named}}), encoding="utf-8")
+    with a_house() as house, monkeypatch.context() as there:
+        house.has_route("10.87.0.0/24", OURS)
+        fleet.manager()
+        there.setattr(processes, "COMMAND", [*house.enter, *processes.COMMAND])
+        worker = fleet.worker()
+        (turn,) = [line for line in worker.said().splitlines() if TURN in line]
+        assert f"at {OURS}/{ROOT_PORT}" in turn

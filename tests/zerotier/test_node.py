@@ -95,6 +95,17 @@ async def test_twenty_restarts_leave_the_node_as_it_was(tmp_path: Path) -> None:
     assert node.status().join.ready
 
 
+async def test_a_node_that_was_given_no_port_keeps_its_own_over_starts_and_restarts(tmp_path: Path) -> None:
+    node = await ensure(settings(tmp_path / "home", 0), load())
+    port = node.status().port
+    assert port > 0
+    await node.restart()
+    assert node.status().port == port
+    await node.stop()
+    with node_process(tmp_path / "home", 0) as other:
+        assert other.ask("status")["port"] == port
+
+
 async def test_a_second_node_of_other_settings_is_refused(tmp_path: Path) -> None:
     wanted = settings(tmp_path / "home", 0, port=ROOT_PORT)
     await ensure(wanted, load())

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +29,8 @@ from .home import enter, prepare
 from .identity import Identity
 from .library import Loaded
 from .network import JoinState, JoinStatus, Network, join_status
-from .peers import core_of, service
+from .peers import Peer, core_of, read, service
+from .ports import is_free, port_for
 from .roots import Roots, blob
 from .status import NodeStatus, observe
 
@@ -59,7 +59,7 @@ class NodeSettings:
     network: Network
     roots: Roots
     port: int = 0
-    """UDP; 0: any that is free."""
+    """UDP; 0: one of its own, see `ports`."""
     join_seconds: float = JOIN_SECONDS
 
 
@@ -75,6 +75,7 @@ class Node:
         self.stuck = ""
         """Why it can be neither used nor started any more: it was to stop, and did not."""
         self._up = False
+        self._port = 0
         self._since = 0.0
         self._hooks: list[Callable[[], None]] = []
 
@@ -111,6 +112,11 @@ class Node:
         if result < 0 and self._up and service(self.loaded) != 0:
             result = binding.NETWORK_REQUESTING  # it has not looked at its networks yet
         return join_status(result, network, self.id, self._address())
+
+    def peers(self) -> tuple[Peer, ...] | None:
+        """The nodes that it knows; None where this library does not tell, or just now. Takes microseconds."""
+        with self.core() as core:
+            return read(self.loaded, core)
 
     def status(self) -> NodeStatus:
         """What is known about it now; never raises, takes some microseconds."""
@@ -216,8 +222,8 @@ class Node:
         _check_usable(self)
         if service(self.loaded):
             raise Conflict("libzt runs in this process already, started by somebody else: use one of them")
-        _check_port(settings.port)
         prepare(settings.home, settings.network)
+        self._port = port_for(settings.home, settings.port)
         roots = blob(settings.roots, library)
         key = settings.identity.text.encode().ljust(binding.IDENTITY_TEXT, b"\0")
         _must(library.zts_init_from_storage(bytes(settings.home)), "its home")
@@ -227,8 +233,7 @@ class Node:
         _must(library.zts_init_allow_peer_cache(1), "whom it knows")
         if roots is not None:
             _must(library.zts_init_set_roots(roots, len(roots)), "its roots")
-        if settings.port:
-            _must(library.zts_init_set_port(settings.port), "its port")
+        _must(library.zts_init_set_port(self._port), "its port")
         _must(library.zts_init_allow_secondary_port(0), "its ports")
         _must(library.zts_init_allow_port_mapping(0), "its ports")
         _must(library.zts_node_start(), "the start")
@@ -251,9 +256,7 @@ class Node:
             self.library.zts_stats_get_all(ctypes.byref(unused)) == binding.ERR_SERVICE
         ):
             if service(self.loaded) == 0:
-                raise Conflict(
-                    f"libzt ended at its start: it cannot have UDP port {self.settings.port or 'any'}"
-                )
+                raise Conflict(f"libzt ended at its start: it cannot have UDP port {self._port}")
             if time.monotonic() > deadline:
                 raise TimedOut(f"libzt did not come up within {START_SECONDS:g} s: start again")
             time.sleep(POLL_SECONDS)
@@ -276,7 +279,7 @@ class Node:
         self.library.zts_node_stop()
         deadline = time.monotonic() + STOP_SECONDS
         # A start before the service has ended would lose its settings, roots included.
-        while (left := service(self.loaded)) or (left is None and not _is_free(self.settings.port)):
+        while (left := service(self.loaded)) or (left is None and not is_free(self._port)):
             if time.monotonic() > deadline:
                 raise TimedOut(f"libzt did not stop within {STOP_SECONDS:g} s: end this process")
             time.sleep(POLL_SECONDS)
@@ -340,27 +343,6 @@ def _check_usable(node: Node) -> None:
 def _must(result: int, what: str) -> None:
     if result != binding.ERR_OK:
         raise ConfigError(f"libzt does not take {what}: {binding.result_name(result)}; start again")
-
-
-def _is_free(port: int) -> bool:
-    """Whether a UDP port can be had, on all addresses."""
-    if not port:
-        return True
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True
-
-
-def _check_port(port: int) -> None:
-    # libzt itself would end without a word.
-    if not _is_free(port):
-        raise Conflict(
-            f"UDP port {port} is in use: stop the program that has it (perhaps the ZeroTier service), "
-            "or set zerotier.port to another one"
-        )
 
 
 def _at_exit() -> None:

@@ -38,6 +38,7 @@ from .network import JoinStatus, Network, address_of, existing_network, private_
 from .node import Node, NodeSettings, begin
 from .report import keep_reporting
 from .roots import PlanetFile, PublicRoots, Roots, own_roots, read_planet
+from .search import Search
 from .status import NodeStatus
 from .way import Root, Way, planet_mark
 
@@ -49,6 +50,9 @@ ANNOUNCE_SECONDS: Final = 1.0
 """Between two words of about a hundred bytes that say where broadcasts for this node are to go."""
 LOOK_SECONDS: Final = 1.0
 """Between two looks whether there is a node to report of."""
+ROOT_SECONDS: Final = 1.2
+"""For a root to answer, before it is looked for elsewhere; most of that is the first look of the node."""
+ROOT_POLL_SECONDS: Final = 0.05
 MAX_ADVERTISED: Final = 4
 """UDP endpoints of a root that an invite names."""
 
@@ -71,6 +75,8 @@ class Overlay:
         self._lock = anyio.Lock()
         """Held to start and stop it, never while the network is waited for."""
         self._said: JoinStatus | None = None
+        self._search: Search | None = None
+        """Of a member: where its root is looked for."""
 
     @property
     def running(self) -> bool:
@@ -114,10 +120,11 @@ class Overlay:
             node = self.node
             if node is None or not node.running:
                 loaded, own = await self._own()
-                node = await self._start(loaded, own, network, self._roots_of(address))
+                node = await self._start(loaded, own, network, self._where(self._roots_of(address)))
             elif node.settings.network != network:
                 raise UsageError(f"{address} is in another network than the node of this process")
         await self._joined(node)
+        node = await self._root_found(node)
         if network.private and ip_of(address) == node.address:
             # It would dial itself, and nobody would be there to tell it so.
             raise AddressTaken(
@@ -135,7 +142,12 @@ class Overlay:
             node = self.node
             if node is None or not node.running:
                 return
-            await anyio.to_thread.run_sync(node.restart_now)
+            search = self._search
+            if search is not None and (search.outdated or not _root_answers(node)):
+                self._search = search = Search(search.roots)
+                node = await self._begin_anew(node, search)
+            else:
+                await anyio.to_thread.run_sync(node.restart_now)
         await self._joined(node)
 
     async def renew(self) -> None:
@@ -221,6 +233,37 @@ class Overlay:
             self.node = node = await begin(settings, loaded)
         return node
 
+    def _where(self, roots: Roots) -> Roots:
+        """Those of the endpoints of these roots that are to be tried now."""
+        if self._search is None or self._search.roots != roots or self._search.outdated:
+            self._search = Search(roots)
+        return self._search.current
+
+    async def _root_found(self, node: Node) -> Node:
+        """Begin anew with other endpoints as long as no root answers at these; the node that runs then."""
+        while (search := self._search) is not None and not search.over:
+            with anyio.move_on_after(ROOT_SECONDS):
+                while not _root_answers(node):
+                    await anyio.sleep(ROOT_POLL_SECONDS)
+                search.found = True
+                break
+            async with self._lock:
+                if self.node is not node or self._search is not search:
+                    break  # somebody else has stopped it or begun anew
+                search.next()
+                log.info("no root answers; the next try: %s", search.current)
+                node = await self._begin_anew(node, search)
+            await self._joined(node)
+        return node
+
+    async def _begin_anew(self, node: Node, search: Search) -> Node:
+        """The same node with what the search says now. For who has the lock."""
+        settings = replace(node.settings, roots=search.current)
+        with anyio.CancelScope(shield=True):
+            await self._stop()
+            self.node = node = await begin(settings, node.loaded)
+        return node
+
     async def _joined(self, node: Node, patience: float = inf) -> None:
         try:
             await node.joined(self._say, patience)
@@ -271,6 +314,12 @@ class Overlay:
         if way.roots:
             return own_roots([(root.identity, root.endpoints) for root in way.roots])
         return PublicRoots()
+
+
+def _root_answers(node: Node) -> bool:
+    """Whether a root has been heard; taken for granted where this library does not tell."""
+    peers = node.peers()
+    return peers is None or any(peer.direct for peer in peers if peer.role == "root")
 
 
 def _file(text: str) -> Path | None:

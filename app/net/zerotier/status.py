@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .home import assigned
 from .network import PRIVATE_RANGE, JoinStatus, clashes
-from .peers import Peer, read
+from .peers import Peer
 from .roots import OwnRoots, PublicRoots
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def observe(node: Node, *, running_for: float) -> NodeStatus:
     running = node.running
     join = node.join()
     online = running and library.zts_node_is_online() == 1
-    with node.core() as core:
-        peers = read(node.loaded, core)
+    peers = node.peers()
     return NodeStatus(
         running=running,
         node_id=node.id,

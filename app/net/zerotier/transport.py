@@ -18,6 +18,7 @@ from typing import Final, Literal
 
 import anyio
 from anyio.abc import ByteStream
+from anyio.lowlevel import RunVar
 
 from ...core.errors import Conflict, Overloaded, UsageError
 from ..address import Address
@@ -36,8 +37,12 @@ BACKLOG: Final = 255
 """Connections that libzt keeps until they are taken, which happens at once."""
 FIRST_PORT: Final = 49_152
 LAST_PORT: Final = 65_535
+DIALS: Final = 32
+"""Under way at a time from one event loop; more would overrun the other end's `BACKLOG`, if it is busy."""
 REFUSALS: Final = 4
-"""After so many nobody listens there. One alone may mean that `BACKLOG` others came at the same moment."""
+"""After so many nobody listens there. One alone may mean that `BACKLOG` others came at the same moment.
+
+A connection that there was no room for was made first and is then reset, which is seen as either."""
 REFUSED_SECONDS: Final = 0.1
 """To wait after the first one, at least, and twice as long after each further one."""
 PORT_TRIES: Final = 8
@@ -62,7 +67,8 @@ class ZeroTierTransport:
         loop = loop_of(node)
         to = _ip_of(address)
         with dialling(address):
-            link = await _dial(loop, to, address.port)
+            async with _turn():
+                link = await _dial(loop, to, address.port)
         return ZeroTierStream(link, (str(node.address), 0), (str(to), address.port))
 
     async def listen(self, address: Address) -> ZeroTierListener:
@@ -105,6 +111,15 @@ def _ip_of(address: Address) -> IPv4Address:
     return IPv4Address(assigned) if assigned else address_of(address.host)
 
 
+def _turn() -> anyio.Semaphore:
+    try:
+        return _dials.get()
+    except LookupError:
+        turn = anyio.Semaphore(DIALS, fast_acquire=True)
+        _dials.set(turn)
+        return turn
+
+
 async def _dial(loop: SocketLoop, to: IPv4Address, port: int) -> Link:
     """A connection; a refusal counts once it has been repeated, see `REFUSALS`."""
     for refused in range(1, REFUSALS + 1):
@@ -112,7 +127,7 @@ async def _dial(loop: SocketLoop, to: IPv4Address, port: int) -> Link:
             link = await loop.call(partial(_connect, loop, to, port))
         try:
             await _connected(link)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             if refused == REFUSALS:
                 raise
             pause = REFUSED_SECONDS * 2 ** (refused - 1)
@@ -209,5 +224,6 @@ def _socket(loop: SocketLoop, most: int) -> int:
     return fd
 
 
+_dials: Final = RunVar[anyio.Semaphore]("_dials")
 _guard: Final = threading.Lock()
 _loop: SocketLoop | None = None
