@@ -314,7 +314,7 @@ def silent(fake: FakeLibzt, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, .
 
     monkeypatch.setattr(searches, "_distance", endpoints.index)
     monkeypatch.setattr(Overlay, "_roots_of", lambda *_: own_roots([(AN_IDENTITY.public, endpoints)]))
-    monkeypatch.setattr(overlays, "_root_answers", answers)
+    monkeypatch.setattr(overlays, "root_answers", answers)
     monkeypatch.setattr(overlays, "ROOT_SECONDS", 0.01)
     monkeypatch.setattr(overlays, "ROOT_POLL_SECONDS", 0.001)
     return quiet

@@ -29,7 +29,7 @@ from .home import enter, prepare
 from .identity import Identity
 from .library import Loaded
 from .network import JoinState, JoinStatus, Network, join_status
-from .peers import Peer, core_of, read, service
+from .peers import core_of, service
 from .ports import is_free, port_for
 from .roots import Roots, blob
 from .status import NodeStatus, observe
@@ -112,11 +112,6 @@ class Node:
         if result < 0 and self._up and service(self.loaded) != 0:
             result = binding.NETWORK_REQUESTING  # it has not looked at its networks yet
         return join_status(result, network, self.id, self._address())
-
-    def peers(self) -> tuple[Peer, ...] | None:
-        """The nodes that it knows; None where this library does not tell, or just now. Takes microseconds."""
-        with self.core() as core:
-            return read(self.loaded, core)
 
     def status(self) -> NodeStatus:
         """What is known about it now; never raises, takes some microseconds."""

@@ -38,8 +38,8 @@ from .network import JoinStatus, Network, address_of, existing_network, private_
 from .node import Node, NodeSettings, begin
 from .report import keep_reporting
 from .roots import PlanetFile, PublicRoots, Roots, own_roots, read_planet
-from .search import Search
-from .status import NodeStatus
+from .search import Search, search_for
+from .status import NodeStatus, root_answers
 from .way import Root, Way, planet_mark
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Overlay:
         assert isinstance(self.config, ManagerZeroTier)
         async with self._lock:
             loaded, own = await self._own()
-            network = self._own_network(own.node_id)
+            network = _own_network(self.config, own.node_id)
             roots, way = self._own_roots(own)
             wanted = (address.network or str(network), address.host or own.node_id)
             if wanted != (str(network), own.node_id):
@@ -120,7 +120,8 @@ class Overlay:
             node = self.node
             if node is None or not node.running:
                 loaded, own = await self._own()
-                node = await self._start(loaded, own, network, self._where(self._roots_of(address)))
+                self._search = search = search_for(self._roots_of(address), self._search)
+                node = await self._start(loaded, own, network, search.current)
             elif node.settings.network != network:
                 raise UsageError(f"{address} is in another network than the node of this process")
         await self._joined(node)
@@ -143,7 +144,7 @@ class Overlay:
             if node is None or not node.running:
                 return
             search = self._search
-            if search is not None and (search.outdated or not _root_answers(node)):
+            if search is not None and (search.outdated or not root_answers(node)):
                 self._search = search = Search(search.roots)
                 node = await self._begin_anew(node, search)
             else:
@@ -158,7 +159,7 @@ class Overlay:
         """
         async with self._lock:
             await self._stop()
-            loaded = await self._loaded()
+            loaded = await _load(self.config)
             made = await anyio.to_thread.run_sync(identities.renew, self.places.identity, loaded.library)
         log.info("the ZeroTier identity of this node was renewed: it is %s now", made.node_id)
 
@@ -206,13 +207,10 @@ class Overlay:
             await self.node.stop()
             self.node = None
 
-    async def _loaded(self) -> Loaded:
-        return await anyio.to_thread.run_sync(library.load, _file(self.config.library_path))
-
     async def _own(self) -> tuple[Loaded, identities.Identity]:
         if not self.config.enabled:
             raise ConfigError("zerotier.enabled: is false, and a zt:// address needs it: set it to true")
-        loaded = await self._loaded()
+        loaded = await _load(self.config)
         if not self.places.identity.parent.exists():
             private_directory(self.places.identity.parent)
         own = await anyio.to_thread.run_sync(identities.ensure, self.places.identity, loaded.library)
@@ -233,17 +231,11 @@ class Overlay:
             self.node = node = await begin(settings, loaded)
         return node
 
-    def _where(self, roots: Roots) -> Roots:
-        """Those of the endpoints of these roots that are to be tried now."""
-        if self._search is None or self._search.roots != roots or self._search.outdated:
-            self._search = Search(roots)
-        return self._search.current
-
     async def _root_found(self, node: Node) -> Node:
         """Begin anew with other endpoints as long as no root answers at these; the node that runs then."""
         while (search := self._search) is not None and not search.over:
             with anyio.move_on_after(ROOT_SECONDS):
-                while not _root_answers(node):
+                while not root_answers(node):
                     await anyio.sleep(ROOT_POLL_SECONDS)
                 search.found = True
                 break
@@ -278,11 +270,6 @@ class Overlay:
             self._said = status
             (log.warning if status.refused else log.info)("%s", status.sentence)
 
-    def _own_network(self, node_id: str) -> Network:
-        if self.config.network_id:
-            return existing_network(self.config.network_id)
-        return private_network(node_id)
-
     def _own_roots(self, own: identities.Identity) -> tuple[Roots, Way]:
         """Of a manager: those it uses, and what it tells others of them."""
         assert isinstance(self.config, ManagerZeroTier)
@@ -316,10 +303,12 @@ class Overlay:
         return PublicRoots()
 
 
-def _root_answers(node: Node) -> bool:
-    """Whether a root has been heard; taken for granted where this library does not tell."""
-    peers = node.peers()
-    return peers is None or any(peer.direct for peer in peers if peer.role == "root")
+async def _load(config: ManagerZeroTier | WorkerZeroTier) -> Loaded:
+    return await anyio.to_thread.run_sync(library.load, _file(config.library_path))
+
+
+def _own_network(config: ManagerZeroTier, node_id: str) -> Network:
+    return existing_network(config.network_id) if config.network_id else private_network(node_id)
 
 
 def _file(text: str) -> Path | None:

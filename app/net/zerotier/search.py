@@ -50,6 +50,13 @@ class Search:
         return self._seen_from != own_addresses(6)
 
 
+def search_for(roots: Roots, last: Search | None) -> Search:
+    """The `last` one, if it was for these roots and still holds; else a new one."""
+    if last is None or last.roots != roots or last.outdated:
+        return Search(roots)
+    return last
+
+
 def choices(roots: Roots) -> tuple[Roots, ...]:
     """With one endpoint of each family at a time, those first that are likely; the last one names them all.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .home import assigned
 from .network import PRIVATE_RANGE, JoinStatus, clashes
-from .peers import Peer
+from .peers import Peer, read
 from .roots import OwnRoots, PublicRoots
 
 if TYPE_CHECKING:
@@ -58,13 +58,25 @@ class NodeStatus:
         return next((peer for peer in self.peers or () if peer.node_id == node_id), None)
 
 
+def peers_of(node: Node) -> tuple[Peer, ...] | None:
+    """The nodes that it knows; None where its library does not tell, or just now. Takes microseconds."""
+    with node.core() as core:
+        return read(node.loaded, core)
+
+
+def root_answers(node: Node) -> bool:
+    """Whether a root has been heard; taken for granted where the library does not tell."""
+    peers = peers_of(node)
+    return peers is None or any(peer.direct for peer in peers if peer.role == "root")
+
+
 def observe(node: Node, *, running_for: float) -> NodeStatus:
     """One look at `node`, which has been running for so many seconds."""
     library, settings = node.library, node.settings
     running = node.running
     join = node.join()
     online = running and library.zts_node_is_online() == 1
-    peers = node.peers()
+    peers = peers_of(node)
     return NodeStatus(
         running=running,
         node_id=node.id,
