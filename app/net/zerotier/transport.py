@@ -48,8 +48,8 @@ REFUSED_SECONDS: Final = 0.1
 PORT_TRIES: Final = 8
 """Local ports that are tried until one is free; after that libzt chooses."""
 ERROR_TRIES: Final = 5
-_STARTED: Final = frozenset({b.EINPROGRESS, b.EALREADY})
-"""What only a connect says, so that it needs no second word."""
+_STARTED: Final = frozenset({b.EINPROGRESS, b.EALREADY, b.EISCONN})
+"""What only a connect that goes well says, once it is asked again too, so that it needs no second word."""
 _UNDER_WAY: Final = _STARTED | {0, b.EAGAIN}
 
 
