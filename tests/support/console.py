@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +11,11 @@ from typing import Any
 
 os.environ["TEXTUAL_ANIMATIONS"] = "none"  # before Textual is imported: it reads this once
 
+import textual.app
 import textual.pilot
 from anyio import to_thread
 from taskmessenger.screens.app import Console
+from taskmessenger.screens.dialogs.progress import Progress
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.prefs import Prefs
 from taskmessenger.screens.widgets.words import TimeMode
@@ -37,14 +40,32 @@ FRAME_SECONDS = 0.02
 
 
 async def _idle(_min_sleep: float = 0.0, _max_sleep: float = 1.0) -> None:
-    """Until the event loop has nothing to do, now and after a frame.
+    """Until the event loop has nothing to do, now and within a frame.
 
     Textual's own pilot asks whether the process uses little processor time instead, and takes one that the
-    machine gives no time to for one that has nothing to do.
+    machine gives no time to for one that has nothing to do; and it sleeps where nothing is going to happen.
     """
+    loop: Any = asyncio.get_running_loop()
     await _calm()
-    await asyncio.sleep(FRAME_SECONDS)
-    await _calm()
+    end = loop.time() + FRAME_SECONDS
+    while (due := end if _outside(loop) else _due(loop)) <= end and loop.time() < end:
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        await _calm()
+
+
+def _due(loop: Any) -> float:
+    """When the next timer of the event loop goes off."""
+    return min((one.when() for one in loop._scheduled if not one.cancelled()), default=math.inf)
+
+
+def _outside(loop: Any) -> bool:
+    """Whether threads, sockets or processes may be at work: nothing is seen of it before they tell."""
+    own = 1  # by which threads wake the loop
+    return _threads() > 0 or loop._default_executor is not None or len(loop._selector.get_map()) > own
+
+
+def _threads() -> int:
+    return to_thread.current_default_thread_limiter().borrowed_tokens
 
 
 async def _calm() -> None:
@@ -57,7 +78,7 @@ async def _calm() -> None:
             return
 
 
-textual.pilot.wait_for_idle = _idle
+textual.app.wait_for_idle = textual.pilot.wait_for_idle = _idle  # of keys, and of everything else
 
 
 def a_console(node: Any = None, *, axes: bool = False, **given: Any) -> Console:
@@ -95,13 +116,15 @@ async def settle(pilot: Pilot[Any]) -> None:
 async def _rest(pilot: Pilot[Any]) -> None:
     for _ in range(SETTLES):
         await pilot.pause()
-        if not _asking(pilot.app) and not _unpainted(pilot.app.screen):
+        asking = _asking(pilot.app)
+        if not asking and not _unpainted(pilot.app.screen):
             return
+        if asking:
+            await asyncio.sleep(FRAME_SECONDS)
 
 
 def _asking(app: App[Any]) -> bool:
-    threads = to_thread.current_default_thread_limiter().borrowed_tokens
-    return threads > 0 or any(not one.is_finished and one.group != "commands" for one in app.workers)
+    return _threads() > 0 or any(not one.is_finished and one.group != "commands" for one in app.workers)
 
 
 def _unpainted(screen: Screen[Any]) -> bool:
@@ -137,6 +160,8 @@ async def passed(pilot: Pilot[Any], seconds: float) -> None:
     advance.advance(seconds)
     for _ in range(4):  # every fourth frame asks for what is costly
         console.beat()
+    if isinstance(console.screen, Progress):
+        console.screen.see()
     await settle(pilot)
 
 
