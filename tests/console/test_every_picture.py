@@ -7,7 +7,6 @@ from inspect import isclass
 from pkgutil import iter_modules
 from typing import Any
 
-import anyio
 import pytest
 from taskmessenger.screens import dialogs, views
 from taskmessenger.screens.commands import found_in
@@ -23,6 +22,18 @@ from tests.support.pictures import after_a_while
 
 ELSEWHERE = {"Ask": "test_start", "AskInvite": "test_start"}
 """Of the screen before the console, which is an application of its own."""
+SEEN_IN = {
+    "Choice": "dialog_choice", "CommandLine": "command_line", "CommandPalette": "palette",
+    "Confirm": "dialog_confirm", "EventsView": "events", "HelpScreen": "help", "HistoryView": "history",
+    "InviteMade": "invite_made", "InvitesView": "invites", "KindsView": "kinds", "LogView": "log",
+    "MakeInvite": "invite_make", "Message": "dialog_messages", "NetworkView": "network",
+    "OverviewView": "overview", "Progress": "dialog_draining", "Prompt": "dialog_prompt",
+    "QrCode": "invite_code", "RunningView": "running", "SessionsView": "sessions",
+    "SettingPrompt": "setting_dialog", "SettingsView": "settings", "StatusView": "status",
+    "SubmitForm": "submit_form", "TaskView": "task_running", "TasksView": "tasks", "Typed": "dialog_typed",
+    "WorkerView": "worker", "WorkersView": "workers",
+}  # fmt: skip
+"""In which picture each of them is."""
 AFTER_A_WHILE = ("overview", "sessions", "workers", "kinds", "worker")
 """Screens whose own files take their pictures, once there are curves."""
 
@@ -40,26 +51,23 @@ def wanted() -> set[type[Screen[Any]]]:
     return {one for one in found if one is not Dialog and one.__name__ not in ELSEWHERE}
 
 
-async def _seen() -> set[type[Screen[Any]]]:
-    seen: set[type[Screen[Any]]] = set()
-    steps = [(FakeNode(), one) for one in test_pictures.PICTURES.values()]
-    steps += [(FakeWorker(), one) for one in test_worker_role.PICTURES.values()]  # type: ignore[misc]
-    steps += [
-        (FakeNode(), after_a_while(name, argument="w-fern-00" * (name == "worker"))) for name in AFTER_A_WHILE
-    ]
-    for node, step in steps:
-        async with a_console(node).run_test(size=SMALL) as pilot:
-            await step(pilot)
-            await settle(pilot)
-            seen.add(type(pilot.app.screen))
-    return seen
+def picture(name: str) -> tuple[Any, Any]:
+    """The node and the steps with which it is taken."""
+    if name in AFTER_A_WHILE:
+        return FakeNode(), after_a_while(name, argument="w-fern-00" * (name == "worker"))
+    if name in test_worker_role.PICTURES:
+        return FakeWorker(), test_worker_role.PICTURES[name]
+    return FakeNode(), test_pictures.PICTURES[name]
 
 
-@pytest.fixture(scope="module")
-def pictured() -> set[type[Screen[Any]]]:
-    return anyio.run(_seen)
+def test_every_screen_and_dialog_has_its_picture() -> None:
+    assert sorted(one.__name__ for one in wanted()) == sorted(SEEN_IN)
 
 
-@pytest.mark.timeout(600)
-def test_every_screen_and_dialog_has_its_picture(pictured: set[type[Screen[Any]]]) -> None:
-    assert sorted(one.__name__ for one in wanted() - pictured) == []
+@pytest.mark.parametrize("screen", SEEN_IN)
+async def test_it_is_what_its_picture_shows(screen: str) -> None:
+    node, steps = picture(SEEN_IN[screen])
+    async with a_console(node).run_test(size=SMALL) as pilot:
+        await steps(pilot)
+        await settle(pilot)
+        assert type(pilot.app.screen).__name__ == screen
