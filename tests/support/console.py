@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ["TEXTUAL_ANIMATIONS"] = "none"  # before Textual is imported: it reads this once
 
+import anyio
 import textual.app
 import textual.pilot
 from anyio import to_thread
@@ -37,6 +38,8 @@ CALM = 3
 TURNS = 100_000
 FRAME_SECONDS = 0.02
 """A little more than the sixtieth of a second for which Textual puts some things off."""
+CLOSED_SECONDS = 30.0
+"""A dialog that sees four times a second that it is over takes no longer to close, on any machine."""
 
 
 async def _idle(_min_sleep: float = 0.0, _max_sleep: float = 1.0) -> None:
@@ -160,8 +163,11 @@ async def passed(pilot: Pilot[Any], seconds: float) -> None:
     advance.advance(seconds)
     for _ in range(4):  # every fourth frame asks for what is costly
         console.beat()
-    if isinstance(console.screen, Progress):
-        console.screen.see()
+    screen = console.screen
+    if isinstance(screen, Progress) and screen._look().over:
+        with anyio.fail_after(CLOSED_SECONDS):
+            while console.screen is screen:
+                await pilot.pause(FRAME_SECONDS)
     await settle(pilot)
 
 
