@@ -25,7 +25,8 @@ WITHOUT ?=
 TESTS ?= tests
 
 FAST := tests/architecture tests/unit
-PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
+# Who has nothing left to do takes from the other: the longest tests do not run alone at the end.
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 .PHONY: help
 help: ## Say what can be made
