@@ -11,6 +11,7 @@ from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import ActDone
 from taskmessenger.paths import under
 from taskmessenger.screens.acting import Danger, Order, Question, question
+from taskmessenger.screens.dialogs.base import Modal
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.prefs import Prefs, SavedView
 from taskmessenger.screens.widgets.words import TimeMode, moment, safe, span
@@ -105,6 +106,18 @@ async def test_a_node_that_gives_no_news_counts_as_away() -> None:
         console.clock = lambda: start + 4
         await settle(pilot)
         assert "manager away" in text(console)
+
+
+async def test_a_dialog_that_is_answered_twice_takes_no_screen_along() -> None:
+    async with opened(view="tasks") as (pilot, console, _node):
+        behind = console.screen
+        await press(pilot, "colon")
+        dialog = console.screen
+        assert isinstance(dialog, Modal)
+        dialog.dismiss("")  # a key that is held down, a look that comes again
+        dialog.dismiss("")
+        await settle(pilot)
+        assert console.screen is behind
 
 
 def test_strangers_text_has_no_power() -> None:

@@ -7,6 +7,7 @@ from typing import ClassVar, Final, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
@@ -20,7 +21,18 @@ MAX_TEXT: Final = 4_000
 T = TypeVar("T")
 
 
-class Dialog(ModalScreen[T]):
+class Modal(ModalScreen[T]):
+    """What lies over the screen until it is answered, which it is once, however often a key comes."""
+
+    def dismiss(self, result: T | None = None) -> AwaitComplete:
+        """Answer, if this is what is seen: Textual takes away whatever lies on top, be it another screen.
+
+        It is not seen while something lies over it, nor when it has been answered.
+        """
+        return super().dismiss(result) if self.is_current else AwaitComplete()
+
+
+class Dialog(Modal[T]):
     """A framed box in the middle: title, text, `parts()`, buttons."""
 
     NOTHING: ClassVar[object] = None

@@ -7,19 +7,19 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from ..commands import Registry
 from ..view import View
+from .base import Modal
 
 SHOWN: Final = 8
 """Candidates above the line."""
 MAX_LINE: Final = 4_096
 
 
-class CommandLine(ModalScreen[str | None]):
+class CommandLine(Modal[str | None]):
     """Answers what was typed; the caller knows what it means."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

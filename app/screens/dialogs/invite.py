@@ -11,7 +11,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
@@ -22,7 +21,7 @@ from ..invite_words import JOIN, MAY, ROLES, endpoints, only_here, terms
 from ..qr import framed, modules, needs
 from ..widgets.form import Form
 from ..widgets.words import TimeMode, count, exact, safe, with_article
-from .base import Dialog
+from .base import Dialog, Modal
 
 if TYPE_CHECKING:
     from ..app import Console
@@ -153,7 +152,7 @@ class InviteMade(Dialog[None]):
             self.action_leave()
 
 
-class QrCode(ModalScreen[None]):
+class QrCode(Modal[None]):
     """The code alone on the screen, as large as it must be. Any key closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
