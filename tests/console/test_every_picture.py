@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from taskmessenger.screens import dialogs, views
 from taskmessenger.screens.commands import found_in
-from taskmessenger.screens.dialogs.base import Dialog
+from taskmessenger.screens.dialogs.base import Dialog, Modal
 from taskmessenger.screens.fake import FakeNode, FakeWorker
 from taskmessenger.screens.view import View
 from textual.command import CommandPalette
@@ -48,7 +48,7 @@ def wanted() -> set[type[Screen[Any]]]:
             for one in vars(module).values()
             if isclass(one) and issubclass(one, Screen) and one.__module__ == module.__name__
         }
-    return {one for one in found if one is not Dialog and one.__name__ not in ELSEWHERE}
+    return {one for one in found if one not in {Dialog, Modal} and one.__name__ not in ELSEWHERE}
 
 
 def picture(name: str) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from tests.support.chaos import Run, percentile
 from tests.support.messages import EVERY
 
 HANG_SECONDS = 0.1
+AGAIN = 3
 ROLES = sorted(MAY_SAY)
 DAMAGED_SHARE, LONGEST = 0.8, 200
 
@@ -27,12 +28,15 @@ async def fuzz(run: Run) -> None:
     for _ in range(run.size["inputs"]):
         damaged = rng.random() < DAMAGED_SHARE
         data = _damaged(rng, rng.choice(streams)) if damaged else rng.randbytes(rng.randrange(LONGEST))
-        start = time.thread_time()
-        try:
-            understood += _read(rng, data)
-        except PeerError:
+        role, cut = rng.choice(ROLES), rng.randrange(len(data) + 1)
+        seconds, found = _timed(role, data, cut)
+        if seconds > HANG_SECONDS:  # its own doing, or that of Python's housekeeping, which comes once
+            seconds = min(_timed(role, data, cut)[0] for _ in range(AGAIN))
+        times.append(seconds)
+        if found is None:
             refused += 1
-        times.append(time.thread_time() - start)
+        else:
+            understood += found
     run.figures |= {
         "inputs": len(times), "messages_understood": understood, "refused": refused,
         "p99_us": round(percentile(times, 99) * 1e6),
@@ -67,9 +71,18 @@ def _damaged(rng: random.Random, stream: bytes) -> bytes:
     return bytes(data)
 
 
-def _read(rng: random.Random, data: bytes) -> int:
+def _timed(role: str, data: bytes, cut: int) -> tuple[float, int | None]:
+    """Seconds of processor, and how many messages were understood; None where the peer was at fault."""
+    start = time.thread_time()
+    try:
+        found = _read(role, data, cut)
+    except PeerError:
+        found = None
+    return time.thread_time() - start, found
+
+
+def _read(role: str, data: bytes, cut: int) -> int:
     """As the other side gets it, in two pieces; how many messages it understands."""
     wire = Wire("stranger", 0.0)
-    wire.establish(rng.choice(ROLES), heartbeat=5.0, dead_after=15.0, now=0.0)
-    cut = rng.randrange(len(data) + 1)
+    wire.establish(role, heartbeat=5.0, dead_after=15.0, now=0.0)
     return len(wire.receive(data[:cut], 0.0)) + len(wire.receive(data[cut:], 0.0))
