@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from . import __version__
+from . import __version__, loops
 from .config.model import ManagerConfig, WorkerConfig
 from .core.errors import ConfigError, Conflict, NotApproved, Refused, Unreachable, UsageError
 from .paths import Paths, private_directory
@@ -47,14 +47,7 @@ def run(main: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> N
     # The store's thread gives up the interpreter at every statement; waiting 5 ms to get it back each time
     # would make a commit beside a busy event loop ten times slower.
     sys.setswitchinterval(SWITCH_SECONDS)
-    options: dict[str, Any] = {}
-    try:
-        import uvloop  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        options["use_uvloop"] = True
-    anyio.run(main, *arguments, backend_options=options)
+    loops.run(main, *arguments)
 
 
 async def manager(

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import anyio
-
+from .. import loops
 from ..core.errors import Unreachable
 from ..paths import Paths, find
 
@@ -74,4 +73,4 @@ async def manager(patience: float = 0.0) -> AsyncIterator[Remote]:
 
 def run(main: Callable[..., Coroutine[Any, Any, _T]], *arguments: object) -> _T:
     """Run one asynchronous command to its end."""
-    return anyio.run(main, *arguments)
+    return loops.run(main, *arguments)
