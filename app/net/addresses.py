@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-INNER: Final = (
-    "docker",
-    "br-",
-    "veth",
-    "virbr",
-    "lxc",
-    "cni",
-    "podman",
-    "cali",
-    "flannel",
-    "vmnet",
-    "vboxnet",
+INNER: Final = re.compile(
+    r"(docker|podman|veth|virbr|lxc|lxdbr|incusbr|cni|cali|flannel|vmnet|vboxnet)|br-[0-9a-f]{12}\Z"
 )
-"""How interfaces begin that lead to containers and virtual machines of this machine, and nowhere else."""
+"""Names of interfaces that lead to containers and virtual machines of this machine, and nowhere else."""
 
 
 def own_addresses(version: int) -> list[str]:
     """Those that others can use, IPv4 first; with 4, no IPv6 ones.
 
-    Where all interfaces look as if they led inwards, they are all taken.
+    Where none of them leads out of this machine, those that lead inwards are taken.
     """
     import psutil
 
     interfaces = psutil.net_if_addrs()
-    outward = {name: entries for name, entries in interfaces.items() if not name.startswith(INNER)}
+    outward = {name: entries for name, entries in interfaces.items() if not INNER.match(name)}
     return _usable(outward, version) or _usable(interfaces, version)
 
 

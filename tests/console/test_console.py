@@ -12,6 +12,7 @@ from taskmessenger.handle import ActDone
 from taskmessenger.paths import under
 from taskmessenger.screens.acting import Danger, Order, Question, question
 from taskmessenger.screens.dialogs.base import Modal
+from taskmessenger.screens.dialogs.progress import Progress, Step
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.prefs import Prefs, SavedView
 from taskmessenger.screens.widgets.words import TimeMode, moment, safe, span
@@ -118,6 +119,28 @@ async def test_a_dialog_that_is_answered_twice_takes_no_screen_along() -> None:
         dialog.dismiss("")
         await settle(pilot)
         assert console.screen is behind
+
+
+async def test_a_dialog_that_is_over_while_the_palette_lies_on_it_leaves_the_palette_there() -> None:
+    over = False
+    async with opened(view="tasks") as (pilot, console, _node):
+        behind = console.screen
+        dialog = Progress("Draining", lambda: Step(1.0, over=over), poll=3_600)
+        answers: list[bool | None] = []
+        console.push_screen(dialog, answers.append)
+        await press(pilot, "ctrl+p")
+        palette, over = console.screen, True
+        assert palette is not dialog
+        dialog.see()
+        dialog.see()
+        await settle(pilot)
+        assert console.screen is palette
+        assert answers == []
+        await press(pilot, "escape")
+        dialog.see()
+        await settle(pilot)
+        assert console.screen is behind
+        assert answers == [True]
 
 
 def test_strangers_text_has_no_power() -> None:

@@ -36,6 +36,7 @@ from taskmessenger.net.zerotier import search as searches
 from taskmessenger.net.zerotier.node import running
 from taskmessenger.net.zerotier.overlay import Overlay, Places, places_of
 from taskmessenger.net.zerotier.roots import OwnRoots, own_roots
+from taskmessenger.net.zerotier.status import root_answers
 from taskmessenger.net.zerotier.way import Way
 from taskmessenger.paths import find, under
 from taskmessenger.remote import attach
@@ -315,6 +316,7 @@ def silent(fake: FakeLibzt, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, .
     monkeypatch.setattr(searches, "_distance", endpoints.index)
     monkeypatch.setattr(Overlay, "_roots_of", lambda *_: own_roots([(AN_IDENTITY.public, endpoints)]))
     monkeypatch.setattr(overlays, "root_answers", answers)
+    monkeypatch.setattr(overlays, "can_tell", lambda _: True)
     monkeypatch.setattr(overlays, "ROOT_SECONDS", 0.01)
     monkeypatch.setattr(overlays, "ROOT_POLL_SECONDS", 0.001)
     return quiet
@@ -331,10 +333,50 @@ async def test_with_a_fake_at_the_binding_seam_a_silent_root_is_looked_for_at_it
         await overlay.prepare(THERE)
         assert where(overlay) == THIRD
         silent.add(THIRD)
-        await overlay.prepare(THERE)  # it was found there, and may come back
+        await overlay.prepare(THERE)  # it was found there, and may be coming back
         assert where(overlay) == THIRD
-        await overlay.restart()  # it was not heard since: from the beginning
-        assert where(overlay) == FIRST
+        await overlay.restart()
+        assert where(overlay) == THIRD
+        await overlay.prepare(THERE)
+        assert where(overlay) == FIRST + SECOND + THIRD
+        silent -= {SECOND, FIRST + SECOND + THIRD}
+        await overlay.restart()
+        silent.add(FIRST + SECOND + THIRD)
+        await overlay.restart()
+        await overlay.prepare(THERE)
+        assert where(overlay) == SECOND
+
+
+async def test_with_a_fake_at_the_binding_seam_a_root_that_does_not_come_back_is_looked_for_elsewhere(
+    silent: set[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_overlay(tmp_path) as overlay:
+        await overlay.prepare(THERE)
+        silent |= {FIRST}
+        monkeypatch.setattr(searches, "LOST_SECONDS", -1.0)
+        await overlay.prepare(THERE)
+        assert where(overlay) == SECOND
+
+
+async def test_with_a_fake_at_the_binding_seam_two_look_for_a_root_as_one(
+    silent: set[tuple[str, ...]], tmp_path: Path
+) -> None:
+    silent |= {FIRST, SECOND}
+    async with an_overlay(tmp_path) as overlay:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(overlay.prepare, THERE)
+            tasks.start_soon(overlay.prepare, THERE)
+        assert where(overlay) == THIRD
+
+
+async def test_with_a_library_that_does_not_tell_a_node_is_given_all_endpoints(
+    silent: set[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlays, "can_tell", lambda _: False)
+    monkeypatch.setattr(overlays, "root_answers", root_answers)
+    async with an_overlay(tmp_path) as overlay:
+        await overlay.prepare(THERE)
+        assert where(overlay) == FIRST + SECOND + THIRD
 
 
 async def test_with_a_fake_at_the_binding_seam_a_root_that_is_nowhere_is_asked_for_at_all_its_endpoints(
@@ -353,10 +395,18 @@ async def test_with_a_fake_at_the_binding_seam_a_node_is_stopped_while_it_looks_
     silent: set[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent.add(FIRST)
-    monkeypatch.setattr(overlays, "ROOT_SECONDS", BOUND)
+    monkeypatch.setattr(overlays, "ROOT_SECONDS", 0.2)
+    errors: list[BaseException] = []
+
+    async def look(overlay: Overlay) -> None:
+        try:
+            await overlay.prepare(THERE)
+        except Unreachable as error:
+            errors.append(error)
+
     async with an_overlay(tmp_path) as overlay, anyio.create_task_group() as tasks:
-        tasks.start_soon(overlay.prepare, THERE)
+        tasks.start_soon(look, overlay)
         await until(lambda: overlay.running)
-        tasks.cancel_scope.cancel()
         await overlay.stop()
-        assert not overlay.running
+    assert "was stopped while" in str(errors[0])
+    assert not overlay.running

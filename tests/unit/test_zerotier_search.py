@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from taskmessenger.net.zerotier import search as searches
 from taskmessenger.net.zerotier.roots import OwnRoots, PlanetFile, PublicRoots, Root, Roots
-from taskmessenger.net.zerotier.search import Search, choices
+from taskmessenger.net.zerotier.search import MAX_TURNS, Search, choices
 
 IDENTITY = "8056c2e21c:0:" + "5a" * 64
 OTHER = "1111111111:0:" + "5a" * 64
@@ -65,12 +65,36 @@ def test_a_search_is_over_when_a_root_was_found_or_nothing_is_left() -> None:
     assert not search.over
     search.next()
     assert search.current == at("10.0.0.1/1")
-    search.found = True
+    search.succeed()
     assert search.over
     search.found = False
     search.next()
     assert search.over
     assert search.current == at("192.168.7.4/1", "10.0.0.1/1")
+
+
+def test_a_search_begins_where_the_last_one_ended_well() -> None:
+    search = Search(at("10.0.0.1/1", "192.168.7.4/1"))
+    search.next()
+    search.succeed()
+    again = search.again()
+    assert not again.over
+    assert again.current == at("10.0.0.1/1")
+    again.next()
+    assert again.current == at("192.168.7.4/1")
+
+
+def test_where_a_library_does_not_tell_who_answers_all_endpoints_are_named() -> None:
+    search = Search(at("10.0.0.1/1", "192.168.7.4/1"), tells=False)
+    assert search.current == search.again().current == search.roots
+    assert search.over
+
+
+def test_few_endpoints_are_tried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tuple(f"10.0.0.{n}/1" for n in range(9))
+    monkeypatch.setattr(searches, "_distance", many.index)
+    found = choices(at(*many))
+    assert found == (*(at(one) for one in many[:MAX_TURNS]), at(*many))
 
 
 def test_on_a_machine_with_other_addresses_a_search_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:

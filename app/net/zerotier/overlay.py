@@ -36,6 +36,7 @@ from .announce import announce
 from .library import Loaded
 from .network import JoinStatus, Network, address_of, existing_network, private_network
 from .node import Node, NodeSettings, begin
+from .peers import can_tell
 from .report import keep_reporting
 from .roots import PlanetFile, PublicRoots, Roots, own_roots, read_planet
 from .search import Search, search_for
@@ -120,12 +121,14 @@ class Overlay:
             node = self.node
             if node is None or not node.running:
                 loaded, own = await self._own()
-                self._search = search = search_for(self._roots_of(address), self._search)
+                roots, tells = self._roots_of(address), can_tell(loaded)
+                self._search = search = search_for(roots, self._search, tells=tells)
                 node = await self._start(loaded, own, network, search.current)
+                search.begun = anyio.current_time()
             elif node.settings.network != network:
                 raise UsageError(f"{address} is in another network than the node of this process")
-        await self._joined(node)
         node = await self._root_found(node)
+        await self._joined(node)
         if network.private and ip_of(address) == node.address:
             # It would dial itself, and nobody would be there to tell it so.
             raise AddressTaken(
@@ -145,10 +148,12 @@ class Overlay:
                 return
             search = self._search
             if search is not None and (search.outdated or not root_answers(node)):
-                self._search = search = Search(search.roots)
+                self._search = search = search.again()
                 node = await self._begin_anew(node, search)
             else:
                 await anyio.to_thread.run_sync(node.restart_now)
+                if search is not None:
+                    search.begun = anyio.current_time()
         await self._joined(node)
 
     async def renew(self) -> None:
@@ -232,28 +237,42 @@ class Overlay:
         return node
 
     async def _root_found(self, node: Node) -> Node:
-        """Begin anew with other endpoints as long as no root answers at these; the node that runs then."""
+        """Begin anew with other endpoints as long as no root answers at these; the node that runs then.
+
+        Raises:
+            Unreachable: it was stopped meanwhile.
+        """
+        search = self._search
+        if search is not None and not root_answers(node) and search.lost(anyio.current_time()):
+            async with self._lock:
+                if self.node is node and self._search is search:
+                    search.found = False
+                    if search.outdated:
+                        self._search = search = search.again()
+                        await self._begin_anew(node, search)
         while (search := self._search) is not None and not search.over:
+            node = _there(self.node)
             with anyio.move_on_after(ROOT_SECONDS):
                 while not root_answers(node):
                     await anyio.sleep(ROOT_POLL_SECONDS)
-                search.found = True
+                search.succeed()
                 break
             async with self._lock:
-                if self.node is not node or self._search is not search:
-                    break  # somebody else has stopped it or begun anew
-                search.next()
-                log.info("no root answers; the next try: %s", search.current)
-                node = await self._begin_anew(node, search)
-            await self._joined(node)
-        return node
+                # Somebody else may have stopped it, or begun anew.
+                if _there(self.node) is node and self._search is search and not search.found:
+                    search.next()
+                    log.info("no root answers; the next try: %s", search.current)
+                    await self._begin_anew(node, search)
+        async with self._lock:
+            return _there(self.node)
 
     async def _begin_anew(self, node: Node, search: Search) -> Node:
         """The same node with what the search says now. For who has the lock."""
         settings = replace(node.settings, roots=search.current)
         with anyio.CancelScope(shield=True):
-            await self._stop()
+            await node.stop()
             self.node = node = await begin(settings, node.loaded)
+        search.begun = anyio.current_time()
         return node
 
     async def _joined(self, node: Node, patience: float = inf) -> None:
@@ -309,6 +328,13 @@ async def _load(config: ManagerZeroTier | WorkerZeroTier) -> Loaded:
 
 def _own_network(config: ManagerZeroTier, node_id: str) -> Network:
     return existing_network(config.network_id) if config.network_id else private_network(node_id)
+
+
+def _there(node: Node | None) -> Node:
+    """It, unless it was stopped."""
+    if node is None:
+        raise Unreachable("the ZeroTier node of this process was stopped while its root was looked for")
+    return node
 
 
 def _file(text: str) -> Path | None:

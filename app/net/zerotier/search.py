@@ -1,9 +1,9 @@
 """Where to look for a root that may be at several places: at one after the other, and then at all of them.
 
-A node says hello to one endpoint of a root, chosen by chance, and to the next one 5 s later. Where some of
-them cannot be reached from this machine - the other sides of a manager's house - chance alone takes half a
-minute now and then. So a node is given one endpoint at a time, and begins anew with another one as long as
-nobody answers. It decides what comes next; it starts nothing.
+A node says hello to one endpoint of a root in each family of addresses, chosen by chance, and to the next one
+5 s later. Where some of them cannot be reached from this machine - the other sides of a manager's house -
+chance alone takes half a minute now and then. So a node is given one at a time, and begins anew with another
+as long as nobody answers. It decides what comes next; it starts nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,37 @@ import socket
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import zip_longest
+from typing import Final
 
 from ..addresses import own_addresses
 from .roots import OwnRoots, Roots
+
+MAX_TURNS: Final = 4
+"""Endpoints of each family that are tried alone, before all are named together."""
+
+LOST_SECONDS: Final = 10.0
+"""For a root that was found here before: it may be about to come back, and then to the same place."""
 
 
 class Search:
     """The way to one root, or set of roots, from where this machine is now."""
 
-    def __init__(self, roots: Roots) -> None:
+    def __init__(self, roots: Roots, *, tells: bool = True, last: Search | None = None) -> None:
+        """Where this library `tells` whether a root has answered; else there is nothing to go by.
+
+        Begin where the `last` search has ended well.
+        """
         self.roots = roots
         """All that is known of them."""
         self.found = False
         """A root has answered at `current`, so that nothing else needs to be tried."""
-        self._choices = choices(roots)
+        self.worked: Roots | None = last.worked if last is not None else None
+        """Where a root has answered last."""
+        self.begun = 0.0
+        """When the node was last started with `current`, on the clock of the event loop."""
+        self._tells = tells
+        found = choices(roots) if tells else (roots,)
+        self._choices = [*sorted(found[:-1], key=lambda one: one != self.worked), found[-1]]
         self._at = 0
         self._seen_from = own_addresses(6)
 
@@ -44,17 +61,29 @@ class Search:
         """Nobody has answered: turn to the next choice. Not when it is `over`."""
         self._at += 1
 
+    def succeed(self) -> None:
+        """A root has answered."""
+        self.found, self.worked = True, self.current
+
+    def again(self) -> Search:
+        """From the beginning, as this machine sees it now."""
+        return Search(self.roots, tells=self._tells, last=self)
+
+    def lost(self, now: float) -> bool:
+        """Whether a silent root will hardly be heard here: it had its time, or this machine has moved."""
+        return self.outdated or (self.found and now - self.begun > LOST_SECONDS)
+
     @property
     def outdated(self) -> bool:
         """Whether this machine has got other addresses since, so that other ways may lead there."""
         return self._seen_from != own_addresses(6)
 
 
-def search_for(roots: Roots, last: Search | None) -> Search:
+def search_for(roots: Roots, last: Search | None, *, tells: bool) -> Search:
     """The `last` one, if it was for these roots and still holds; else a new one."""
-    if last is None or last.roots != roots or last.outdated:
-        return Search(roots)
-    return last
+    if last is None or last.roots != roots:
+        return Search(roots, tells=tells)
+    return last.again() if last.outdated else last
 
 
 def choices(roots: Roots) -> tuple[Roots, ...]:
@@ -70,8 +99,8 @@ def choices(roots: Roots) -> tuple[Roots, ...]:
     families = [[where for where in reached if (":" in where) is six] for six in (False, True)]
     if max(map(len, families)) <= 1:
         return (OwnRoots((replace(root, endpoints=reached or root.endpoints),)),)
-    pairs = (tuple(where for where in pair if where) for pair in zip_longest(*families))
-    return tuple(OwnRoots((replace(root, endpoints=endpoints),)) for endpoints in (*pairs, reached))
+    pairs = [tuple(where for where in pair if where) for pair in zip_longest(*families)]
+    return tuple(OwnRoots((replace(root, endpoints=some),)) for some in (*pairs[:MAX_TURNS], reached))
 
 
 def _distance(endpoint: str) -> int | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .home import assigned
 from .network import PRIVATE_RANGE, JoinStatus, clashes
-from .peers import Peer, read
+from .peers import Peer, can_tell, read
 from .roots import OwnRoots, PublicRoots
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ def peers_of(node: Node) -> tuple[Peer, ...] | None:
 
 
 def root_answers(node: Node) -> bool:
-    """Whether a root has been heard; taken for granted where the library does not tell."""
+    """Whether a root has been heard; taken for granted where the library never tells."""
     peers = peers_of(node)
-    return peers is None or any(peer.direct for peer in peers if peer.role == "root")
+    if peers is None:
+        return not can_tell(node.loaded)
+    return any(peer.direct for peer in peers if peer.role == "root")
 
 
 def observe(node: Node, *, running_for: float) -> NodeStatus:

@@ -25,11 +25,11 @@ class Modal(ModalScreen[T]):
     """What lies over the screen until it is answered, which it is once, however often a key comes."""
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
-        """Answer, if this is what is seen: Textual takes away whatever lies on top, be it another screen.
+        """Answer, if this lies on top: Textual takes away whatever does, be it another screen.
 
-        It is not seen while something lies over it, nor when it has been answered.
+        It does not while something lies over it, nor when it has been answered.
         """
-        return super().dismiss(result) if self.is_current else AwaitComplete()
+        return super().dismiss(result) if self.app.screen is self else AwaitComplete()
 
 
 class Dialog(Modal[T]):
