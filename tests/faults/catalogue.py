@@ -75,7 +75,7 @@ PLAYED = [
     Fault("F42", "the manager does nothing for a while (SIGSTOP stands in for a blocked event loop)",
           pauses.blocked_manager, {"seconds": 5, "times": 1}, {"seconds": 5, "times": 20}),
     Fault("F43", "every worker is told to leave under load", pauses.drained,
-          {"workers": 10, "tasks": 1_000}, {"workers": 100, "tasks": 10_000}),
+          {"workers": 10, "tasks": 1_000}, {"workers": 100, "tasks": 4_000}),
     Fault("F46", "tasks are handed in faster than the fleet can work", load.overload,
           {"seconds": 5, "max_pending": 2_000}, {"seconds": 600, "max_pending": 100_000}),
     Fault("F48", "all tasks fail at once, again and again", load.retry_storm,

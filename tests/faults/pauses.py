@@ -140,7 +140,7 @@ async def drained(run: Run) -> None:
         manager = await place.manager()
         workers = await place.workers([f"w{n}" for n in range(count)], 2, drain={"deadline": deadline})
         async with place.client() as client:
-            await client.marks(0, tasks, 0.1)
+            await client.marks(0, tasks, 0.01 * count)  # so that any number of workers is at it for as long
             await until(lambda: len(client.outcomes) > tasks // 10, "the fleet is busy")
             start = time.monotonic()
             for worker in workers:
