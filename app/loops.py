@@ -1,4 +1,4 @@
-"""The event loop that this program runs on: uvloop where there is one, else asyncio's own."""
+"""The event loop of roles, and of commands that ask a manager: uvloop where there is one, else asyncio's."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ from taskmessenger.net.zerotier import binding, library, report
 from taskmessenger.net.zerotier import node as nodes
 from taskmessenger.net.zerotier import overlay as overlays
 from taskmessenger.net.zerotier import search as searches
+from taskmessenger.net.zerotier import status as looks
 from taskmessenger.net.zerotier.node import running
 from taskmessenger.net.zerotier.overlay import Overlay, Places, places_of
 from taskmessenger.net.zerotier.roots import OwnRoots, own_roots
@@ -356,6 +357,18 @@ async def test_with_a_fake_at_the_binding_seam_a_root_that_does_not_come_back_is
         monkeypatch.setattr(searches, "LOST_SECONDS", -1.0)
         await overlay.prepare(THERE)
         assert where(overlay) == SECOND
+
+
+async def test_a_node_that_cannot_be_looked_at_just_now_has_not_heard_a_root(
+    fake: FakeLibzt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.status = binding.NETWORK_OK
+    async with an_overlay(tmp_path) as overlay:
+        await overlay.prepare(THERE)
+        assert overlay.node is not None
+        assert root_answers(overlay.node)  # this library never tells
+        monkeypatch.setattr(looks, "can_tell", lambda _: True)
+        assert not root_answers(overlay.node)
 
 
 async def test_with_a_fake_at_the_binding_seam_two_look_for_a_root_as_one(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from taskmessenger.net.zerotier import search as searches
 from taskmessenger.net.zerotier.roots import OwnRoots, PlanetFile, PublicRoots, Root, Roots
-from taskmessenger.net.zerotier.search import MAX_TURNS, Search, choices
+from taskmessenger.net.zerotier.search import MAX_TURNS, Search, choices, search_for
 
 IDENTITY = "8056c2e21c:0:" + "5a" * 64
 OTHER = "1111111111:0:" + "5a" * 64
@@ -100,8 +100,11 @@ def test_few_endpoints_are_tried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_a_machine_with_other_addresses_a_search_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     search = Search(at("10.0.0.1/1"))
     assert not search.outdated
+    assert search_for(search.roots, search, tells=True) is search
+    assert search_for(at("192.168.7.4/1"), search, tells=True) is not search
     monkeypatch.setattr(searches, "own_addresses", lambda _: ["10.0.0.9"])
     assert search.outdated
+    assert search_for(search.roots, search, tells=True) is not search
 
 
 def test_the_system_says_how_near_an_endpoint_is() -> None:
