@@ -1,5 +1,6 @@
 """Task Messenger: one fleet from machines anywhere, joined with one pasted string."""
 
 from ._version import __version__
+from .core.finality import Permanent
 
-__all__ = ["__version__"]
+__all__ = ["Permanent", "__version__"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
 from ..core.text import printable
 from .output import Table, array, block, count, line, pairs, span, to_json, when
@@ -97,6 +98,8 @@ def print_detail(found: TaskDetail, *, as_json: bool) -> None:
     ))  # fmt: skip
     if found.error is not None:
         line(f"error: {_error(found.error)}")
+        if why := not_tried_again(found.error.code):
+            line(f"not tried again: {why}")
         _indented(found.error.stack, MAX_STACK)
     _print_attempts(found.attempts)
     if found.output:

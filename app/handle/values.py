@@ -119,7 +119,7 @@ class ErrorInfo(Struct, frozen=True):
     """How an attempt went wrong. Text comes from the worker: escape it before it is shown."""
 
     code: str
-    """failed, timed_out, crashed, lost, cancelled, unknown_kind, bad_payload, stuck ..."""
+    """failed, timed_out, crashed, lost, cancelled, unknown_kind, stuck, or one of `core.finality`."""
     message: str
     stack: str = ""
     evidence: dict[str, str | int | float] = {}

@@ -9,6 +9,7 @@ from ._arguments import wrong
 
 DESCRIPTION = "SHA-256 of text (as UTF-8) or bytes, in hexadecimal"
 EXAMPLE = "hello"
+FINAL = (ValueError,)
 
 
 def handle(payload: Any) -> str:

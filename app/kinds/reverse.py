@@ -8,6 +8,7 @@ from ._arguments import wrong
 
 DESCRIPTION = "text, bytes or a list, back to front"
 EXAMPLE = "stressed"
+FINAL = (ValueError,)
 
 
 def handle(payload: Any) -> Any:

@@ -9,6 +9,7 @@ from ._arguments import Number, number
 
 DESCRIPTION = "the sum of a list of numbers, or of the numbers in a text"
 EXAMPLE = [1, 2, 3]
+FINAL = (ValueError,)
 
 
 async def handle(payload: Any) -> Number:

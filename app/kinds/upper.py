@@ -8,6 +8,7 @@ from ._arguments import wrong
 
 DESCRIPTION = "text in capital letters"
 EXAMPLE = "hello"
+FINAL = (ValueError,)
 
 
 def handle(payload: Any) -> str:

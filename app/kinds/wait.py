@@ -10,6 +10,7 @@ from ._arguments import Number, number
 
 DESCRIPTION = "waits that many seconds and returns them"
 EXAMPLE = 0.5
+FINAL = (ValueError,)
 
 STEP = 0.5
 """Seconds between two words about progress."""

@@ -8,6 +8,7 @@ from ._arguments import wrong
 
 DESCRIPTION = "lines, words and characters of a text"
 EXAMPLE = "the quick brown fox\njumps"
+FINAL = (ValueError,)
 
 
 def handle(payload: Any) -> dict[str, int]:

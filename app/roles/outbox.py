@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from ..core.finality import FOR_GOOD
 from ..core.stimuli import How
 from ..net import messages as m
 from ..net.framing import FRAGMENT
@@ -31,8 +32,6 @@ _HOWS: Final = {
     CANCELLED: How.CANCELLED,
     STUCK: How.STUCK,
 }
-_FOR_GOOD: Final = frozenset({"bad_payload"})
-"""Errors that another attempt cannot cure."""
 _HERE: Final = frozenset({"worker_fault", "overloaded", "stuck"})
 """Errors that say something of this worker, and nothing of the task."""
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -95,7 +94,7 @@ class Outbox:
             self.failed += 1
             how = _HOWS.get(ended.status, How.FAILED)
             error = ended.error
-            if error is not None and error.code in _FOR_GOOD:
+            if error is not None and error.code in FOR_GOOD:
                 how = How.REFUSED
             body = None if error is None else _encode(error)
             self._ended.append(Kept(task, attempt, int(how), ended.seconds, body))

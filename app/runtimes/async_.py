@@ -17,8 +17,7 @@ from anyio import CancelScope
 from .base import CANCELLED, SUCCEEDED, TIMED_OUT, Ended, Job
 from .context import Context, Stop
 from .endings import cut_short, settled
-from .failures import describe
-from .invoke import Failure, bad_payload, bad_result
+from .invoke import Failure, bad_payload, bad_result, failed
 from .loading import Kind
 from .payload import BadPayload, Packer, unpack
 from .reports import Reports
@@ -113,7 +112,7 @@ class AsyncRuntime:
         except BaseException as error:  # border: task code may raise anything
             if isinstance(error, GeneratorExit) or _is_ours(error, scope):
                 raise
-            return Failure("failed", *describe(error))
+            return failed(kind, error)
 
     async def _with_context(self, kind: Kind, value: Any, job: Job, scope: CancelScope) -> Any:
         line = self._reports.line(job.task, job.attempt)

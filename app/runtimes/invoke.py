@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .context import Context, Stop
 from .failures import describe
+from .finality import code_for
 from .loading import Kind
 from .payload import BadPayload, pack, unpack
 
@@ -39,7 +40,12 @@ def attempt(kind: Kind, payload: bytes, context: Context | None, stop: Stop) -> 
     except BadPayload as error:
         return bad_result(kind, error)
     except BaseException as error:  # border: task code may raise anything
-        return Failure("failed", *describe(error))
+        return failed(kind, error)
+
+
+def failed(kind: Kind, error: BaseException) -> Failure:
+    """What the handler raised."""
+    return Failure(code_for(error, kind.final), *describe(error))
 
 
 def bad_payload(kind: Kind, error: BadPayload) -> Failure:
@@ -49,7 +55,7 @@ def bad_payload(kind: Kind, error: BadPayload) -> Failure:
 
 def bad_result(kind: Kind, error: BadPayload) -> Failure:
     """What the handler returned cannot be sent."""
-    return Failure("failed", f"kind `{kind.name}` returned {error}")
+    return Failure("bad_result", f"kind `{kind.name}` returned {error}")
 
 
 def _run_async(kind: Kind, value: Any, context: Context | None, stop: Stop) -> Any:

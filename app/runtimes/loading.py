@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from ..core.errors import ConfigError
 from . import failures
+from .finality import Finals, finals_of
 
 ASYNC: Final = "async"
 THREAD: Final = "thread"
@@ -50,6 +51,8 @@ class Kind:
     description: str = ""
     timeout: float | None = None
     """Seconds that one attempt may run when the task does not say; None for no limit."""
+    final: Finals = ()
+    """Exceptions, or their names, after which a task is not tried again."""
     example: Any = None
     """A payload that works."""
 
@@ -153,6 +156,7 @@ def _checked(name: str, source: str, module: ModuleType | None, handler: Any, ru
         source=source,
         description=_description(module, handler, place),
         timeout=_timeout(module, place),
+        final=finals_of(module, place),
         example=getattr(module, "EXAMPLE", None),
     )
 

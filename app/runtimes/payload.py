@@ -18,11 +18,26 @@ MAX_NESTING: Final = 64
 """Lists and maps inside each other. msgpack's own limit is higher, and differs from library to library."""
 
 _CONTAINERS: Final = (list, dict, tuple)
+_SCALARS: Final = (bool, int, float, str, bytes)
 _KEEP_PACKER_BELOW: Final = 64 * 1024
 _TOO_DEEP: Final = f"a value nested deeper than {MAX_NESTING}"
 _HOLDS: Final = "None, True, False, numbers, text, bytes, and lists and maps of them"
+_CURES: Final = (
+    ("tolist", "`.tolist()`"),
+    ("to_dict", "`.to_dict()`"),
+    ("tobytes", "`.tobytes()`"),
+    ("isoformat", "`.isoformat()`"),
+    ("__dataclass_fields__", "`dataclasses.asdict` of it"),
+    ("as_integer_ratio", "`float` or `str` of it"),
+    ("__fspath__", "`str` of it"),
+    ("__next__", "`list` of it"),
+    ("isdisjoint", "`sorted` or `list` of it"),
+    ("_asdict", "`._asdict()`"),
+)
+"""By what values of a type offer: what to return instead, best first."""
+MAX_CURES: Final = 2
+"""That are told."""
 
-_new_packer: Final = msgpack.Packer
 _unpackb: Final = msgpack.unpackb
 
 
@@ -58,6 +73,27 @@ def pack(value: Any) -> bytes:
         BadPayload: it holds something that msgpack cannot; the text names the type and where it is.
     """
     return _checked(value, _new_packer())
+
+
+def _plain(value: Any) -> Any:
+    """What a numpy scalar, or an array without dimensions, stands for; anything else as it is.
+
+    Told by what it offers, so that numpy need not be there. Called for nothing that msgpack knows.
+    """
+    if not _is_point(value):
+        return value
+    plain = value.item()
+    return plain if isinstance(plain, _SCALARS) else value
+
+
+def _is_point(value: Any) -> bool:
+    """Whether it is what numpy, or a library that does likewise, has for a single value."""
+    offers = type(value)
+    return hasattr(offers, "item") and hasattr(offers, "dtype") and getattr(value, "shape", None) == ()
+
+
+def _new_packer() -> Any:
+    return msgpack.Packer(default=_plain)
 
 
 class Packer:
@@ -120,7 +156,7 @@ def _culprit(value: Any, path: str = "", depth: int = 0) -> str:
             if found := _culprit(part, f"{path}[{index}]", depth + 1):
                 break
     else:
-        found = _scalar_culprit(value, where)
+        found = _scalar_culprit(_plain(value), where)
     return found
 
 
@@ -140,7 +176,21 @@ def _scalar_culprit(value: Any, where: str) -> str:
         except UnicodeEncodeError:
             return f"a str{where} that is not valid Unicode (a lone surrogate)"
         return ""
-    return f"a {type(value).__name__}{where}, and msgpack holds only {_HOLDS}"
+    return f"{_named(value)}{where}, and msgpack holds only {_HOLDS}{_cure(value)}"
+
+
+def _named(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _cure(value: Any) -> str:
+    """How to send it all the same, as the end of the sentence."""
+    offers = type(value)
+    if _is_point(value):
+        return ": return `str` of it"
+    cures = [cure for name, cure in _CURES if hasattr(offers, name)][:MAX_CURES]
+    return f": return {' or '.join(cures)}" if cures else ""
 
 
 def _reason(error: BaseException) -> str:

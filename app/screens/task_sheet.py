@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
+from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
 from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail
 from .editing import as_text
@@ -77,6 +78,8 @@ def _progress(found: TaskDetail) -> Text:
 def _error(error: ErrorInfo, styles: Mapping[str, str]) -> Text:
     text = Text().append(f"{safe(error.code)}: ", styles["bad"])
     text.append(safe_block(error.message, LONG))
+    if why := not_tried_again(error.code):
+        text.append(f"\nnot tried again: {why}")
     for name, value in error.evidence.items():
         text.append(f"\n{safe(name)}: {safe(value, LONG)}")
     if error.stack:

@@ -87,13 +87,50 @@ async def test_a_handler_that_wants_to_end_the_program_only_fails(bench, kind, n
         ("set", "returned a set at ['deep'][0], and msgpack holds only"),
         ("int", "returned an int of 71 bits"),
         ("nested", "returned a value nested deeper than 64"),
-        ("object", "returned a object"),
+        ("object", "returned an object"),
     ],
 )
 async def test_a_result_that_cannot_be_sent_is_a_failure_that_names_it(bench, kind, which, says):
     ended = await bench.run(kind("odd"), which)
-    assert (ended.status, ended.error.code) == (FAILED, "failed")
+    assert (ended.status, ended.error.code) == (FAILED, "bad_result")
     assert f"kind `{kind('odd')}` {says}" in ended.error.message
+
+
+@pytest.mark.parametrize(
+    ("which", "code"),
+    [
+        ("permanent", "permanent"),
+        ("below permanent", "permanent"),
+        ("below a class", "permanent"),
+        ("by name", "permanent"),
+        ("in a group", "permanent"),
+        ("another", "failed"),
+    ],
+)
+async def test_an_exception_says_whether_another_attempt_can_help(bench, kind, which, code):
+    ended = await bench.run(kind("final"), which)
+    assert (ended.status, ended.error.code) == (FAILED, code)
+    assert "it is over" in ended.error.message + ended.error.stack
+
+
+async def test_numbers_of_numpy_are_numbers(bench, kind):
+    ended = await bench.run(kind("numbers"), "scalars")
+    assert result(ended) == [3, {"deep": 1.5, 7: True}, 4, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("which", "says"),
+    [
+        ("array", "returned a ndarray at ['x'][1], and msgpack holds only"),
+        ("array", ": return `.tolist()` or `.tobytes()`"),
+        ("point", ": return `str` of it"),
+        ("huge", "returned an int of 71 bits"),
+    ],
+)
+async def test_what_numpy_has_besides_is_answered_with_the_cure(bench, kind, which, says):
+    ended = await bench.run(kind("numbers"), which)
+    assert (ended.status, ended.error.code) == (FAILED, "bad_result")
+    assert says in ended.error.message
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,14 @@ def test_text_of_peers_cannot_speak_to_a_terminal(here: Fleet) -> None:
         assert "\x1b" not in shown
 
 
+def test_what_can_never_succeed_is_tried_once_and_says_why(here: Fleet) -> None:
+    done = here.run("submit", "sum", "no number", "--wait")
+    assert done.returncode == 1
+    shown = here.run("task", "show", done.stderr.split()[1]).stdout
+    assert "1 (1 of 5 used up)" in shown
+    assert "not tried again: its kind says that another attempt cannot help" in shown
+
+
 # ---- ids, workers and managers that are not there --------------------------------------------------------
 
 

@@ -28,6 +28,6 @@ def test_invites_certificates_and_attempts_follow_the_managers_settings(tmp_path
         here.worker("w1")
         (worker,) = json.loads(here.run("worker", "ls", "--json").stdout)
         assert 1.9 < (worker["expires_at"] - time.time()) / 86_400 < 2.1
-        here.run("submit", "sum", "no number", "--wait")
+        here.run("submit", "wait", "60", "--timeout", "100ms", "--wait")
         (task,) = json.loads(here.run("task", "ls", "--json").stdout)
-        assert (task["state"], task["attempt"], task["max_attempts"]) == ("failed", 2, 2)
+        assert (task["state"], task["attempt"], task["max_attempts"]) == ("timed_out", 2, 2)

@@ -55,6 +55,12 @@ def test_the_operator_may_choose_the_runtime():
     assert registry.get("echo").runtime == "thread"
 
 
+@pytest.mark.parametrize("final", ["3", "(1, ValueError)", "('',)", "(object,)", "[ValueError] * 65"])
+def test_final_exceptions_are_classes_or_names(folder, final):
+    (folder / "bad.py").write_text(f"FINAL = {final}\ndef handle(payload): pass")
+    assert f"{folder / 'bad.py'}: FINAL " in refusal(paths=[folder])
+
+
 def test_sync_code_is_never_put_on_the_loop(folder):
     assert "`hash` cannot run as async" in refusal(runtimes={"hash": "async"})
     (folder / "bad.py").write_text("RUNTIME = 'async'\ndef handle(payload): pass")
@@ -253,7 +259,7 @@ def test_size_is_limited(monkeypatch):
     ("value", "says"),
     [
         ({1}, "a set, and msgpack holds only"),
-        ({"a": [0, object()]}, "a object at ['a'][1], and"),
+        ({"a": [0, object()]}, "an object at ['a'][1], and"),
         ({(1, frozenset()): 1}, "a frozenset at (key)[1]"),
         (2**64, "an int of 65 bits, more than the 64"),
         ("\ud800", "a str that is not valid Unicode"),
