@@ -18,6 +18,10 @@ ARGS ?=
 # For `make simulate`.
 SEEDS ?= 1000
 FIRST ?= 0
+# For `make mutants`.
+SEED ?= 1
+N ?= 100
+ROOMS ?=
 # Left out of `make test`, for who has just run them: make test WITHOUT="tests/architecture tests/unit"
 WITHOUT ?=
 
@@ -64,6 +68,10 @@ faults: venv ## Break a fleet in every way and write what held into docs/reliabi
 simulate: venv ## Whole fleets under faults in virtual time: make simulate SEEDS=100000 FIRST=0
 	$(BIN)/python -m tests.simulation.simulate --first $(FIRST) --seeds $(SEEDS)
 
+.PHONY: mutants
+mutants: libzt ## Make N mistakes in the code and tell which no test notices: make mutants SEED=1 N=100 ROOMS="core net"
+	$(BIN)/python -m tests.mutants.run --seed $(SEED) --number $(N) --jobs $(JOBS) $(if $(ROOMS),--rooms $(ROOMS)) $(ARGS)
+
 .PHONY: bench
 bench: libzt ## Measure throughput, latency, memory and idle load: all there is, or what ARGS say
 	$(BIN)/taskmessenger bench $(or $(ARGS),--sessions 200 --deep 1000000)
@@ -99,7 +107,7 @@ format: venv ## Put the code into its one format, and mend what can be mended
 
 .PHONY: clean
 clean: ## Remove what was built or cached
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* .mutants
 	find $(PYTHON_DIRECTORIES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean

@@ -1,0 +1,194 @@
+"""Draws mistakes, makes one at a time in a copy of the tree, and tells which of them no test notices.
+
+`make mutants SEED=S N=100 ROOMS="core store"`. A mutant is killed when a test that runs its line fails, fails
+once more alone, and passes alone without the mutant. What tests do in processes of their own is not seen by
+coverage: a line that only runs there counts as one that no test runs.
+
+It is ours because what there is does not fit: mutmut keeps all mutants in one file behind trampolines,
+which changes the signatures, annotations and frames that this code looks at, and forks a process that has
+threads and event loops; cosmic-ray runs the whole suite for each mutant, in the work tree. Neither draws by
+a seed and by rooms, or asks whether the failure of a test that talks to real processes comes again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import queue
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants.plugin import FAILED
+from tests.mutants.reach import PLUGIN, Reach, reach
+from tests.mutants.rooms import ROOMS, Mutant, draw, equivalents, is_equivalent
+from tests.mutants.scratch import Scratch, scratch
+
+ROOT = Path(__file__).parents[2]
+ENDS = ("killed", "survived", "timed out", "equivalent")
+SECONDS = 75.0
+"""For the tests of one mutant; then it counts as not noticed."""
+ALONE_SECONDS = 60.0
+HANG_SECONDS = 40
+"""A test that takes longer has failed: there are mistakes that only hang."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    end: str
+    why: str
+
+
+def statement(source: bytes, line: int) -> range:
+    """The lines from the beginning of the statement that a line belongs to."""
+    starts = [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return range(max(starts, default=line), line + 1)
+
+
+class Trial:
+    """One mutant in one copy."""
+
+    def __init__(self, copy: Scratch, mutant: Mutant, known: Reach, seconds: float) -> None:
+        self.copy = copy
+        self.mutant = mutant
+        self.right = (copy.root / mutant.path).read_bytes()
+        self.wrong = mutant.change.applied(self.right)
+        self.until = time.monotonic() + seconds
+        lines = statement(self.right, mutant.change.line)
+        self.tests = known.tests(mutant.path, lines, self.right.decode())
+
+    def verdict(self) -> Verdict:
+        if not self.tests:
+            return Verdict(self.mutant, "survived", "no test runs it")
+        left = self.tests
+        while left:
+            failed = self._first_failure(left)
+            if failed is None:
+                return Verdict(self.mutant, "timed out", f"{len(self.tests)} tests run it")
+            if not failed:
+                return Verdict(self.mutant, "survived", f"{len(self.tests)} tests run it")
+            if self._alone(failed, self.wrong) is False and self._alone(failed, self.right):
+                return Verdict(self.mutant, "killed", failed)
+            left = left[left.index(failed) + 1 :] if failed in left else left[1:]
+        return Verdict(self.mutant, "survived", f"{len(self.tests)} tests run it")
+
+    def _first_failure(self, tests: Sequence[str]) -> str | None:
+        """The name of the first test that fails, nothing if none does, None if the time does not suffice."""
+        code, failed = self._pytest(tests, self.wrong, self.until - time.monotonic())
+        if failed:
+            return failed
+        if code is None:
+            return None
+        # Tests that cannot even be collected fail without a name.
+        return tests[0] if code else ""
+
+    def _alone(self, test: str, source: bytes) -> bool | None:
+        code, _ = self._pytest([test], source, ALONE_SECONDS)
+        return None if code is None and source is self.right else code == 0
+
+    def _pytest(self, tests: Sequence[str], source: bytes, seconds: float) -> tuple[int | None, str]:
+        listed, failures = self.copy.root.parent / "tests.txt", self.copy.root.parent / "failed.txt"
+        listed.write_text("".join(f"{test}\n" for test in tests))
+        failures.unlink(missing_ok=True)
+        words = ["-m", "pytest", "-q", "-x", "-n", "0", f"--timeout={HANG_SECONDS}", *PLUGIN, f"@{listed}"]
+        with self.copy.holding(self.mutant.path, source):
+            code, _ = self.copy.run(words, max(seconds, 1.0), {FAILED: str(failures)})
+        failed = failures.read_text().splitlines() if failures.exists() else []
+        return code, failed[0] if failed else ""
+
+
+def trials(mutants: Sequence[Mutant], known: Reach, jobs: int, seconds: float) -> list[Verdict]:
+    """All of them, so many side by side, each in a copy of its own."""
+    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    for mutant in mutants:
+        waiting.put(mutant)
+    found: list[Verdict] = []
+
+    def work(copy: Scratch) -> None:
+        while True:
+            try:
+                mutant = waiting.get_nowait()
+            except queue.Empty:
+                return
+            verdict = Trial(copy, mutant, known, seconds).verdict()
+            found.append(verdict)
+            print(
+                f"{len(found)}/{len(mutants)} {verdict.end}: {mutant.place} {mutant}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    with ExitStack() as stack:
+        copies = [stack.enter_context(scratch(ROOT)) for _ in range(jobs)]
+        threads = [threading.Thread(target=work, args=(copy,), daemon=True) for copy in copies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return found
+
+
+def rate(ends: Counter[str]) -> str:
+    counted = sum(ends.values()) - ends["equivalent"]
+    return f"{ends['killed']}/{counted} = {100 * ends['killed'] / counted:.0f} %" if counted else "-"
+
+
+def table(verdicts: Sequence[Verdict], rooms: Sequence[str]) -> str:
+    rows = [
+        f"| room | drawn | {' | '.join(ENDS)} | rate without equivalent |",
+        "| --- " * (len(ENDS) + 3) + "|",
+    ]
+    for room in [*rooms, "all"]:
+        ends = Counter(one.end for one in verdicts if room in {one.mutant.room, "all"})
+        rows.append(
+            f"| {room} | {sum(ends.values())} | {' | '.join(str(ends[end]) for end in ENDS)} | {rate(ends)} |"
+        )
+    unseen = sorted(
+        (one for one in verdicts if one.end in {"survived", "timed out"}), key=lambda one: one.mutant.place
+    )
+    rows += ["", "Not noticed:" if unseen else "All were noticed."]
+    rows += [
+        f"  {one.mutant.place} {one.mutant}  ({one.mutant.change.what}; {one.end}, {one.why})"
+        for one in unseen
+    ]
+    return "\n".join(rows)
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--number", type=int, default=100)
+    words.add_argument("--rooms", nargs="+", choices=ROOMS, default=ROOMS)
+    words.add_argument("--jobs", type=int, default=2)
+    words.add_argument("--seconds", type=float, default=SECONDS, help="for the tests of one mutant")
+    words.add_argument(
+        "--old-lines", action="store_true", help="make do with what was last found about lines"
+    )
+    words.add_argument("--list", action="store_true", help="say what would be drawn, and do nothing")
+    said = words.parse_args()
+    drawn = draw(ROOT, said.seed, said.number, said.rooms)
+    if said.list:
+        print(*(f"{mutant.place} {mutant}" for mutant in drawn), sep="\n")
+        return
+    listed = equivalents()
+    verdicts = [
+        Verdict(one, "equivalent", listed[f"{one.path} {one}"]) for one in drawn if is_equivalent(one, listed)
+    ]
+    rest = [one for one in drawn if not is_equivalent(one, listed)]
+    known = reach(ROOT, said.rooms, said.jobs, old=said.old_lines)
+    verdicts += trials(rest, known, said.jobs, said.seconds)
+    print(table(verdicts, said.rooms))
+
+
+if __name__ == "__main__":
+    main()
