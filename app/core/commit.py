@@ -23,11 +23,13 @@ SettledRow = tuple[int, int, int, str | None, float, float | None, bytes | None,
 """state, attempt, spent, worker, finished_at, run_seconds, result, error, id. The last place is the key."""
 
 ReopenedRow = tuple[int, int, int, int, float | None, int]
-"""state (scheduled or queued), attempt, spent, crashes, due_at, id: an attempt ended, the task goes on."""
+"""state (scheduled or queued), attempt, spent, crashes, due_at, id: an attempt ended, the task goes on. Also
+of a task that is leased meanwhile, with the attempt before, when what is held against it changes."""
 
 AttemptRow = tuple[int, int, str | None, float | None, float, str, bytes | None]
 """task id, attempt, worker, started_at, ended_at, how, error: an attempt worth remembering besides the
-outcome. `how` is one of failed, timed_out, crashed, lost, released, late, cancelled."""
+outcome. `how` is one of failed, timed_out, crashed, lost, orphaned, released, late, cancelled. Orphaned: the
+worker died while others ran beside it, so that it cost no attempt."""
 
 GrantRow = tuple[int, str, bytes]
 """sequence number, worker, leases (see `pack_leases`): all leases that one worker got in one batch."""

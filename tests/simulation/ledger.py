@@ -24,7 +24,7 @@ from taskmessenger.roles.spool import Kept, Spool
 from taskmessenger.store.memory import MemoryStore
 
 BEFORE, AFTER = "before the commit", "after the commit"
-SPENDS_NOTHING: Final = frozenset({"released", "cancelled"})
+SPENDS_NOTHING: Final = frozenset({"released", "cancelled", "orphaned"})
 _Key = tuple[int, int]
 
 
@@ -101,7 +101,8 @@ class Ledger:
             key = row[6]
             assert key is None or self._keys.setdefault(key, row[0]) == row[0], f"I10: key {key}: two tasks"
         for reopened in batch.reopened:
-            self._leases.pop(reopened[-1], None)
+            if reopened[1] >= self._leases.get(reopened[-1], ("", 0))[1]:
+                self._leases.pop(reopened[-1], None)
         for state, _, _, _, _, _, result, error, task_id in batch.settled:
             self._leases.pop(task_id, None)
             good = state == TaskState.SUCCEEDED

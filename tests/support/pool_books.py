@@ -101,7 +101,8 @@ class Books:
         self.store.commit(commit)
         self.spent.update(row[0] for row in commit.attempts if row[5] in SPENT)
         for reopened in commit.reopened:
-            self._free(reopened[-1])
+            if reopened[1] >= self.leases.get(reopened[-1], ("", 0))[1]:
+                self._free(reopened[-1])  # else only what is held against it has changed, and it runs on
             if reopened[-1] in self.outcomes:
                 self.spent[reopened[-1]] = 0
         for settled in commit.settled:

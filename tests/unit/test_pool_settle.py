@@ -11,9 +11,9 @@ import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import FINAL, TaskState
+from taskmessenger.core.pool.losses import LOST_RESTARTED, LOST_SILENT
 from taskmessenger.core.pool.operate import CANCELLED
 from taskmessenger.core.pool.settle import FREE_RELEASES, RELEASED_WAIT
-from taskmessenger.core.pool.workers import LOST_RESTARTED, LOST_SILENT
 from taskmessenger.core.retry import Backoff
 from taskmessenger.handle import ErrorInfo
 

@@ -68,20 +68,6 @@ def test_what_a_worker_has_done_is_known_after_it_has_left_and_goes_on_when_it_i
     assert fleet.pool.workers["w1"].share.done == 3
 
 
-def test_silence_ends_the_lease_and_costs_an_attempt_but_is_no_crash() -> None:
-    fleet = Fleet()
-    worker = fleet.worker()
-    fleet.submit()
-    worker.start(1)
-    worker.drop()
-    decision = fleet.wait(TTL)
-    task = fleet.task(1)
-    assert (task.state, task.spent, task.crashes, task.suspect) == (TaskState.SCHEDULED, 1, 0, False)
-    assert decision.commit.attempts[0][5] == "lost"
-    assert decision.commit.grants_ended == [1]
-    assert not fleet.pool.workers
-
-
 def test_leases_that_cannot_have_begun_are_not_spent_by_silence() -> None:
     fleet = Fleet()
     worker = fleet.worker(capacity=2, limit=6)
@@ -89,7 +75,8 @@ def test_leases_that_cannot_have_begun_are_not_spent_by_silence() -> None:
     worker.start(1)
     worker.drop()
     fleet.wait(TTL)
-    assert [fleet.task(i).spent for i in range(1, 7)] == [1, 1, 0, 0, 0, 0]
+    assert [fleet.task(i).suspect for i in range(1, 7)] == [True, True, False, False, False, False]
+    assert [fleet.task(i).spent for i in range(1, 7)] == [0] * 6
     assert [fleet.state(i) for i in (1, 3)] == [TaskState.SCHEDULED, TaskState.QUEUED]
 
 
@@ -145,7 +132,8 @@ def test_a_process_that_died_with_company_accuses_nobody_and_suspects_all() -> N
     worker.start(1, 2)
     decision = worker.restart()
     assert [(t.crashes, t.suspect) for t in fleet.pool.tasks.values()] == [(0, True)] * 3
-    assert {row[5] for row in decision.commit.attempts} == {"lost"}
+    assert {row[5] for row in decision.commit.attempts} == {"orphaned"}
+    assert {task.spent for task in fleet.pool.tasks.values()} == {0}
 
 
 def test_a_cancelled_task_that_still_ran_was_company() -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..lifecycle import TaskState
+from .losses import MAX_LOSSES
 from .payloads import SMALL
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def check(pool: Pool) -> None:
     _totals(pool)
     _leases(pool)
     _queues(pool)
+    _doubts(pool)
     heavy = (task.payload for task in pool.tasks.values())
     assert pool.kept.size == sum(len(p) for p in heavy if p is not None and len(p) > SMALL), "kept bytes"
     for key, (task_id, _) in pool.keys.items():
@@ -63,6 +65,19 @@ def _leases(pool: Pool) -> None:
         )
         assert (task.grant is not None) == leased, f"I2: task {task.id} has no row in the lease log"
         assert task.attempt >= task.spent, f"I3: task {task.id} spent more attempts than it had"
+
+
+def _doubts(pool: Pool) -> None:
+    """Nothing is held against a task without saying why, and nothing against one that has ended."""
+    assert pool.blame.doubts.keys() <= pool.tasks.keys(), "doubts about a task that has ended"
+    for task in pool.tasks.values():
+        doubt = pool.blame.doubts.get(task.id)
+        assert not task.suspect or doubt is not None, f"nobody knows why task {task.id} is suspected"
+        if doubt is not None:
+            counted = sum(death.counted for death in doubt.deaths)
+            assert counted <= task.crashes, f"task {task.id} has fewer crashes than deaths"
+            assert doubt.free <= task.options.max_attempts, f"G4: task {task.id} runs for nothing for ever"
+    assert len(pool.blame.losses) <= MAX_LOSSES, "too many silent workers are remembered"
 
 
 def _is_elsewhere(pool: Pool, task_id: int, priority: int) -> bool:

@@ -12,6 +12,7 @@ from ..effects import Decision, Effect, Event, OutcomeRow
 from ..lifecycle import TaskState
 from ..retry import Backoff
 from . import assign, operate, recover, settle, submit, timers, workers
+from .doubts import Blame
 from .lanes import Lane, LaneKey
 from .payloads import Kept
 from .state import Task, Worker
@@ -72,8 +73,7 @@ class Pool:
         self.ended_keys: dict[str, tuple[int, bytes]] = {}
         """Keys of tasks that ended in this batch: whoever asked the store before it was not told of them."""
         self.changed_totals = False
-        self.kept = Kept()
-        self.tallies = Tallies()
+        self.kept, self.tallies, self.blame = Kept(), Tallies(), Blame()
 
     def recover(self, found: Recovered, now: float, wall: float) -> None:
         """Take over what the store held. Leases hold on for one full period, so that workers can return."""

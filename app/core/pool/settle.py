@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..blob import error_blob
 from ..lifecycle import TaskState, check
 from ..stimuli import Broke, Finished, How, Started
+from .doubts import clear, forget
 from .links import cut
 from .payloads import SMALL
 from .state import Task, Worker
@@ -27,6 +28,8 @@ _WORDS = {
     How.REFUSED: "failed",
 }
 _GOOD = TaskState.SUCCEEDED.value
+ORPHANED: Final = "orphaned"
+"""How an attempt ended that another task may have ended: it costs none."""
 FREE_RELEASES: Final = 5
 """How often a task may be given back and be handed out again at once."""
 RELEASED_WAIT: Final = 1.0
@@ -101,6 +104,7 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
     worker.share.done += len(done)
     totals[_GOOD] += len(done)
     _look_after_suspect(worker)
+    forget(pool, done)
     if done:
         pool.changed_totals = True
         pool.events.append(("succeeded", worker_id, done, ""))
@@ -138,7 +142,7 @@ def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
             worker.share.failed += how not in {How.RELEASED, How.CANCELLED}
             _drop(worker, task_id)
             if how is not How.RELEASED:
-                task.suspect = False  # it ended without taking the worker with it
+                clear(pool, task)
             end_attempt(pool, task, how, At(now, wall), error=error, seconds=seconds)
         ids.append(task_id)
         attempts.append(attempt)
@@ -218,14 +222,14 @@ def end_attempt(
         often = task.attempt - task.spent > FREE_RELEASES
         reopen(pool, task, at, delay=RELEASED_WAIT if often else 0.0)
         return
-    task.spent += 1
+    task.spent += word != ORPHANED
     task.crashes += how is How.CRASHED
     if how is How.REFUSED or task.spent >= task.options.max_attempts or task.crashes >= pool.max_crashes:
         state = TaskState.TIMED_OUT if how in {How.TIMED_OUT, How.STUCK} else TaskState.FAILED
         error = error or error_blob(word, "the worker gave no reason")
         finish(pool, task, state, at.wall, error=error, seconds=seconds)
         return
-    reopen(pool, task, at, delay=pool.backoff.delay(task.spent, pool.rng))
+    reopen(pool, task, at, delay=pool.backoff.delay(max(1, task.spent), pool.rng))
 
 
 def finish(
@@ -251,6 +255,7 @@ def finish(
         pool.kept.gone(task.payload)
         task.payload = None
     del pool.tasks[task.id]
+    pool.blame.doubts.pop(task.id, None)
     if task.key is not None:
         pool.ended_keys[task.key] = pool.keys.pop(task.key)
     if task.watch is not None:
@@ -273,5 +278,13 @@ def reopen(pool: Pool, task: Task, at: At, *, delay: float) -> None:
         heappush(pool.due, (task.due, task.id))
     else:
         enqueue(pool, task, at.now)
-    pool.commit.reopened.append((state.value, task.attempt, task.spent, task.crashes, task.due_wall, task.id))
+    store_open(pool, task)
     pool.events.append(("requeued", task.options.kind, [task.id], f"{delay:.1f}" if delay else ""))
+
+
+def store_open(pool: Pool, task: Task) -> None:
+    """Write down how an open task stands. The lease that it may have is in the lease log alone."""
+    waits = task.state is TaskState.SCHEDULED
+    state = TaskState.SCHEDULED if waits else TaskState.QUEUED
+    attempt = task.attempt - (task.worker is not None)
+    pool.commit.reopened.append((state.value, attempt, task.spent, task.crashes, task.due_wall, task.id))

@@ -6,8 +6,9 @@ from heapq import heappop
 from typing import TYPE_CHECKING, Final
 
 from ..lifecycle import TaskState, check
+from .losses import expire
+from .settle import At
 from .submit import enqueue
-from .workers import expire
 
 if TYPE_CHECKING:
     from .machine import Pool
@@ -40,7 +41,7 @@ def on_tick(pool: Pool, now: float, wall: float) -> None:
         pool.totals[TaskState.QUEUED] += 1
         enqueue(pool, task, now)
     for worker in [w for w in pool.workers.values() if w.lease_until <= now]:
-        expire(pool, worker, now, wall)
+        expire(pool, worker, At(now, wall))
 
 
 def deadline(pool: Pool) -> float | None:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from ..blob import error_blob
 from ..effects import Disconnect, EndLeases, Steer
-from ..stimuli import Beat, Holding, How, LinkLost, Offered, WorkerJoined, WorkerLeft, WorkerRevoked
-from .links import cut, unlink
-from .settle import At, end_attempt
+from ..stimuli import Beat, Holding, LinkLost, Offered, WorkerJoined, WorkerLeft, WorkerRevoked
+from .links import unlink
+from .losses import lose, withdraw
+from .settle import At
 from .state import Worker
 
 if TYPE_CHECKING:
     from .machine import Pool
 
-LOST_RESTARTED = error_blob("lost", "the worker's process ended and was started again")
-LOST_SILENT = error_blob("lost", "the worker gave no sign of life while its lease lasted")
 MAX_LEASES: Final = 100_000
 """Leases that one worker may hold, whatever it says it can take."""
 
 
 def on_joined(pool: Pool, got: WorkerJoined, now: float) -> None:
     """A worker is connected: for the first time, again, or a second time at once."""
+    withdraw(pool, got, now)
     worker = pool.workers.get(got.worker)
     if worker is None:
         worker = pool.workers[got.worker] = Worker(got.worker, pool.tallies.worker(got.worker))
@@ -33,7 +30,7 @@ def on_joined(pool: Pool, got: WorkerJoined, now: float) -> None:
         pool.by_session.pop(worker.session, None)
     if worker.instance != got.instance:
         # Once set it stays until the books are compared: a link that breaks before that hides no death.
-        worker.restarted = got.fresh or worker.instance is not None
+        worker.restarted = (got.fresh or worker.instance is not None) and not worker.draining
         worker.draining = False
     worker.instance = got.instance
     worker.session = got.session
@@ -81,7 +78,7 @@ def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
     missing = [task_id for task_id, attempt in worker.held.items() if (task_id, attempt) not in has]
     fenced = [(task_id, attempt) for task_id, attempt in has if worker.held.get(task_id) != attempt]
     # A new process lost what its predecessor ran; an old one simply never got what we sent into a dead link.
-    lose(pool, worker, missing, now, wall, died=worker.restarted)
+    lose(pool, worker, missing, At(now, wall), died=worker.restarted)
     worker.restarted = False
     cancelled = [(task_id, attempt) for task_id, attempt in worker.held.items() if task_id not in pool.tasks]
     if fenced or cancelled:
@@ -90,71 +87,6 @@ def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
     if worker.draining:  # the same process on a new link: it may not have heard of it
         pool.effects.append(Steer(got.session, "drain", deadline=worker.drain_seconds))
     pool.effects += [Steer(got.session, "pause", scope) for scope in pool.paused if concerns(scope, worker)]
-
-
-def lose(pool: Pool, worker: Worker, ids: Iterable[int], now: float, wall: float, *, died: bool) -> None:
-    """These leases are void: their tasks go back, or fail when that was their last attempt.
-
-    `died`: the process is known to be gone, so whatever may have run in it is under suspicion.
-    """
-    gone = list(ids)
-    ran = may_have_run(worker, gone) if died else set[int]()
-    _strike(worker, gone)
-    # A cancelled task was company too: its neighbour did not run alone.
-    accused = {i for i in ran if (t := pool.tasks.get(i)) is None or t.options.kind not in worker.isolated}
-    at = At(now, wall)
-    for task_id in gone:
-        task = pool.tasks.get(task_id)
-        if task is None:
-            continue  # cancelled meanwhile; the slot is free now, and that is all
-        if task_id not in ran:
-            end_attempt(pool, task, How.RELEASED, at)
-            continue
-        task.suspect = task.suspect or task_id in accused
-        guilty = accused == {task_id}
-        how, word = (How.CRASHED, "crashed") if guilty else (How.FAILED, "lost")
-        end_attempt(pool, task, how, at, error=LOST_RESTARTED, word=word)
-
-
-def may_have_run(worker: Worker, ids: list[int]) -> set[int]:
-    """Of these leases, oldest first, those that were begun, or may have been without our knowing.
-
-    A worker begins leases in the order it got them, and never more than it has slots; word of a beginning may
-    have been on its way. Where the slots are not known, any lease may have been begun.
-    """
-    begun = worker.running.intersection(ids)
-    free = worker.capacity - len(begun) if worker.capacity else len(ids)
-    return begun.union(islice((i for i in ids if i not in begun), max(0, free)))
-
-
-def _strike(worker: Worker, ids: list[int]) -> None:
-    """Off the worker's books."""
-    for task_id in ids:
-        del worker.held[task_id]
-        worker.running.discard(task_id)
-        if worker.alone == task_id:
-            worker.alone = None
-
-
-def expire(pool: Pool, worker: Worker, now: float, wall: float) -> None:
-    """The leases of a silent worker end. Silence accuses nobody of a crash."""
-    held = list(worker.held)
-    ran = may_have_run(worker, held)
-    _strike(worker, held)
-    for task_id in held:
-        task = pool.tasks.get(task_id)
-        if task is None:
-            continue
-        if task_id in ran:
-            end_attempt(pool, task, How.FAILED, At(now, wall), error=LOST_SILENT, word="lost")
-        else:
-            end_attempt(pool, task, How.RELEASED, At(now, wall))
-    if held:
-        pool.events.append(("lost", worker.id, held, "lease expired"))
-    if worker.session is None:
-        del pool.workers[worker.id]
-    else:  # connected and mute: it has to come back before it gets anything
-        cut(pool, worker, "silent", f"worker {worker.id} gave no sign of life while its lease lasted")
 
 
 def on_beat(pool: Pool, got: Beat, now: float) -> None:
@@ -176,7 +108,7 @@ def on_left(pool: Pool, got: WorkerLeft, now: float, wall: float) -> None:
     worker = pool.by_session.pop(got.session, None)
     if worker is None:
         return
-    lose(pool, worker, list(worker.held), now, wall, died=False)
+    lose(pool, worker, list(worker.held), At(now, wall), died=False)
     del pool.workers[worker.id]
     pool.events.append(("left", worker.id, (), ""))
 
@@ -189,7 +121,7 @@ def on_revoked(pool: Pool, got: WorkerRevoked, now: float, wall: float) -> None:
     if worker.session is not None:
         pool.by_session.pop(worker.session, None)
         pool.effects.append(Disconnect(worker.session, "refused", f"worker {worker.id} was revoked"))
-    lose(pool, worker, list(worker.held), now, wall, died=False)
+    lose(pool, worker, list(worker.held), At(now, wall), died=False)
     pool.events.append(("revoked", worker.id, (), ""))
 
 

@@ -42,6 +42,7 @@ OTHER: Final[dict[str, tuple[str, Tone]]] = {
     "timed_out": ("⊖", "bad"),
     "crashed": ("✗", "bad"),
     "lost": ("◌", "bad"),
+    "orphaned": ("◌", "warn"),
     "cancelled": ("⊘", "dim"),
 }
 """States of workers, sessions, checks, levels of events, and how attempts end."""
