@@ -16,7 +16,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from .core.errors import PeerError, Refused, TaskMessengerError, UsageError
+from .core.errors import NotFound, PeerError, Refused, TaskMessengerError, UsageError
 from .core.groups import the_one
 from .handle import (
     Act,
@@ -111,6 +111,9 @@ class Remote(Questions):
         self._submitting = 0
         """Submissions with `watch` that are not answered yet; while there are none nothing comes early."""
         self._collecting: list[dict[int, Outcome]] = []
+        self._epoch = welcome.epoch
+        self._put_back: dict[int, NotFound] = {}
+        """Tasks that were waited for when the manager's data were put back."""
         self._tasks: TaskGroup | None = None
 
     @property
@@ -134,8 +137,18 @@ class Remote(Questions):
         await self._line.keep(first, self._returned)
 
     def _returned(self) -> None:
+        if self.welcome.epoch != self._epoch:
+            self._epoch = self.welcome.epoch
+            self._forget_watched()
         if self._watched and self._tasks is not None:
             self._tasks.start_soon(self._watch_again)
+
+    def _forget_watched(self) -> None:
+        """These numbers are of a life of the data that is over: what has them now is something else."""
+        lost, self._watched = self._watched, {}
+        self._put_back = {one: _put_back(one) for one in lost}
+        self._early.clear()
+        self._line.wake()
 
     def _tell(self, message: m.Outcomes) -> None:
         if message.without_result:
@@ -197,16 +210,19 @@ class Remote(Questions):
     async def wait(self, ids: Iterable[int]) -> None:
         """Until all of these have ended; `on_outcomes` is told of each. The caller bounds the wait."""
         left = list(dict.fromkeys(ids))
-        watched = self._watched
-        watched.update(dict.fromkeys(left))
+        self._watched.update(dict.fromkeys(left))
+        all_of_them = left.copy()
         while left:
             await self._watch(left)
             with anyio.move_on_after(POLL_SECONDS):
-                while (left := _still(left, watched)) and self._line.failed is None:
+                while (left := _still(left, self._watched)) and self._line.failed is None:
                     await self._line.news.wait()
             if left and self._line.failed is not None:
                 raise self._line.failed
-            left = [one for one in left if one in watched]
+            left = [one for one in left if one in self._watched]
+        for one in all_of_them if self._put_back else ():
+            if one in self._put_back:
+                raise self._put_back[one]
 
     async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
         """Of these tasks, those that have ended."""
@@ -248,6 +264,13 @@ class Remote(Questions):
         """`cancel`, `retry` (ids); `pause`, `resume` (scope); `drain`, `revoke`, `approve` (id as scope)."""
         make = m.Command
         return (await self.ask(lambda n: make(n, verb, list(ids), scope, deadline), m.Done)).ids
+
+
+def _put_back(task_id: int) -> NotFound:
+    return NotFound(
+        f"the manager's data were put back to an older moment, and nothing is known of task {task_id} there:"
+        " see `taskmessenger task ls`, then submit again what is missing"
+    )
 
 
 def _still(ids: list[int], watched: Container[int]) -> list[int]:

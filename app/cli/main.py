@@ -21,6 +21,7 @@ from ..core.groups import the_one
 from ..core.text import printable, redact
 
 COMMANDS: Final = {
+    "backup": ("backup", "backup", "Write the manager's data to one file."),
     "bench": ("bench", "bench", "Measure how fast this program is here."),
     "config": ("config", "config", "Show and check settings."),
     "demo": ("demo", "demo", "Run the main job here: hash files on a fleet of three workers."),
@@ -30,6 +31,7 @@ COMMANDS: Final = {
     "join": ("join", "join", "Become a client or operator of a fleet elsewhere."),
     "pool": ("pool", "pool", "Look at the whole fleet; pause and resume it."),
     "replay": ("replay", "replay", "Look at a recording of a console, forward and back."),
+    "restore": ("backup", "restore", "Put a backup in place as the manager's data."),
     "serve": ("serve", "serve", "The console in a browser of this machine."),
     "submit": ("submit", "submit", "Hand in tasks."),
     "task": ("task", "task", "List, show, cancel and retry tasks."),

@@ -11,6 +11,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from .life import Life
+
 SubmittedRow = tuple[
     int, str, int, int, float | None, str | None, str | None, bytes | None, int, float, float | None,
     str | None,
@@ -93,3 +95,4 @@ class Recovered:
     settings: dict[str, str]
     next_task_id: int = 1
     next_grant: int = 1
+    life: Life = field(default_factory=Life)

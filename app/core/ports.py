@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .commit import Commit, OpenRow, Recovered
+from .life import Life
 
 
 class TaskStore(Protocol):
@@ -45,6 +46,13 @@ class TaskStore(Protocol):
 
     async def prune(self, before: float, limit: int) -> int:
         """Forget up to `limit` tasks that ended before the wall-clock time `before`; says how many."""
+        ...
+
+    async def begin_epoch(self, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:
+        """Have what was said of these tasks before belong to a former life; durable when it returns.
+
+        `heard`: epochs that members know of and this store does not. Answers with the next free task id.
+        """
         ...
 
     async def close(self) -> None:

@@ -67,6 +67,8 @@ MAX_REASON: Final = 1_000
 """Characters of a refusal that are shown."""
 INSTANCE: Final = secrets.token_bytes(16)
 """Tells this process from any other with the same identity."""
+_local_marks: Final[dict[Path, bytes]] = {}
+"""By socket: the mark of the last welcome there, for as long as this process lasts."""
 _T = TypeVar("_T")
 
 
@@ -116,6 +118,7 @@ async def connect(
         NotApproved: an operator has to approve us first; says our fingerprint, as this machine knows it.
         ConfigError: the files of this member cannot be used.
     """
+    from .security import marks
     from .security.tls import client_context
 
     try:
@@ -128,7 +131,8 @@ async def connect(
 
     async def attempt(address: Address) -> Connected:
         session, _, carrier = await _open(address, context, prepare)
-        hello = Hello(OLDEST, PROTOCOL, identity.role, __version__, INSTANCE, fresh, carrier)
+        mark = marks.read(identity.folder)
+        hello = Hello(OLDEST, PROTOCOL, identity.role, __version__, INSTANCE, fresh, carrier, mark)
         try:
             async with gate.alone():
                 return await _introduce(session, hello, address)
@@ -137,9 +141,12 @@ async def connect(
             raise
 
     try:
-        return await _first(attempt, addresses)
+        connected = await _first(attempt, addresses)
     except NotApproved as error:
         raise NotApproved(identity.waits) from error
+    if identity.role != "worker":  # a worker has to forget first what it keeps of another epoch
+        marks.keep(identity.folder, connected.welcome.mark)
+    return connected
 
 
 async def connect_locally(path: Path) -> Connected:
@@ -151,12 +158,14 @@ async def connect_locally(path: Path) -> Connected:
     address = Address("unix", path=str(path))
     stream = await transport_for(address).dial(address)
     session = Session(stream, Wire("greeter", anyio.current_time()))
-    hello = Hello(OLDEST, PROTOCOL, "operator", __version__, INSTANCE)
+    hello = Hello(OLDEST, PROTOCOL, "operator", __version__, INSTANCE, mark=_local_marks.get(path, b""))
     try:
-        return await _introduce(session, hello, address)
+        connected = await _introduce(session, hello, address)
     except BaseException:
         await _drop(session)
         raise
+    _local_marks[path] = connected.welcome.mark
+    return connected
 
 
 async def join(

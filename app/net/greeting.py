@@ -47,6 +47,8 @@ class Hello(Base, frozen=True, tag=10):
     """This process has never had a session before."""
     carrier: str = ""
     """Who the peer is to what carries the link, where that has names of its own; checked at the other end."""
+    mark: bytes = b""
+    """That of the last `Welcome` this member got; see there."""
 
 
 class Welcome(Base, frozen=True, tag=11):
@@ -66,6 +68,10 @@ class Welcome(Base, frozen=True, tag=11):
     version: str = ""
     offers: tuple[str, ...] = ()
     """What this manager understands beyond the first messages of its protocol version: `look`, `approve`."""
+    epoch: bytes = b""
+    """The life of the manager's data. Ids, attempts and leases of another one mean nothing here."""
+    mark: bytes = b""
+    """To be kept, and shown in the next `Hello`: so a manager notices that its data were put back since."""
 
 
 class WantAuthority(Base, frozen=True, tag=12):

@@ -125,9 +125,10 @@ class Line:
         self.failed = error
         self._up.set()
         self._fail_requests(error)
-        self._spread()
+        self.wake()
 
-    def _spread(self) -> None:
+    def wake(self) -> None:
+        """Have those who wait for news look again."""
         self.news.set()
         self.news = anyio.Event()
 
@@ -140,7 +141,7 @@ class Line:
         for message in messages:
             if isinstance(message, m.Outcomes):
                 self._heard(message)
-                self._spread()
+                self.wake()
             number: int = getattr(message, "request", 0)
             request = self._requests.get(number)
             if request is not None and request.completes(message):

@@ -17,7 +17,9 @@ from ..core.errors import NotFound, Refused, TaskMessengerError, UsageError, by_
 from ..core.text import printable
 from ..handle import Act, ActDone
 from ..handle.filters import filter_of
+from .copies import Copies
 from .deliver import Delivery
+from .door import LOCAL
 from .task_acts import TASK_VERBS, Keeper, TaskActs
 from .writer import Writer
 
@@ -40,6 +42,10 @@ SHOWN_IDS: Final = 1_000
 AUDITED_IDS: Final = 20
 """Ids in a line of the log."""
 MAX_SLOTS: Final = 100_000
+HERE: Final = "this process"
+"""Whoever sits at the manager's own console."""
+_AT_THE_MACHINE: Final = frozenset({"backup"})
+"""Acts that touch files of the manager's machine."""
 _CLIENT_MAY: Final = frozenset({"cancel", "retry"})
 
 
@@ -51,6 +57,11 @@ class Chief(Keeper, Protocol):
     async def approve(self, peer_id: str) -> None: ...
 
     async def retry(self, ids: Sequence[int]) -> list[int]: ...
+
+    @property
+    def copies(self) -> Copies:
+        """What makes backups."""
+        ...
 
 
 class Acts:
@@ -85,15 +96,19 @@ class Acts:
     async def ids(self, act: Act, role: str, who: str = "") -> list[int]:
         """The same for an act without a query; answers with all ids that it applied to."""
         try:
-            done = await self._ids(act, role)
+            done = await self._ids(act, role, who)
         except TaskMessengerError as error:
             _audit(act, role, who, f"refused: {error}")
             raise
         _audit(act, role, who, f"{len(done)} tasks" if act.ids else "done")
         return done
 
-    async def _ids(self, act: Act, role: str) -> list[int]:
+    async def _ids(self, act: Act, role: str, who: str) -> list[int]:
         _check_role(act, role)
+        if act.verb in _AT_THE_MACHINE and who not in {LOCAL, HERE}:
+            raise Refused(
+                f"`{act.verb}` is for operators at the manager's machine, not for members elsewhere"
+            )
         ids = checked_ids(act.ids)
         if act.verb == "cancel":
             return (await self._operate(s.Cancel(ids))).ids
@@ -120,6 +135,8 @@ class Acts:
                 await self._chief.revoke(worker_of(act.scope))
             case "approve":
                 await self._chief.approve(worker_of(act.scope))
+            case "backup":
+                await self._chief.copies.make(act.scope, with_authority=bool(act.number))
             case _:
                 raise UsageError(f"`{printable(act.verb)}` is not a command of this manager")
         return []

@@ -24,12 +24,13 @@ from ..core.errors import NotApproved, Overloaded, PeerError, Refused, TaskMesse
 from ..core.text import printable
 from ..net import messages as m
 from ..net.protocol import PeerSilent, Wire
-from ..net.security.enrol import EnrolRequest, Registrar
+from ..net.security.enrol import EnrolRequest
 from ..net.security.local import admit_local, peer_uid
 from ..net.security.tls import ssl_object, wrap_server
 from ..net.security.trust import Credentials, admit, peer_of
 from ..net.session import Ended, Session
 from ..net.transport import Carriers, pulse
+from .lifetime import PUT_BACK, Lifetime
 from .pace import Pace, Paced
 
 log = logging.getLogger(__name__)
@@ -70,13 +71,14 @@ class Door:
         limits: ManagerLimits,
         leases: Leases,
         max_payload: int,
-        registrar: Registrar,
+        lifetime: Lifetime,
         tls: ssl.SSLContext,
         converse: Converse,
         carriers: Carriers,
     ) -> None:
         self._limits, self._leases, self._max_payload = limits, leases, max_payload
-        self._registrar, self._tls, self._converse = registrar, tls, converse
+        self._lifetime, self._registrar = lifetime, lifetime.registrar
+        self._tls, self._converse = tls, converse
         self._carriers = carriers
         self._pace = Pace()
         self._strangers: Counter[str] = Counter()
@@ -165,10 +167,14 @@ class Door:
         role, peer = ("operator", LOCAL) if local else await self._admit(credentials, first)
         if self._guests >= self._limits.sessions:
             raise Overloaded(f"this manager has its {self._limits.sessions} sessions; raise limits.sessions")
+        await self._lifetime.compare(peer, first.mark)
         self._carriers.admitted(address, first.carrier)
         scheme = address.partition("://")[0]
         heartbeat, dead_after = pulse(scheme, self._leases.heartbeat, self._leases.dead_after)
-        await session.say(self._welcome(protocol, peer, heartbeat, dead_after))
+        welcome = self._welcome(protocol, peer, heartbeat, dead_after)
+        await session.say(welcome)
+        if welcome.epoch != self._lifetime.epoch:  # over since a moment ago: it has to come again like others
+            raise Ended(PUT_BACK, "another epoch has begun")
         session.wire.establish(role, heartbeat=heartbeat, dead_after=dead_after, now=anyio.current_time())
         return Guest(role, peer, address, first, credentials)
 
@@ -193,6 +199,8 @@ class Door:
             self._max_payload,
             __version__,
             (LOOK, APPROVE),
+            self._lifetime.epoch,
+            self._lifetime.mark,
         )
 
     async def _enrol(self, session: Session, address: str) -> None:

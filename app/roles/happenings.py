@@ -25,6 +25,8 @@ _NAMES: Final = {
     "disconnected": ("warning", "worker.disconnected"),
     "lost": ("error", "worker.lost"),
     "left": ("info", "worker.left"),
+    "unwanted": ("error", "worker.unwanted"),
+    "data.restored": ("error", "data.restored"),
     "revoked": ("warning", "worker.revoked"),
     "draining": ("info", "worker.draining"),
     "paused": ("info", "scope.paused"),

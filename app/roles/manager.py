@@ -31,11 +31,13 @@ from ..net.security.tls import server_context
 from ..net.transport import Carriers, Listener, NoCarriers, transport_for
 from ..paths import Paths
 from .acts import no_task, operate
+from .copies import Archive, Copies
 from .deliver import Delivery
 from .desk import Desk
 from .door import Door
 from .endpoints import advertised, endpoints_for
 from .entrances import Entrances
+from .lifetime import Lifetime
 from .membership import Membership
 from .sessions import Sessions
 from .view import ManagerView
@@ -53,7 +55,7 @@ DAY: Final = 86_400.0
 DAMAGED: Final = error_blob("damaged", "its payload on the manager's disk is damaged: submit it again")
 
 
-class Store(TaskStore, TaskReader, Roster, Protocol):
+class Store(TaskStore, TaskReader, Roster, Archive, Protocol):
     """All that a manager keeps on disk."""
 
     def low_space(self) -> bool: ...
@@ -97,6 +99,8 @@ class Manager:
         self._tasks: TaskGroup | None = None
         self._listening: tuple[Address, ...] = ()
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
+        self.lifetime = Lifetime(store, self.writer, self.registrar, self._sessions.part)
+        self.copies = Copies(store, self.authority)
         self.membership = Membership(store, self._sessions.here, self.view.telemetry.members_changed)
         self._stopping = anyio.Event()
         self._stop_now = False
@@ -111,6 +115,7 @@ class Manager:
         found = await self.store.open()
         try:
             self.writer.pool.recover(found, anyio.current_time(), time())
+            self.lifetime.begin(found.life)
             async with AsyncExitStack() as stack:
                 wanted = [Address.parse(text) for text in self.config.transport.listen]
                 entrances = await stack.enter_async_context(Entrances(self._carriers, self._listens_at))
@@ -147,7 +152,7 @@ class Manager:
             limits=config.limits,
             leases=config.leases,
             max_payload=self.max_payload,
-            registrar=self.registrar,
+            lifetime=self.lifetime,
             tls=self._tls,
             converse=self._sessions.converse,
             carriers=self._carriers,

@@ -29,7 +29,7 @@ from ..handle import (
 )
 from ..handle.acting import act_on_all
 from ..net import messages as m
-from .acts import Acts, checked_ids, no_task
+from .acts import HERE, Acts, checked_ids, no_task
 from .submission import Submission
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ManagerHandle:
 
     async def act(self, act: Act) -> ActDone:
         """Carry out a command."""
-        return await act_on_all(lambda part: self._acts.do(part, "operator", "this process"), act)
+        return await act_on_all(lambda part: self._acts.do(part, "operator", HERE), act)
 
     async def kind_schemas(self) -> tuple[KindSchema, ...]:
         """What connected workers offer."""

@@ -156,6 +156,23 @@ class Outbox:
         self._on_the_way += size
         send_outcomes(self.send, ended)
 
+    def forget(self) -> int:
+        """What is here belongs to a life that is over; says how many outcomes that were."""
+        keys = self.keys
+        self._spool.drop(self._spool.keys)
+        for news in (self._started, self._ended, self._released, self._unkept, self._backlog):
+            news.clear()
+        self._on_the_way = 0
+        return len(keys)
+
+    def resume(self, leases: list[_Key], begun: list[_Key]) -> None:
+        """The first words of a session: what this worker has, and what has run out of the manager's sight."""
+        assert self.send is not None
+        for kind, keys in ((m.Holding, [*leases, *self.keys]), (m.Started, begun)):
+            if keys or kind is m.Holding:
+                self.send(kind([task for task, _ in keys], [attempt for _, attempt in keys]))
+        self.resend()
+
     def resend(self) -> None:
         """After a reconnect: everything that was never acknowledged, as far as the window reaches."""
         self._on_the_way = 0

@@ -93,6 +93,11 @@ class Sessions:
             if peer == peer_id:
                 self._delivery.links[number].cut("refused", f"{peer_id} was revoked")
 
+    def part(self, code: str, reason: str) -> None:
+        """Everybody has to come again."""
+        for link in list(self._delivery.links.values()):
+            link.cut(code, reason)
+
     async def expire(self) -> None:
         """Close sessions whose certificates have expired, for ever."""
         while True:

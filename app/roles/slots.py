@@ -63,6 +63,8 @@ class Slots:
         self._more = anyio.Event()
         self._ended: dict[tuple[int, int], None] = {}
         self._giving_back: set[int] = set()
+        self._void: set[tuple[int, int]] = set()
+        """Attempts that are being ended and belong to a life of the manager's data that is over."""
         self._complained = float("-inf")
         self._average: float | None = None
         self._blocked: dict[int, tuple[Job, float]] = {}
@@ -93,8 +95,13 @@ class Slots:
     @property
     def leases(self) -> list[tuple[int, int]]:
         """Task and attempt of everything that waits or runs."""
+        return self.begun + [(job.task, job.attempt) for job, _ in (*self._queue, *self._blocked.values())]
+
+    @property
+    def begun(self) -> list[tuple[int, int]]:
+        """Task and attempt of everything that runs."""
         held = [(task, attempt) for task, (attempt, _, _) in self.running.items()]
-        return held + [(job.task, job.attempt) for job, _ in (*self._queue, *self._blocked.values())]
+        return [lease for lease in held if lease not in self._void] if self._void else held
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -127,7 +134,7 @@ class Slots:
         for task, attempt in leases:
             if task in self._blocked and self._blocked[task][0].attempt == attempt:
                 del self._blocked[task]
-            if self.running.get(task, (None,))[0] == attempt:
+            if self.running.get(task, (None,))[0] == attempt and (task, attempt) not in self._void:
                 self._runtime.cancel(task)
             else:
                 self._remember(task, attempt)
@@ -148,6 +155,17 @@ class Slots:
             for task in list(self.running):
                 self._giving_back.add(task)
                 self._runtime.cancel(task)
+
+    def forget(self) -> int:
+        """What is here belongs to a life that is over: it ends, and nobody is told; says how much that is."""
+        count = len(self.leases)
+        self._queue.clear()
+        self._blocked.clear()
+        self._ended.clear()
+        for task, attempt in self.begun:
+            self._void.add((task, attempt))
+            self._runtime.cancel(task)
+        return count
 
     def pause(self, scope: str) -> None:
         """Start nothing in `scope`; what waits there goes back."""
@@ -216,6 +234,11 @@ class Slots:
                 self._more.set()
         giving_back = task in self._giving_back
         self._giving_back.discard(task)
+        if (task, attempt) in self._void:
+            self._void.discard((task, attempt))
+            if ended.status == STUCK:
+                await self._linger(task)
+            return
         fault = local_fault(ended)
         if fault or (giving_back and ended.status in {CANCELLED, STUCK}):
             self._outbox.released([(task, attempt)])

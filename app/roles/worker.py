@@ -31,6 +31,7 @@ from .approval import Awaiting
 from .controls import Controls
 from .load import Load
 from .outbox import Outbox
+from .past import Past
 from .slots import Slots
 from .spool import Spool
 
@@ -80,6 +81,7 @@ class Worker:
             config.prefetch,
             free_stuck=config.kinds.free_stuck_slots,
         )
+        self._past = Past(identity.folder, self.outbox, self.slots)
         self.connected: Connected | None = None
         self.paused = False
         """By this worker's own operator."""
@@ -209,15 +211,11 @@ class Worker:
         self.connected = connected
         self._renewal_key, self._ask_again = None, 0.0  # this link does not answer what the last was asked
         self.slots.paused.clear()
+        self._past.compare(welcome)
         self.outbox.flush()
         self.outbox.send = session.send
         self._offer(force=True)
-        held = [*self.slots.leases, *self.outbox.keys]
-        session.send(m.Holding([task for task, _ in held], [attempt for _, attempt in held]))
-        running = self.slots.running
-        if running:
-            session.send(m.Started(list(running), [attempt for attempt, _, _ in running.values()]))
-        self.outbox.resend()
+        self.outbox.resume(self.slots.leases, self.slots.begun)
         try:
             await session.run(self._handle)
         except Ended as error:

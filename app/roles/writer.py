@@ -148,6 +148,10 @@ class Writer:
             await self._all_stored()
             return await call()
 
+    def note(self, what: str, who: str, why: str) -> None:
+        """An event that no decision led to."""
+        self.journal.extend([(self._wall(), (what, who, (), why))])
+
     async def _all_stored(self) -> None:
         while self._under_way:
             await self._stored.wait()

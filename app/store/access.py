@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import anyio
 import apsw
 
 from ..core.commit import Commit, Recovered
 from ..core.errors import StoreError
+from .archive import Facts, Manifest, check_free, pack
 from .backup import copy
 from .database import Health
 from .files import Ballast
@@ -123,3 +125,22 @@ class Access:
         finally:
             await lane.call(lane.shut)
             await lane.stop()
+
+    async def archive(self, target: Path, extra: Mapping[str, bytes], facts: Facts) -> Manifest:
+        """Make a backup of the database and `extra`, likewise."""
+        self.check()
+        lane = self._reader("store-backup")
+        lane.start()
+        copied = target.with_name(f".{target.name}.database")
+        try:
+            await lane.call(lane.open)
+            await lane.call(lambda: check_free(target))
+            await lane.call(lambda: copy(lane.connection, self.segments, copied, replace=True))
+            return await lane.call(lambda: pack(copied, extra, facts, target))
+        finally:
+            with anyio.CancelScope(
+                shield=True
+            ):  # whoever is not waited for any more still has the files open
+                await lane.call(lane.shut)
+                await lane.call(lambda: copied.unlink(missing_ok=True))
+                await lane.stop()

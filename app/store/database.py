@@ -19,6 +19,8 @@ OLDEST_SQLITE: Final = (3, 51, 3)
 """Older ones can corrupt a WAL database that two connections use at once."""
 APPLICATION_ID: Final = 0x544D5331
 """Says in the file's header whose it is: "TMS1"."""
+RESTORE: Final = "restore a backup with `taskmessenger restore FILE --replace`"
+"""The cure for what is damaged."""
 BUSY_TIMEOUT_MS: Final = 5_000
 _WRITER_CACHE_KIB: Final = 65_536
 _READER_CACHE_KIB: Final = 16_384
@@ -133,9 +135,9 @@ def as_store_error(error: apsw.Error | OSError, path: Path) -> StoreError:
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return StoreLocked(f"another program has {path} locked: let it finish, then try again")
     if isinstance(error, apsw.NotADBError):
-        return StoreFailed(f"{path} is not a database: move it away, or restore a backup")
+        return StoreFailed(f"{path} is not a database: move it away, or {RESTORE}")
     if isinstance(error, apsw.CorruptError):
-        return StoreFailed(f"{path} is damaged ({error}): stop the manager and restore a backup")
+        return StoreFailed(f"{path} is damaged ({error}): stop the manager and {RESTORE}")
     if isinstance(error, (*_DISK, OSError)):
         what = f"{type(error).__name__}: {error}"
         return StoreFailed(f"the disk failed under {path} ({what}): check it, then start the manager again")

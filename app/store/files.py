@@ -126,6 +126,11 @@ class Ballast:
             self.spent = self.spent or removed
             return removed
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is space to be given back."""
+        return self.path.exists()
+
     def _is_there(self) -> bool:
         if self.size == 0:
             self._remove()

@@ -15,7 +15,7 @@ import apsw
 
 from ..core.errors import StoreError
 from .bulk import Bulk, numbers
-from .database import fetch
+from .database import RESTORE, fetch
 from .segments import Place, Segments, Unreadable, Use
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def read(task_id: int, part: Part, place: Place | None, segments: Segments) -> b
 def _lost(task_id: int, part: Part, why: str) -> StoreError:
     return StoreError(
         f"the {part.name.lower()} of task {task_id} cannot be read ({why}): "
-        "restore a backup, or submit the task again"
+        f"{RESTORE}, or submit the task again"
     )
 
 

@@ -5,8 +5,9 @@ It keeps the contract of `SqliteStore`, order and refusals included; it is not f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..core.commit import (
@@ -22,11 +23,14 @@ from ..core.commit import (
 )
 from ..core.errors import StoreError
 from ..core.filter_match import listed, matches, sort_value
+from ..core.life import Life, Start, first_id_after
 from ..core.lifecycle import TaskState
 from ..handle import AttemptInfo, Count, Cursor, Outcome, TaskDetail, TaskPage, TaskQuery, TaskRow
 from ..handle.filters import conditions_of, cursor_of, is_descending
+from .archive import Facts, Manifest
 from .conditions import check_query, stored_states
 from .error_blobs import decode_error, first_line, message_of
+from .life import new_id
 from .memory_roster import MemoryRoster
 from .query import MAX_ATTEMPTS
 from .recover import INLINE_LIMIT
@@ -83,6 +87,9 @@ class MemoryStore(MemoryRoster):
         self._grants: dict[int, GrantRow] = {}
         self._settings: dict[str, str] = {}
         self._highest = 0
+        self._epochs: list[bytes] = []
+        self._starts: dict[int, tuple[bytes, bytes]] = {}
+        """By number: epoch and id."""
         self.low = False
         """What `low_space` says."""
 
@@ -102,7 +109,22 @@ class MemoryStore(MemoryRoster):
             settings=dict(self._settings),
             next_task_id=self._highest + 1,
             next_grant=next_grant,
+            life=self._begin(self._epochs[-1] if self._epochs else new_id()),
         )
+
+    async def begin_epoch(self, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:
+        """What was said of this store before is of a former life; the next free task id."""
+        self._highest = first_id_after(self._highest + 1) - 1
+        self._epochs[:0] = heard
+        return self._begin(new_id()), self._highest + 1
+
+    def _begin(self, epoch: bytes) -> Life:
+        if epoch not in self._epochs:
+            self._epochs.append(epoch)
+        number = max(self._starts, default=0) + 1
+        self._starts[number] = (epoch, new_id())
+        mine = {one: kept for one, (of, kept) in self._starts.items() if of == epoch}
+        return Life(Start(epoch, number, mine[number]), mine, frozenset(self._epochs))
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -215,6 +237,10 @@ class MemoryStore(MemoryRoster):
         for kept in self._tasks.values():
             counted[kept.state] = counted.get(kept.state, 0) + 1
         return counted
+
+    async def archive(self, target: Path, extra: Mapping[str, bytes], facts: Facts) -> Manifest:
+        """There is nothing that a file could hold."""
+        raise StoreError("a store in memory has no backups")
 
     def low_space(self) -> bool:
         """What a test says it is."""

@@ -16,7 +16,7 @@ import apsw
 
 from ..core.errors import StoreFailed, StoreTooNew
 from .backup import copy
-from .database import APPLICATION_ID
+from .database import APPLICATION_ID, RESTORE
 from .segments import Segments
 
 _DIGITS: Final = 4
@@ -59,7 +59,7 @@ def migrate(
     if version > newest:
         raise StoreTooNew(
             f"{path} has schema {version}, this program knows {newest}: "
-            "install the newer version again, or restore a backup"
+            f"install the newer version again, or {RESTORE}"
         )
     saved = None
     if 0 < version < newest:

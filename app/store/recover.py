@@ -13,6 +13,7 @@ from ..core.commit import GrantRow, OpenRow, Recovered, unpack_leases
 from .bulk import numbers
 from .conditions import possible
 from .database import fetch
+from .life import NEXT_TASK
 
 INLINE_LIMIT: Final = 1_024
 """Bytes. Larger payloads are left on the disk until a worker gets them."""
@@ -30,9 +31,6 @@ WITH s (id, state, attempt, spent, crashes, due_at) AS (
     SELECT e.id, e.state, e.attempt, e.spent, 0, NULL
     FROM carray(?) AS c CROSS JOIN ended AS e ON e.id = c.value)
 SELECT {_COLUMNS} FROM s CROSS JOIN task AS t ON t.id = s.id ORDER BY s.id"""
-_NEXT_TASK: Final = """
-SELECT 1 + max(coalesce((SELECT max(id) FROM task), 0),
-               coalesce((SELECT value FROM high_water WHERE name = 'task'), 0))"""
 _GRANTS: Final = "SELECT seq, worker, leases FROM lease_grant ORDER BY seq"
 _DROP_GRANTS: Final = "DELETE FROM lease_grant WHERE seq IN (SELECT value FROM carray(?))"
 
@@ -50,7 +48,7 @@ def recover(connection: apsw.Connection) -> Recovered:
         tasks=tasks,
         grants=[grant for grant in grants if grant[0] in live],
         settings=dict(fetch(connection, "SELECT name, value FROM setting")),
-        next_task_id=connection.execute(_NEXT_TASK).get,
+        next_task_id=connection.execute(NEXT_TASK).get,
         next_grant=next_grant,
     )
 

@@ -7,15 +7,17 @@ Nothing here decides anything about tasks.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ..core.commit import Commit, OpenRow, Recovered
+from ..core.life import Life
 from ..handle import Count, Outcome, TaskDetail, TaskPage, TaskQuery
-from . import pages, rows
+from . import life, pages, rows
 from . import query as queries
 from .access import Access
+from .archive import Facts, Manifest
 from .files import BALLAST_SIZE, LOW_WATER, Ballast, free_bytes, share_of_disk
 from .migrate import migrations
 from .recover import task_rows
@@ -113,6 +115,13 @@ class SqliteStore(SqliteRoster):
                 break
         return forgotten
 
+    async def begin_epoch(self, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:
+        """Have what was said of this database before belong to a former life; durable when it returns.
+
+        `heard`: epochs that members know of and this database does not. Answers with the next free task id.
+        """
+        return await self._access.change(life.begin_epoch, why, heard)
+
     # ---- TaskReader -------------------------------------------------------------------------------------
 
     async def page(self, query: TaskQuery) -> TaskPage:
@@ -157,6 +166,14 @@ class SqliteStore(SqliteRoster):
             Conflict: `target` exists. StoreFull: no space for the copy. StoreError: it cannot be written.
         """
         await self._access.backup(target)
+
+    async def archive(self, target: Path, extra: Mapping[str, bytes], facts: Facts) -> Manifest:
+        """Put a copy of the database, as it is now, and `extra` into the new file `target`; work goes on.
+
+        Raises:
+            Conflict: `target` exists. StoreFull: no space for it. StoreError: it cannot be written.
+        """
+        return await self._access.archive(target, extra, facts)
 
     def _spare(self) -> int:
         """Bytes that must stay free for outcomes."""

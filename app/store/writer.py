@@ -16,7 +16,9 @@ import apsw
 
 from ..core.commit import Commit, Recovered
 from ..core.errors import StoreFailed, StoreFull
-from .database import Health, as_store_error, check_library, connect_writer
+from ..core.life import Life
+from . import life
+from .database import RESTORE, Health, as_store_error, check_library, connect_writer, is_full
 from .files import Ballast, LockFile, make_private
 from .lane import Lane, Ticket
 from .large import used
@@ -127,12 +129,33 @@ class WriterLane(Lane):
             found = connection.execute("PRAGMA quick_check(1)").get
             if found != "ok":
                 what = " ".join(str(found).split())
-                raise StoreFailed(f"{self._path} is damaged ({what}): restore a backup")
+                raise StoreFailed(f"{self._path} is damaged ({what}): {RESTORE}")
         saved = migrate(connection, self._path, settings.steps, self._segments)
         if saved is not None:
             log.warning("the database has a new schema; a copy of the old one is %s", saved)
         self._segments.open(used(connection))
-        return recover(connection)
+        known = self._start(connection)
+        found = recover(connection)
+        found.life = known
+        return found
+
+    def _start(self, connection: apsw.Connection) -> Life:
+        """Write down that a manager starts here. On a full disk it goes on as the start before."""
+        if self._settings.steps[-1].number < life.FIRST_SCHEMA:
+            return Life()
+        before = life.read(connection)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            begun = life.begin_start(connection)
+            connection.execute("COMMIT")
+        except apsw.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if before is None or not is_full(error) or self._ballast.is_there:
+                raise
+            log.warning("no space to write this start down: members are told of the one before")
+            return before
+        return begun
 
     def shut(self) -> None:
         """Close the files and let others have them."""

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 from taskmessenger.core.commit import Commit
 from taskmessenger.core.errors import StoreError
+from taskmessenger.core.life import ID_GAP
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import ErrorInfo, TaskQuery, TaskRow
 from taskmessenger.store.large import LARGE, MUCH
+from taskmessenger.store.life import new_id
 from taskmessenger.store.memory import MemoryStore
 from taskmessenger.store.recover import INLINE_LIMIT
 from taskmessenger.store.sqlite import SqliteStore
@@ -393,3 +395,31 @@ async def test_prune_never_forgets_an_open_task(store: Store) -> None:
     await store.commit(Commit(reopened=[reopened(1)]))
     assert await store.prune(T0 * 2, 10) == 0
     assert await ids(store) == [1]
+
+
+async def test_each_start_is_known_to_those_after_it(store: Store, restart: Restart) -> None:
+    again = await restart(store)
+    first = (await again.open()).life
+    later = await restart(again)
+    second = (await later.open()).life
+    assert second.current.epoch == first.current.epoch
+    assert second.current.number == first.current.number + 1
+    assert not second.is_from_the_future(first.current)
+    assert first.is_from_the_future(second.current)
+
+
+async def test_a_new_epoch_leaves_the_numbers_of_the_old_one_to_it(store: Store, restart: Restart) -> None:
+    await store.commit(submit(7))
+    again = await restart(store)
+    old = (await again.open()).life
+    heard = new_id()
+    new, next_id = await again.begin_epoch("a test", [heard])
+    assert new.current.epoch != old.current.epoch
+    assert next_id > 7 + ID_GAP
+    assert {old.current.epoch, heard} < new.epochs
+    assert not new.is_from_the_future(old.current)
+    later = await restart(again)
+    found = await later.open()
+    assert (found.life.current.epoch, found.next_task_id) == (new.current.epoch, next_id)
+    assert heard in found.life.epochs
+    assert [row[0] for row in found.tasks] == [7]

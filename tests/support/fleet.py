@@ -39,6 +39,7 @@ from taskmessenger.net import messages as m
 from taskmessenger.net.address import Address
 from taskmessenger.net.protocol import Wire
 from taskmessenger.net.security import identity as identities
+from taskmessenger.net.security import marks
 from taskmessenger.net.security.endpoints import TcpEndpoint
 from taskmessenger.net.security.enrol import create_invite
 from taskmessenger.net.security.identity import Identity
@@ -306,7 +307,8 @@ class Fleet:
             stream = await (through or transport_for(address)).dial(address)
             secure = await wrap_client(stream, client_context(current), str(address))
             session = Session(secure, Wire("greeter", anyio.current_time()))
-            hello = m.Hello(m.OLDEST, m.PROTOCOL, identity.role, "1.0", instance, fresh)
+            mark = marks.read(identity.folder)
+            hello = m.Hello(m.OLDEST, m.PROTOCOL, identity.role, "1.0", instance, fresh, "", mark)
             try:
                 return await client._introduce(session, hello, address)
             except BaseException:

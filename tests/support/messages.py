@@ -45,8 +45,8 @@ ACT = Act("edit", (1,), QUERY, 3, "all", 1.5, b"\xc0")
 EVERY: list[m.Message] = [
     m.Beat(3, 2, {"cpu": 0.5}),
     m.Goodbye("left", "bye"),
-    m.Hello(1, 2, "worker", "1.0", b"i" * 16, False),
-    m.Welcome(1, "lab", "fleet", "w-1", 5.0, 15.0, 30.0, 1024, "1.0", ("look",)),
+    m.Hello(1, 2, "worker", "1.0", b"i" * 16, False, "zt", b"mark"),
+    m.Welcome(1, "lab", "fleet", "w-1", 5.0, 15.0, 30.0, 1024, "1.0", ("look",), b"e" * 16, b"mark"),
     m.WantAuthority(1, 1),
     m.AuthorityIs(b"der", "lab"),
     m.Join("ABCD", b"secret", b"csr", "fern", "linux"),

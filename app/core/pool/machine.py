@@ -59,8 +59,8 @@ class Pool:
         """Tasks by state, ever: final ones keep counting after their rows are pruned."""
         self.accepted = 0
         self.next_id = self.next_grant = 1
-        self.late = self.refused = 0
-        """Outcomes that came too late to count; messages that a worker had no right to send."""
+        self.late = self.refused = self.unwanted = 0
+        """Outcomes that came too late; messages that a worker had no right to send; leases never given."""
         self.last_now: float | None = None
         self.stopping = False  # the manager is about to leave: nothing new is handed out
         self.commit = Commit()

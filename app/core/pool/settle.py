@@ -151,7 +151,11 @@ def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
 def _account_late(
     pool: Pool, worker: Worker, task_id: int, attempt: int, wall: float, how: How = How.SUCCEEDED
 ) -> bool:
-    """An outcome that changes nothing: cancelled meanwhile, fenced, sent twice. False when it is forged."""
+    """An outcome that changes nothing: cancelled meanwhile, fenced, sent twice. False when it is forged.
+
+    What the worker has said to have before it got anything here may be of a life of the data that was taken
+    back: unwanted, and no crime.
+    """
     if worker.held.get(task_id) == attempt:  # the task was cancelled while it ran
         _drop(worker, task_id)
         return True
@@ -159,6 +163,9 @@ def _account_late(
     foreign = task is not None and task.attempt == attempt and task.worker not in {None, worker.id}
     future = task is not None and task.attempt < attempt
     if task_id >= pool.next_id or task_id < 1 or attempt < 1 or foreign or future:
+        if (task_id, attempt) in worker.unwanted or not worker.synced:
+            worker.unwanted.discard((task_id, attempt))
+            return True
         _crime(pool, worker, f"an outcome of task {task_id}, attempt {attempt}, which it was never leased")
         return False
     if how in {How.RELEASED, How.CANCELLED}:

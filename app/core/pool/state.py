@@ -56,7 +56,7 @@ class Worker:
     __slots__ = (
         "address", "alone", "capacity", "crimes", "drain_seconds", "draining", "held", "id", "instance",
         "isolated", "joined", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
-        "restarted", "running", "session", "share", "synced",
+        "restarted", "running", "session", "share", "synced", "unwanted",
     )  # fmt: skip
 
     def __init__(self, worker_id: str, share: Share | None = None) -> None:
@@ -94,6 +94,8 @@ class Worker:
         self.picks = 0
         """Leases chosen for it among several priorities; see `STARVED_SHARE`."""
         self.crimes = 0
+        self.unwanted: set[tuple[int, int]] = set()
+        """What it said to hold in this session and was never given, or no longer has: task and attempt."""
 
     @property
     def credit(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..effects import Disconnect, EndLeases, Steer
+from ..life import ID_GAP
 from ..stimuli import Beat, Holding, LinkLost, Offered, WorkerJoined, WorkerLeft, WorkerRevoked
 from .links import unlink
 from .losses import lose, withdraw
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_LEASES: Final = 100_000
 """Leases that one worker may hold, whatever it says it can take."""
+MAX_AHEAD: Final = 1_000
+"""Attempts that are left out at a time because a worker has them."""
 
 
 def on_joined(pool: Pool, got: WorkerJoined, now: float) -> None:
@@ -80,6 +83,8 @@ def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
     # A new process lost what its predecessor ran; an old one simply never got what we sent into a dead link.
     lose(pool, worker, missing, At(now, wall), died=worker.restarted)
     worker.restarted = False
+    worker.unwanted = set(fenced)
+    _leave_out(pool, worker, fenced)
     cancelled = [(task_id, attempt) for task_id, attempt in worker.held.items() if task_id not in pool.tasks]
     if fenced or cancelled:
         pool.effects.append(EndLeases(got.session, fenced + cancelled))
@@ -87,6 +92,28 @@ def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
     if worker.draining:  # the same process on a new link: it may not have heard of it
         pool.effects.append(Steer(got.session, "drain", deadline=worker.drain_seconds))
     pool.effects += [Steer(got.session, "pause", scope) for scope in pool.paused if concerns(scope, worker)]
+
+
+def _leave_out(pool: Pool, worker: Worker, fenced: list[tuple[int, int]]) -> None:
+    """Numbers that a worker has and this pool never gave are not given either, as far as it can be believed.
+
+    They are of a moment that was taken back: an older copy of the data was put in place. The worker is told
+    to forget them; should one get through all the same, nothing else has its number.
+    """
+    tasks, foreign = pool.tasks, 0
+    for task_id, attempt in fenced:
+        if task_id >= pool.next_id:
+            foreign += 1
+            if task_id < pool.next_id + ID_GAP:
+                pool.next_id = task_id + 1
+        elif (task := tasks.get(task_id)) is not None and attempt > task.attempt:
+            foreign += 1
+            if task.worker is None and attempt <= task.attempt + MAX_AHEAD:
+                task.attempt = attempt
+    if foreign:
+        pool.unwanted += foreign
+        why = f"{foreign} leases or results of a moment that these data do not have: were they put back?"
+        pool.events.append(("unwanted", worker.id, (), why))
 
 
 def on_beat(pool: Pool, got: Beat, now: float) -> None:

@@ -6,6 +6,8 @@ manager's folder. Every certificate passes OpenSSL's strict checks, which are th
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +45,8 @@ MAX_CSR: Final = 4096
 MAX_NAME: Final = 64
 """Characters of a name inside a certificate; X.509 allows no more."""
 _DAY: Final = 86_400.0
+_SEALS: Final = b"task-messenger seals\n"
+"""What sets the key of seals apart from every other use of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,7 @@ class Authority:
     certificate: Certificate
     _key: ec.EllipticCurvePrivateKey = field(repr=False)
     _parsed: x509.Certificate = field(repr=False)
+    _seal_key: bytes = field(repr=False)
 
     @classmethod
     def load_or_create(cls, folder: Path, fleet_name: str, now: float) -> Self:
@@ -87,8 +92,9 @@ class Authority:
             names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         except UNREADABLE as error:
             raise ConfigError(
-                f"{path}: is damaged: restore it from a backup, or move it away to found a new fleet "
-                "(every member must then join again)"
+                f"{path}: is damaged: restore it from a backup (`taskmessenger restore FILE --replace`, if it"
+                " was made --with-authority), or move it away to found a new fleet (every member must then"
+                " join again)"
             ) from error
         certificate = Certificate.of_x509(parsed)
         if not certificate.valid_at(now):
@@ -105,6 +111,7 @@ class Authority:
             certificate=certificate,
             _key=key,
             _parsed=parsed,
+            _seal_key=hashlib.sha256(_SEALS + data).digest(),
         )
 
     @property
@@ -151,6 +158,10 @@ class Authority:
         key = _requested_key(csr_der)
         name = x509.UniformResourceIdentifier(member_uri(self.fleet_id, role, peer_id))
         return self._sign(key, peer_id, name, ExtendedKeyUsageOID.CLIENT_AUTH, _life(now, days))
+
+    def seal(self, said: bytes) -> bytes:
+        """What shows, to this authority alone, that it has said this."""
+        return hmac.digest(self._seal_key, said, "sha256")
 
     def _sign(
         self,
