@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 import anyio
@@ -23,6 +24,8 @@ RESEND_BATCH: Final = 256
 WINDOW_BYTES: Final = 32 * 1024 * 1024
 """Outcomes on their way, sent and not acknowledged: bounds what waits in the memory of either side. A single
 one may be larger."""
+HELD_BYTES: Final = 256 * 1024
+"""Of outcomes that wait for company before they are sent; more leave at once."""
 RECORD_BYTES: Final = 32
 """Of one outcome besides its result or error, about."""
 _HOWS: Final = {
@@ -46,7 +49,7 @@ def local_fault(ended: Ended) -> str:
 
 
 class Outbox:
-    """One worker's news. Call `flush` when the event loop has a moment; `waiting` says when."""
+    """One worker's news. `waiting` says when to `keep` it, on disk; it leaves with `flush`, then or later."""
 
     def __init__(self, spool: Spool) -> None:
         self.send: Callable[[m.Message], None] | None = None
@@ -54,7 +57,12 @@ class Outbox:
         self.done = self.failed = 0
         self._spool = spool
         self._started: dict[int, int] = {}
+        self.since: float | None = None
+        """When the oldest of what `flush` would send was kept, or began (monotonic)."""
         self._ended: list[Kept] = []
+        self.held: dict[_Key, Kept] = {}
+        """Kept on disk, and sent by the next `flush`."""
+        self._held_bytes = 0
         self._released: list[tuple[int, int, int, float, bytes | None]] = []
         self._unkept: dict[_Key, Kept] = {}
         """Outcomes that found no room on the disk: in memory, which is better than nothing."""
@@ -73,6 +81,11 @@ class Outbox:
     def keys(self) -> list[_Key]:
         """Task and attempt of those."""
         return [*self._spool.keys, *self._unkept, *((one.task, one.attempt) for one in self._ended)]
+
+    @property
+    def urgent(self) -> bool:
+        """Whether what `flush` would send must not wait: leases that go back, or much to hold in memory."""
+        return bool(self._released) or self._held_bytes > HELD_BYTES
 
     @property
     def full(self) -> bool:
@@ -111,6 +124,9 @@ class Outbox:
     def acknowledged(self, tasks: list[int], attempts: list[int]) -> None:
         """The manager has these, or does not want them. The columns are of equal length."""
         keys = list(zip(tasks, attempts, strict=True))
+        if self.held:
+            gone = [key for key in keys if self.held.pop(key, None) is not None]
+            self._held_bytes = max(0, self._held_bytes - self._forget(gone))
         unsent = [key for key in keys if key in self._backlog] if self._backlog else []
         for key in unsent:
             del self._backlog[key]
@@ -128,15 +144,30 @@ class Outbox:
         return total
 
     async def waiting(self) -> None:
-        """Until there is something to flush."""
+        """Until there is something to keep or to tell."""
         await self._filled.wait()
+
+    def wake(self) -> None:
+        """Have `waiting` return, whether there is anything new or not."""
+        self._filled.set()
+
+    def keep(self) -> None:
+        """Put what has ended on disk, where it survives this process; it is sent by `flush`."""
+        if self._filled.is_set():  # one that is not may have somebody waiting for it
+            self._filled = anyio.Event()
+        if self.since is None and (self._ended or self._started or self._released):
+            self.since = monotonic()
+        if self._ended:
+            self._held_bytes += self._keep(self._ended)
+            self.held |= {(one.task, one.attempt): one for one in self._ended}
+            self._ended = []
 
     def flush(self) -> None:
         """Keep what has ended on disk, then send all news."""
-        if self._filled.is_set():  # one that is not may have somebody waiting for it
-            self._filled = anyio.Event()
-        ended, self._ended = self._ended, []
-        size = self._keep(ended) if ended else 0
+        self.keep()
+        self.since = None
+        ended, self.held = list(self.held.values()), {}
+        size, self._held_bytes = self._held_bytes, 0
         if self.send is None:
             self._started.clear()
             self._released.clear()
@@ -160,9 +191,10 @@ class Outbox:
         """What is here belongs to a life that is over; says how many outcomes that were."""
         keys = self.keys
         self._spool.drop(self._spool.keys)
-        for news in (self._started, self._ended, self._released, self._unkept, self._backlog):
+        for news in (self._started, self._ended, self.held, self._released, self._unkept, self._backlog):
             news.clear()
-        self._on_the_way = 0
+        self._on_the_way = self._held_bytes = 0
+        self.since = None
         return len(keys)
 
     def resume(self, leases: list[_Key], begun: list[_Key]) -> None:

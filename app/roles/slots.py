@@ -24,8 +24,8 @@ MAX_REMEMBERED: Final = 10_000
 """Ended attempts that are remembered in case their lease arrives after their end."""
 MAX_HISTORY: Final = 200
 """Ended attempts that are shown."""
-HORIZON: Final = 0.03
-"""Seconds of work that should wait here, so that a slot never waits for the manager."""
+HORIZON: Final = 0.06
+"""Seconds of work that should wait here, so that no slot waits for the manager, nor while outcomes gather."""
 UNASKED: Final = 64
 """Leases that may wait here beyond twice as many as are ever asked for: the last may be under way."""
 COOL_SECONDS: Final = 1.0
@@ -55,6 +55,8 @@ class Slots:
         """Scopes the manager has paused here: `all`, `kind:NAME`, `worker:ID`."""
         self.closed = False
         """This worker's own operator lets nothing new begin."""
+        self.average: float | None = None
+        """Seconds that an attempt has taken lately; None before the first has ended."""
         self.history: deque[tuple[int, int, str, int, float, float, str]] = deque(maxlen=MAX_HISTORY)
         """What ended last: task, attempt, kind, status, seconds, when (wall clock), message of an error."""
         self._runtime, self._outbox = runtime, outbox
@@ -66,7 +68,6 @@ class Slots:
         self._void: set[tuple[int, int]] = set()
         """Attempts that are being ended and belong to a life of the manager's data that is over."""
         self._complained = float("-inf")
-        self._average: float | None = None
         self._blocked: dict[int, tuple[Job, float]] = {}
         """Leases of tasks of which an older attempt has not ended here yet."""
 
@@ -86,10 +87,10 @@ class Slots:
         usable = self.usable
         if self.leaving or self._outbox.full or not usable:
             return 0
-        if self._average is None:
+        if self.average is None:
             return usable
         longest = max((monotonic() - start for _, _, start in self.running.values()), default=0.0)
-        expected = max(self._average, longest / 2, 1e-6)
+        expected = max(self.average, longest / 2, 1e-6)
         return usable + min(self._prefetch, int(usable * HORIZON / expected))
 
     @property
@@ -250,8 +251,8 @@ class Slots:
         self._outbox.ended(task, attempt, ended)
         said = ended.error.message if ended.error is not None else ""
         self.history.append((task, attempt, job.kind, ended.status, ended.seconds, time(), said))
-        average = self._average
-        self._average = ended.seconds if average is None else average + (ended.seconds - average) / 16
+        average = self.average
+        self.average = ended.seconds if average is None else average + (ended.seconds - average) / 16
         if ended.status == STUCK:
             await self._linger(task)
 

@@ -34,6 +34,7 @@ from .outbox import Outbox
 from .past import Past
 from .slots import Slots
 from .spool import Spool
+from .telling import tell
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class Worker:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.slots.run)
-                tasks.start_soon(self._flush)
+                tasks.start_soon(tell, self.outbox, self.slots, self._offer)
                 tasks.start_soon(self._steward)
                 tasks.start_soon(self._keep_session, task_status)
                 await self._stopping.wait()
@@ -295,13 +296,6 @@ class Worker:
         )
 
     # ---- duties -----------------------------------------------------------------------------------------
-
-    async def _flush(self) -> None:
-        """News leaves when the event loop has a moment: the busier it is, the larger the batches."""
-        while True:
-            await self.outbox.waiting()
-            self.outbox.flush()
-            self._offer()
 
     async def _steward(self) -> None:
         """Now and then: load, limits, leases that went stale, and whether we are cut off."""

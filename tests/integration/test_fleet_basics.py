@@ -6,11 +6,13 @@ from itertools import pairwise
 
 import anyio
 import pytest
+from taskmessenger.core.commit import Commit
 from taskmessenger.core.errors import Conflict, NotFound
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Group
+from taskmessenger.runtimes.base import SUCCEEDED, Ended, Job
 
-from tests.support.fleet import a_fleet, results, running, submit, unpacked
+from tests.support.fleet import Puppet, a_fleet, results, running, submit, unpacked
 from tests.support.runtimes import until
 
 FALSY = [0, "", b"", None, [], False, {}, 0.0]
@@ -141,3 +143,29 @@ async def test_an_unknown_task_cannot_be_waited_for(tmp_path) -> None:
     async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
         with pytest.raises(NotFound, match="no task 77"), anyio.fail_after(5):
             await remote.wait([77])
+
+
+async def test_outcomes_of_short_tasks_share_messages_and_commits(tmp_path) -> None:
+    """Each has its own only where somebody may wait for it: a worker with other work has time."""
+
+    class Short(Puppet):
+        async def run(self, job: Job) -> Ended:
+            await anyio.sleep(0.002)
+            return Ended(SUCCEEDED, 0.002, job.payload)
+
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        for name in ("w-one-0001", "w-two-0002"):
+            await fleet.worker(name, capacity=1, prefetch=1_024, puppet=Short())
+        await results(remote, await submit(remote, "echo", 1, 2))
+        commits, commit = [], fleet.manager.store.commit
+
+        async def counted(batch: Commit) -> None:
+            commits.append(batch)
+            await commit(batch)
+
+        fleet.manager.store.commit = counted
+        ids = await submit(remote, "echo", *range(300))
+        found = await results(remote, ids)
+        assert [unpacked(found[i]) for i in ids] == list(range(300))
+        assert len(commits) <= 80, "of 300 outcomes on two workers, and of all their leases"
+        assert sum(len(one.settled) for one in commits) == 300

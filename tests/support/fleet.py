@@ -258,6 +258,7 @@ class Fleet:
         connected: bool = True,
         runtime: Callable[[Callable[..., None]], Any] | None = None,
         drain: float = 5.0,
+        puppet: Puppet | None = None,
     ) -> Node:
         """A worker that is connected, through a bad network if there is to be one."""
         identity = identity or await self.member("worker", peer_id)
@@ -268,7 +269,7 @@ class Fleet:
             reconnect=Reconnect(first=0.05, ceiling=0.2, jitter=0.5),
             drain=Drain(deadline=drain),
         )
-        puppet = Puppet()
+        puppet = puppet or Puppet()
         role: list[Worker] = []
 
         def report(*about: Any) -> None:
