@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from . import __version__, loops
-from .config.model import ManagerConfig, WorkerConfig
+from .config.model import JobLimits, ManagerConfig, WorkerConfig
 from .core.errors import ConfigError, Conflict, NotApproved, Refused, Unreachable, UsageError
 from .paths import Paths, private_directory
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .net.security.invites import Invite
     from .roles.worker import Dial, Worker
     from .roles.worker_handle import WorkerHandle
+    from .runtimes.limits import Limits
     from .runtimes.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ async def worker(
         def report(task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
             role[0].report(task, attempt, fraction, note, output)
 
-        runtimes = Runtimes(kinds, config.slots, report, _limits(config), run_dir)
+        runtimes = Runtimes(kinds, config.slots, report, limits_of(config.limits), run_dir)
         spool = Spool(paths.spool, config.spool.max_mb * MIB)
         identity = load(paths.identity("worker"), "worker")
         finder = _finder(config, identity)
@@ -253,20 +254,22 @@ async def _is_member(invite: Invite, paths: Paths, approach: Approach) -> bool:
     return True
 
 
-def _limits(config: WorkerConfig) -> Any:
-    from dataclasses import replace
-
+def limits_of(given: JobLimits) -> Limits:
+    """What a child process may use, in the units of the system."""
     from .runtimes.limits import Limits
 
-    given = config.limits
-    limits = replace(Limits(), cpu_seconds=given.cpu_seconds, open_files=given.files)
-    if given.memory_mb is not None:
-        limits = replace(limits, memory=given.memory_mb * MIB)
-    if given.file_size_mb is not None:
-        limits = replace(limits, file_bytes=given.file_size_mb * MIB)
-    if given.processes is not None:
-        limits = replace(limits, processes=given.processes)
-    return limits
+    def in_bytes(mib: int | None) -> int | None:
+        return None if mib is None else mib * MIB
+
+    return Limits(
+        memory=in_bytes(given.memory_mb),
+        cpu_seconds=given.cpu_seconds,
+        open_files=given.files,
+        processes=given.processes,
+        file_bytes=in_bytes(given.file_size_mb),
+        niceness=given.niceness,
+        import_seconds=given.import_seconds,
+    )
 
 
 class _lock:  # noqa: N801 - used like a function

@@ -308,15 +308,20 @@ class Kinds(Group, frozen=True):
 class JobLimits(Group, frozen=True):
     """What one task in a process of its own may use; null for no limit."""
 
-    memory_mb: Positive | None = None
-    """MiB of address space."""
+    memory_mb: Positive | None = 4096
+    """MiB of address space, which is more than what is used: memory maps, CUDA and Java reserve much."""
     cpu_seconds: Positive | None = None
+    """Seconds of processor time of one attempt."""
     files: Annotated[int, Meta(ge=16, le=2**20)] | None = 1024
     """Open files."""
-    file_size_mb: Positive | None = None
+    file_size_mb: Positive | None = 4096
     """MiB of any file it writes."""
-    processes: Positive | None = None
-    """Processes of this user, which is how the system counts them."""
+    processes: Positive | None = 4096
+    """Processes and threads of this user, as the system counts them; it does not hold root to it."""
+    import_seconds: Seconds | None = 60.0
+    """Seconds that the code of a kind may take to be loaded; no attempt is charged for them."""
+    niceness: Annotated[int, Meta(ge=0, le=19)] = 5
+    """How much tasks step back for other programs; 0 for not at all."""
 
 
 class Reconnect(Group, frozen=True):

@@ -1,31 +1,37 @@
-"""The inside of a child process: binds itself, then runs one job after the other until nobody sends any.
+"""The inside of a child process: binds itself, loads its kind, then runs one job after the other.
 
-Started as `python -m taskmessenger.runtimes.child FD PARENT LIMITS`. It is made to be killed: the worker ends
-it, with all it started, whenever a job takes too long. Imports little, because it starts often.
+Its guard forks it (`guard`). It is made to be killed: the worker ends it, with all it started, whenever a job
+takes too long, and does not use it again after a job that left it unfit for the next. Imports little, because
+it starts often.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..core.errors import ConfigError, PeerError
+from ..core.errors import ConfigError
+from ..core.text import printable
 from .context import REPORT_INTERVAL, Context, Pending, Stop
+from .failures import clean
 from .frames import HEADER, body_size, frame, parse
 from .invoke import Failure, attempt
 from .limits import Limits
 from .loading import Kind, load_kind
+from .surroundings import Surroundings
 
-PARENT_CHECK_SECONDS: Final = 1.0
-_PR_SET_PDEATHSIG: Final = 1
+MAX_TOLD: Final = 5
+"""Files left in a working directory that are named."""
+LEFT_BYTES: Final = 500
+"""Of the words for them."""
 
 
 class Talk:
@@ -38,6 +44,10 @@ class Talk:
         self._pending: Pending | None = None
         self._something = threading.Event()
         self._thread: threading.Thread | None = None
+
+    def threads(self) -> int:
+        """How many threads of this process are its own."""
+        return 0 if self._thread is None else 1
 
     def send(self, *parts: Any) -> None:
         """Send one message now."""
@@ -69,33 +79,24 @@ class Talk:
 
 
 def main(argv: list[str]) -> None:
-    """Bind this process, then serve."""
-    descriptor, parent, limits = int(argv[0]), int(argv[1]), Limits.from_json(argv[2])
-    _die_with(parent)
-    limits.apply()
+    """Bind this process, load its kind, then serve."""
+    descriptor, guard, limits, name, source = argv
+    bounds = Limits.from_json(limits)
+    bounds.apply()
     _set_up_output()
-    os.set_inheritable(descriptor, False)
-    with socket.socket(fileno=descriptor) as channel:
-        _Server(channel, limits).serve()
+    os.set_inheritable(int(descriptor), False)
+    with socket.socket(fileno=int(descriptor)) as channel:
+        talk = Talk(channel)
+        talk.send("ready")
+        bounds.renew_cpu()
+        try:
+            kind = load_kind(name, source)
+        except ConfigError as error:
+            _flush_output()
+            talk.send("broken", str(error))
+        else:
+            _Server(channel, talk, kind, bounds, Surroundings(int(guard), talk.threads)).serve()
     os._exit(0)  # threads that a job left behind must not keep this process
-
-
-def _die_with(parent: int) -> None:
-    """No worker, no child: not even when the worker was killed."""
-    if sys.platform.startswith("linux"):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    else:
-        threading.Thread(target=_watch, args=(parent,), name="tm-parent", daemon=True).start()
-    if os.getppid() != parent:
-        os._exit(1)  # it died before the request was made
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_CHECK_SECONDS)
-    os.killpg(0, signal.SIGKILL)
 
 
 def _set_up_output() -> None:
@@ -109,35 +110,34 @@ def _set_up_output() -> None:
 class _Server:
     """Runs what the worker sends."""
 
-    def __init__(self, channel: socket.socket, limits: Limits) -> None:
-        self._channel, self._limits = channel, limits
-        self._talk = Talk(channel)
+    def __init__(
+        self, channel: socket.socket, talk: Talk, kind: Kind, limits: Limits, surroundings: Surroundings
+    ) -> None:
+        self._channel, self._talk, self._kind, self._limits = channel, talk, kind, limits
+        self._surroundings = surroundings
         self._me, self._home = os.getpid(), Path.cwd()
-        self._kinds: dict[tuple[str, str], Kind] = {}
 
     def serve(self) -> None:
-        """One job after the other, until the worker hangs up."""
-        self._talk.send("ready")
-        while (body := _read(self._channel)) is not None:
-            name, source, payload, task, number = parse(body)
-            answer = self._run((name, source), payload, task, number)
-            _flush_output()
+        """One job after the other, until the worker hangs up or this process is fit for none."""
+        self._talk.send("loaded")
+        spoiled = ""
+        while not spoiled and (body := _read(self._channel)) is not None:
+            payload, task, number = parse(body)
+            answer, spoiled, left = self._run(payload, task, number)
             self._talk.flush()
             if isinstance(answer, bytes):
-                self._talk.send("done", answer)
+                self._talk.send("done", answer, spoiled, left)
             else:
-                self._talk.send("failed", *answer)
+                self._talk.send("failed", *answer, spoiled, left)
 
-    def _run(self, which: tuple[str, str], payload: bytes, task: int, number: int) -> bytes | Failure:
+    def _run(self, payload: bytes, task: int, number: int) -> tuple[bytes | Failure, str, str]:
+        """The answer, why there can be no other job here, and what was left in the working directory."""
+        kind = self._kind
         try:
-            kind = self._kinds.get(which) or self._kinds.setdefault(which, load_kind(*which))
-        except ConfigError as error:
-            return Failure("failed", f"the process of `{which[0]}` cannot load it: {error}")
-        try:
-            place = _enter(self._home, task, number)
+            place = self._enter(task, number)
         except OSError as error:
-            return Failure("worker_fault", f"no working directory for `{kind.name}`: {error.strerror}")
-        os.environ.update(TM_TASK=str(task), TM_ATTEMPT=str(number), TM_KIND=kind.name)
+            why = f"no working directory for `{kind.name}`: {error.strerror}"
+            return Failure("worker_fault", why), why, ""
         self._limits.renew_cpu()
         stop = Stop()
         context = Context(task, number, kind.name, self._talk.post, stop)
@@ -145,33 +145,64 @@ class _Server:
         if os.getpid() != self._me:
             _flush_output()
             os._exit(0)  # the handler forked, and this is the copy: only one may tidy up and answer
-        _leave(self._home, place)
-        return answer
+        _flush_output()
+        return answer, *self._tidied(place)
+
+    def _tidied(self, place: Path) -> tuple[str, str]:
+        """Why there can be no other job here, and what was left in the working directory."""
+        files = ""
+        try:
+            files = self._leave(place)
+            left = self._surroundings.left_processes()
+            spoiled = self._surroundings.restore()
+        except BaseException as error:  # border: what task code has done to this process may raise anything
+            return f"it cannot be put in order: {type(error).__name__}", files
+        if left:
+            spoiled = f"it left {left} process{'es' if left > 1 else ''} running"
+        return spoiled, files
+
+    def _enter(self, task: int, number: int) -> Path:
+        """A fresh working directory, which is the place for temporary files too."""
+        place = self._home / f"{task}-{number}"
+        place.mkdir(mode=0o700)
+        os.chdir(place)
+        tempfile.tempdir = str(place)
+        os.environ.update(TMPDIR=str(place), TM_TASK=str(task), TM_ATTEMPT=str(number))
+        self._surroundings.expect_variables()
+        return place
+
+    def _leave(self, place: Path) -> str:
+        os.chdir(self._home)
+        try:
+            place.rmdir()
+        except OSError:
+            left = _told(place)
+            shutil.rmtree(place, ignore_errors=True)
+            return left
+        return ""
 
 
-def _enter(home: Path, task: int, number: int) -> Path:
-    """A fresh working directory, which is the place for temporary files too."""
-    place = home / f"{task}-{number}"
-    place.mkdir(mode=0o700)
-    os.chdir(place)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(place)
-    return place
-
-
-def _leave(home: Path, place: Path) -> None:
-    os.chdir(home)
-    try:
-        place.rmdir()
-    except OSError:
-        shutil.rmtree(place, ignore_errors=True)
+def _told(place: Path) -> str:
+    """What lies in a directory, in a few words."""
+    names, count = [], 0
+    with suppress(OSError):
+        for folder, _, files in os.walk(place):
+            for file in files:
+                count += 1
+                if count <= MAX_TOLD:
+                    path = Path(folder, file)
+                    with suppress(OSError):
+                        names.append(f"{path.relative_to(place)} ({path.lstat().st_size:,} bytes)")
+    if not names:
+        return ""
+    more = f" and {count - len(names):,} more files" if count > len(names) else ""
+    return clean(printable(f"{', '.join(names)}{more}"), LEFT_BYTES)
 
 
 def _flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(Exception):  # border: the handler closed it, or it is the handler's own
             stream.flush()
-        except (OSError, ValueError):
-            continue  # the handler closed it
 
 
 def _read(channel: socket.socket) -> bytearray | None:
@@ -192,10 +223,3 @@ def _exactly(channel: socket.socket, size: int) -> bytearray | None:
             return None
         rest = rest[count:]
     return data
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (PeerError, BrokenPipeError) as error:
-        sys.exit(f"the conversation with the worker broke: {error}")

@@ -1,7 +1,7 @@
 """One warm child process, as the worker sees it: send a job, get an answer or learn how it died.
 
 Never waits for the child's goodwill: what it writes is read and bounded, what it does not read is kept aside,
-and when it is to end its whole process group is killed. On the event loop's thread only.
+and when it is to end, its guard kills it with all it started. On the event loop's thread only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import IO, Any, Final
 from ..core.errors import PeerError
 from .context import NOTE_BYTES, OUTPUT_CAP, Send
 from .failures import MESSAGE_BYTES, STACK_BYTES, clean, clean_end
+from .family import descendants, end_all, marked
 from .frames import Splitter
 from .invoke import Failure
+from .loading import Kind
 from .spawn import Spawned
 
 STDERR_KEPT: Final = 64 * 1024
@@ -31,6 +33,10 @@ LAST_READS: Final = 16
 """Reads of a pipe when a job ends: what was written before, but no endless stream."""
 MAX_CHANNEL_READS: Final = 1_024
 """Reads of the channel after a death: more than the largest message."""
+GUARD_SECONDS: Final = 2.0
+"""How long a guard may take to end everything; then it is done from here, guard and all."""
+SWEEP_ROUNDS: Final = 5
+"""Looks for what a killed guard has left."""
 HANG_UP_SECONDS: Final = 1.0
 """How long a child that closed its channel may take to die by itself."""
 FLOOD_PAUSE: Final = 0.002
@@ -49,15 +55,28 @@ class Death:
     """What it did to the conversation before it was killed for it."""
 
 
-Answer = bytes | Failure | Death
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job came to its end in a child that lives."""
+
+    answer: bytes | Failure
+    spoiled: str = ""
+    """Why this child can take no other job."""
+    left: str = ""
+    """What lay in its working directory at the end, and was removed."""
+
+
+Answer = Done | Death
 
 
 class Child:
     """A started process. Owns it, its pipes and its channel."""
 
-    def __init__(self, spawned: Spawned, on_gone: Callable[[Child], None]) -> None:
+    def __init__(self, spawned: Spawned, kind: Kind, on_gone: Callable[[Child], None]) -> None:
+        self.kind = kind
         self._loop = asyncio.get_running_loop()
         self._process, self._channel, self.home = spawned.process, spawned.channel, spawned.home
+        self._mark = spawned.mark
         self._on_gone = on_gone
         self._splitter = Splitter()
         self._unsent = memoryview(b"")
@@ -65,10 +84,12 @@ class Child:
         self._send_on: Send | None = None
         self._fault = ""
         self._hung_up: asyncio.TimerHandle | None = None
-        self._reaped = False
+        self._killed = self._reaped = False
         """From then on its number may be somebody else's."""
         self.ready: asyncio.Future[None] = self._loop.create_future()
-        """Done when it can take jobs, or never will because it is gone."""
+        """Done when it runs and begins to load its kind, or never will because it is gone."""
+        self.loaded: asyncio.Future[str] = self._loop.create_future()
+        """Done when it can take jobs, with "", or with why not; also when it is gone."""
         self.gone: asyncio.Future[Death] = self._loop.create_future()
         """Done when it is dead and buried."""
         self.jobs = 0
@@ -84,13 +105,13 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process, and of the group it leads."""
+        """Of the guard."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
         """Whether it may be given work."""
-        return not (self.gone.done() or self._fault or self._hung_up)
+        return not (self.gone.done() or self._killed or self._hung_up)
 
     def run(self, job: bytes, send_on: Send) -> asyncio.Future[Answer | None]:
         """Send it a job; the answer comes, or its death, and until then what it reports goes to `send_on`."""
@@ -107,10 +128,19 @@ class Child:
         return answer
 
     def kill(self) -> None:
-        """End it and everything in its group, now. `gone` tells when it is over."""
+        """End it and everything that it started, now. `gone` tells when it is over."""
+        if self._killed or self._reaped:
+            return
+        self._killed = True
+        for number in (signal.SIGTERM, signal.SIGCONT):  # it may have been stopped by what it guards
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, number)
+        self._loop.call_later(GUARD_SECONDS, self._force)
+
+    def _force(self) -> None:
+        """The guard did not do it."""
         if not self._reaped:
-            with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies is not permitted
-                os.killpg(self.pid, signal.SIGKILL)
+            self._loop.run_in_executor(None, end_all, lambda: [*descendants(self.pid), self.pid])
 
     def give_up(self) -> None:
         """Answer None to whoever waits: it was killed and is still there."""
@@ -188,12 +218,19 @@ class Child:
         match message:
             case ["ready"] if not self.ready.done():
                 self.ready.set_result(None)
+            case ["loaded"] if not self.loaded.done():
+                self.loaded.set_result("")
+            case ["broken", str() as why] if not self.loaded.done():
+                self.loaded.set_result(clean(why, MESSAGE_BYTES) or "no reason is given")
             case ["report", float() | None as progress, str() as note, bytes() as output]:
                 self._on_report(progress, note, output)
-            case ["done", bytes() as result] if self._answer is not None:
-                self._finish(result)
-            case ["failed", str() as code, str() as text, str() as stack] if self._answer is not None:
-                self._finish(Failure(code[:32], clean(text, MESSAGE_BYTES), clean_end(stack, STACK_BYTES)))
+            case ["done", bytes() as result, str() as spoiled, str() as left] if self._answer is not None:
+                self._finish(Done(result, clean(spoiled, NOTE_BYTES), clean(left, MESSAGE_BYTES)))
+            case [
+                "failed", str() as code, str() as text, str() as stack, str() as spoiled, str() as left,
+            ] if self._answer is not None:  # fmt: skip
+                failure = Failure(code[:32], clean(text, MESSAGE_BYTES), clean_end(stack, STACK_BYTES))
+                self._finish(Done(failure, clean(spoiled, NOTE_BYTES), clean(left, MESSAGE_BYTES)))
             case _:
                 raise PeerError("it sent something that is no message")
 
@@ -223,17 +260,16 @@ class Child:
     def _on_exit(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self.kill()  # before it is reaped: until then nobody else can have its group's number
         _, status, usage = os.wait4(self.pid, 0)
         self._reaped = True
-        self._bury(status, usage.ru_maxrss)
+        sweep = self._loop.run_in_executor(None, _sweep, self._mark)
+        sweep.add_done_callback(lambda _: self._bury(status, usage.ru_maxrss))
 
     def _wait_in_thread(self) -> None:
         _, status, usage = os.wait4(self.pid, 0)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._reaped = True
+        _sweep(self._mark)
         with suppress(RuntimeError):  # the loop is closed: nobody waits
-            self._reaped = True
             self._loop.call_soon_threadsafe(self._bury, status, usage.ru_maxrss)
 
     def _bury(self, status: int, max_rss: int) -> None:
@@ -253,7 +289,16 @@ class Child:
             pipe.close()
         if not self.ready.done():
             self.ready.set_result(None)
+        if not self.loaded.done():
+            self.loaded.set_result("it died")
         self._on_gone(self)
+
+
+def _sweep(mark: int) -> None:
+    """End what is left below a guard that is dead: nothing, unless it was killed by what it guarded."""
+    for _ in range(SWEEP_ROUNDS):
+        if not end_all(lambda: marked((mark,))):
+            return
 
 
 class _Pipe:

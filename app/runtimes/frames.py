@@ -1,7 +1,9 @@
 """How a worker and its child processes cut their conversation into messages: a length, then a msgpack list.
 
-Worker to child: `[kind, source, payload, task, attempt]`. Child to worker: `["ready"]`,
-`["report", progress, note, output]`, `["done", result]`, `["failed", code, message, stack]`.
+Worker to child: `[payload, task, attempt]`. Child to worker: `["ready"]`, then `["loaded"]` or
+`["broken", why]`, and for each job `["report", progress, note, output]` and in the end
+`["done", result, spoiled, left]` or `["failed", code, message, stack, spoiled, left]`: `spoiled` says why the
+child can take no other job, `left` what lay in its working directory.
 """
 
 from __future__ import annotations

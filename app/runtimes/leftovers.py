@@ -1,7 +1,8 @@
 """Which processes this worker started, on disk, so that the next one can end what a killed one left behind.
 
-A process is ended only when it is certain to be ours: its start time is the recorded one, or it carries the
-mark that its ancestor was started with. A process id alone proves nothing, because ids are used again.
+A process is ended only when it is certain to be ours: its start time is the recorded one, or it carries one
+of the two marks of its ancestors, in the environment and in the limits (`family`). A process id alone proves
+nothing, because ids are used again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+
+from .family import end_all, marked
 
 MARK: Final = "TM_RUN"
 """Environment variable that all processes below a child inherit; its value is the name of its home."""
@@ -39,8 +42,8 @@ def new_home(run_dir: Path) -> Path:
     return home
 
 
-def record(home: Path, pid: int) -> None:
-    """Remember that `pid` leads the process group that lives in `home`.
+def record(home: Path, pid: int, mark: int = 0) -> None:
+    """Remember that `pid` leads the process group that lives in `home`, and the mark of all below it.
 
     Raises:
         OSError: it cannot be written, or there is no such process any more.
@@ -49,7 +52,7 @@ def record(home: Path, pid: int) -> None:
         started = psutil.Process(pid).create_time()
     except psutil.Error as error:
         raise OSError(f"process {pid} cannot be looked at: {error}") from error
-    facts = json.dumps({"pid": pid, "started": started})
+    facts = json.dumps({"pid": pid, "started": started, "mark": mark})
     descriptor = os.open(home / _RECORD, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(facts)
@@ -72,9 +75,9 @@ def kill_leftovers(run_dir: Path) -> int:
     killed: set[int] = set()
     for home in homes:
         killed |= _kill_group(home)
-    names = {home.name for home in homes}
+    names, marks = {home.name for home in homes}, {_mark_in(home) for home in homes} - {0}
     for _ in range(MAX_ROUNDS):
-        found = _kill_marked(names)
+        found = _kill_marked(names) | end_all(lambda: marked(marks))
         killed |= found
         if not found:
             break
@@ -88,6 +91,15 @@ def _homes(run_dir: Path) -> Iterator[Path]:
         for path in run_dir.iterdir():
             if path.name.startswith(_PREFIX) and path.is_dir() and not path.is_symlink():
                 yield path
+
+
+def _mark_in(home: Path) -> int:
+    """The mark on record, or 0."""
+    try:
+        mark = json.loads((home / _RECORD).read_text())["mark"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return mark if isinstance(mark, int) else 0
 
 
 def _kill_group(home: Path) -> set[int]:

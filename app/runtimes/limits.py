@@ -7,26 +7,25 @@ import os
 import sys
 from dataclasses import asdict, dataclass, replace
 from math import ceil
-from typing import Final
-
-GIB: Final = 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """None anywhere means: no limit of ours."""
+    """None anywhere means: no limit of ours. What a worker takes when nothing is set is in its settings."""
 
-    memory: int | None = 4 * GIB
+    memory: int | None = None
     """Bytes of address space. What a library reserves and does not use counts too."""
     cpu_seconds: int | None = None
     """CPU time of one attempt."""
-    open_files: int | None = 1024
-    processes: int | None = 4096
+    open_files: int | None = None
+    processes: int | None = None
     """Processes and threads of this user, all together; the kernel does not hold root to it."""
-    file_bytes: int | None = 4 * GIB
+    file_bytes: int | None = None
     """Largest file it may write."""
-    niceness: int = 5
+    niceness: int = 0
     """How much the child steps back for others, so that heartbeats keep their time."""
+    import_seconds: float | None = None
+    """How long a kind may take to be loaded, which no attempt is charged for."""
 
     def to_json(self) -> str:
         """As text for a command line."""

@@ -55,6 +55,8 @@ class Kind:
     """Exceptions, or their names, after which a task is not tried again."""
     example: Any = None
     """A payload that works."""
+    fresh: bool = False
+    """Whether each task wants a process of its own, used for nothing before and nothing after it."""
 
 
 def load_kind(name: str, source: str, runtime: str | None = None) -> Kind:
@@ -158,6 +160,7 @@ def _checked(name: str, source: str, module: ModuleType | None, handler: Any, ru
         timeout=_timeout(module, place),
         final=finals_of(module, place),
         example=getattr(module, "EXAMPLE", None),
+        fresh=bool(getattr(module, "FRESH", False)),
     )
 
 

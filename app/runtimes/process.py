@@ -1,14 +1,14 @@
 """Runs handlers in child processes that can be killed with all they started, and whose crash is an outcome.
 
-Children are warm: they run one job at a time and many one after the other. What ends early (timeout, cancel,
-crash) costs its child; the next job gets another one.
+Children are warm: they run one job at a time and many of one kind one after the other. What ends early
+(timeout, cancel, crash), or leaves its process unfit for the next job, costs its child.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -16,39 +16,41 @@ from typing import Final
 import anyio
 
 from ..core.errors import Overloaded
+from ..core.text import printable
 from ..handle import ErrorInfo
-from . import leftovers
-from .base import CANCELLED, CRASHED, TIMED_OUT, Ended, Job
-from .children import Child, Death, signal_name
+from .base import CANCELLED, CRASHED, FAILED, TIMED_OUT, Ended, Job
+from .children import Child, Death, Done, signal_name
+from .context import Send
 from .endings import Evidence, cut_short, refused, settled, stuck
 from .frames import frame
+from .hints import last_line, limit_behind
+from .invoke import Failure
 from .limits import Limits
 from .loading import Kind
 from .payload import MAX_BYTES
 from .reports import Reports
-from .spawn import spawn
 from .turns import Turns
+from .warm import KILL_SECONDS, MAX_JOBS_PER_CHILD, NotLoaded, Warm
 
-MAX_JOBS_PER_CHILD: Final = 1_000
-"""Then a child is replaced: what its jobs leak must not grow for ever."""
-IDLE_SECONDS: Final = 60.0
-"""How long a child is kept warm without work."""
-SPAWN_SECONDS: Final = 30.0
-KILL_SECONDS: Final = 10.0
-"""How long a killed process may take to disappear before it counts as stuck (it hangs in the kernel)."""
-SPAWN_THREADS: Final = 2
+log = logging.getLogger(__name__)
+
+TELL_SECONDS: Final = 60.0
+"""Between two lines in the log on what tasks of one kind leave behind."""
 
 
 class _Run:
     """One job on its way through a child."""
 
-    __slots__ = ("child", "job", "limit", "why")
+    __slots__ = ("child", "cut", "job", "kind", "limit", "why")
 
-    def __init__(self, job: Job, limit: float | None) -> None:
-        self.job, self.limit = job, limit
+    def __init__(self, job: Job, kind: Kind) -> None:
+        self.job, self.kind = job, kind
+        self.limit = kind.timeout if job.timeout is None else job.timeout
         self.child: Child | None = None
         self.why: int | None = None
         """TIMED_OUT or CANCELLED, once it is to end."""
+        self.cut: asyncio.Future[None] | None = None
+        """While its child starts: done when it is to end."""
 
 
 class ProcessRuntime:
@@ -64,18 +66,12 @@ class ProcessRuntime:
         *,
         max_jobs: int = MAX_JOBS_PER_CHILD,
     ) -> None:
-        self._kinds, self._size, self._reports = kinds, size, reports
-        self._limits, self._run_dir, self._max_jobs = limits, run_dir, max_jobs
+        self._kinds, self._reports, self._limits = kinds, reports, limits
         self._turns = Turns(size)
+        self._warm = Warm(size, limits, run_dir, max_jobs)
         self._running: dict[int, _Run] = {}
         self._lingering: dict[int, anyio.Event] = {}
-        self._children: set[Child] = set()
-        self._idle: list[tuple[Child, asyncio.TimerHandle]] = []
-        self._starting: set[asyncio.Task[Child]] = set()
-        self._cleaning: set[asyncio.Future[None]] = set()
-        # Its threads live as long as this runtime: a child dies with the thread that started it.
-        self._spawner = ThreadPoolExecutor(SPAWN_THREADS, "tm-spawn")
-        self._closed = False
+        self._told: dict[str, float] = {}
 
     async def run(self, job: Job) -> Ended:
         """Run it to its end in a child process."""
@@ -86,23 +82,38 @@ class ProcessRuntime:
             if refusal is not None:
                 return refusal
         kind = self._kinds[job.kind]
-        run = self._running[job.task] = _Run(job, kind.timeout if job.timeout is None else job.timeout)
+        run = self._running[job.task] = _Run(job, kind)
         try:
-            run.child = await self._child()
-            if run.why is not None:
-                self._keep(run.child)
+            run.child = self._warm.take(kind) or await self._started(run)
+            if run.child is None:
+                assert run.why is not None
                 return cut_short(run.why, job, run.limit, 0.0)
-            return await self._in_child(run, run.child, kind)
+            return await self._in_child(run, run.child)
+        except NotLoaded as error:
+            return self._unloaded(run, error)
         except (OSError, Overloaded) as error:
-            if run.why is not None:
-                return cut_short(run.why, job, run.limit, 0.0)
             return refused("worker_fault", f"this worker cannot start a process for `{job.kind}`: {error}")
         finally:
             if self._running.get(job.task) is run:
                 del self._running[job.task]
             self._turns.give_back()
 
-    async def _in_child(self, run: _Run, child: Child, kind: Kind) -> Ended:
+    async def _started(self, run: _Run) -> Child | None:
+        """A new child; None when the job was to end before there was one.
+
+        Raises:
+            OSError, Overloaded, NotLoaded: there is none.
+        """
+        starting = self._warm.start(run.kind)
+        run.cut = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait((starting, run.cut), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not starting.done() or run.why is not None:
+                self._warm.keep_started(starting)
+        return starting.result() if run.why is None else None
+
+    async def _in_child(self, run: _Run, child: Child) -> Ended:
         job, loop = run.job, asyncio.get_running_loop()
         line = self._reports.line(job.task, job.attempt)
         began = monotonic()
@@ -110,9 +121,10 @@ class ProcessRuntime:
         if run.limit is not None:
             timer = loop.call_later(run.limit, self._end, run, TIMED_OUT)
         try:
-            answer = await child.run(
-                frame(job.kind, kind.source, job.payload, job.task, job.attempt), line.send
-            )
+            answer = await child.run(frame(job.payload, job.task, job.attempt), line.send)
+            seconds = monotonic() - began
+            if isinstance(answer, Done) and (answer.spoiled or answer.left):
+                await self._tidied(run, child, answer, line.send)
         except asyncio.CancelledError:
             child.kill()
             raise
@@ -120,15 +132,36 @@ class ProcessRuntime:
             if timer is not None:
                 timer.cancel()
             line.close()
-        seconds = monotonic() - began
         if answer is None:
             return self._stuck(run, child, seconds)
         if isinstance(answer, Death):
-            return _ended_by(run, child, answer, seconds)
+            return self._ended_by(run, child, answer, seconds)
         if run.why is not None:
             return cut_short(run.why, job, run.limit, seconds)
-        self._keep(child)
+        self._warm.keep(child)
+        return self._settled(answer.answer, seconds)
+
+    def _settled(self, answer: bytes | Failure, seconds: float) -> Ended:
+        if isinstance(answer, Failure) and (hint := limit_behind(answer.message, self._limits)):
+            answer = answer._replace(message=f"{answer.message}; {hint}")
         return settled(answer, seconds)
+
+    async def _tidied(self, run: _Run, child: Child, done: Done, send: Send) -> None:
+        """What a job left behind goes before its end is told, and does not go without a word."""
+        words = []
+        if done.left:
+            words.append(f"left {printable(done.left)} in its working directory; it was removed")
+        if done.spoiled:
+            words.append(f"its process was ended, because {printable(done.spoiled)}")
+        text = "; ".join(words)
+        send(None, "", f"[taskmessenger: {text}]\n".encode())
+        now = monotonic()
+        if now - self._told.get(run.job.kind, float("-inf")) >= TELL_SECONDS:
+            self._told[run.job.kind] = now
+            log.warning("task %d of kind %s: %s", run.job.task, run.job.kind, text)
+        if done.spoiled:
+            child.kill()
+            await asyncio.wait([child.gone], timeout=KILL_SECONDS)
 
     def cancel(self, task: int) -> None:
         """Kill it with all it started."""
@@ -145,6 +178,8 @@ class ProcessRuntime:
         if run.child is not None:
             run.child.kill()
             asyncio.get_running_loop().call_later(KILL_SECONDS, self._check_gone, run, run.child)
+        elif run.cut is not None and not run.cut.done():
+            run.cut.set_result(None)
 
     def _check_gone(self, run: _Run, child: Child) -> None:
         if not child.gone.done() and self._running.get(run.job.task) is run:
@@ -167,114 +202,62 @@ class ProcessRuntime:
         """After STUCK: set when the process is gone at last."""
         return self._lingering.get(task)
 
-    # the children
-
-    async def _child(self) -> Child:
-        """A child that waits for work, or a new one.
-
-        Raises:
-            OSError, Overloaded: it cannot be started.
-        """
-        while self._idle:
-            child, expiry = self._idle.pop()
-            expiry.cancel()
-            if child.alive:
-                return child
-        starting = asyncio.create_task(self._start())
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            starting.add_done_callback(self._keep_started)
-            raise
-
-    async def _start(self) -> Child:
-        loop = asyncio.get_running_loop()
-        spawned = await loop.run_in_executor(self._spawner, spawn, self._run_dir, self._limits)
-        child = Child(spawned, self._on_gone)
-        self._children.add(child)
-        done, _ = await asyncio.wait([child.ready], timeout=SPAWN_SECONDS)
-        if child.alive and done and not self._closed:
-            return child
-        child.kill()
-        await asyncio.wait([child.gone], timeout=KILL_SECONDS)
-        lines = child.stderr_tail.decode("utf-8", "replace").strip().splitlines()
-        raise Overloaded(lines[-1][:300] if lines else "it ended before it was ready")
-
-    def _keep_started(self, starting: asyncio.Task[Child]) -> None:
-        """Nobody waits for this child any more; somebody else may want it."""
-        if not starting.cancelled() and starting.exception() is None:
-            self._keep(starting.result())
-
-    def _keep(self, child: Child) -> None:
-        """Keep it warm, or replace it when it is worn or one too many."""
-        if not child.alive:
-            return
-        if self._closed or child.jobs >= self._max_jobs or len(self._idle) >= self._size:
-            child.kill()
-            return
-        expiry = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire, child)
-        self._idle.append((child, expiry))
-
-    def _expire(self, child: Child) -> None:
-        self._idle = [(other, expiry) for other, expiry in self._idle if other is not child]
-        child.kill()
-
-    def _on_gone(self, child: Child) -> None:
-        self._children.discard(child)
-        for other, expiry in self._idle:
-            if other is child:
-                expiry.cancel()
-        self._idle = [(other, expiry) for other, expiry in self._idle if other is not child]
-        if not self._closed:
-            self._tidy(child.home)
-
-    def _tidy(self, home: Path) -> None:
-        cleaning = asyncio.get_running_loop().run_in_executor(self._spawner, leftovers.forget, home)
-        self._cleaning.add(cleaning)
-        cleaning.add_done_callback(self._cleaning.discard)
+    def forget(self, kind: str) -> None:
+        """This kind has changed: what has loaded it is not used again."""
+        self._warm.forget(kind)
 
     async def aclose(self) -> None:
         """Kill everything, wait until it is gone, and remove what it left."""
         self._turns.close()
-        self._closed = True
+        self._warm.close()
         for run in list(self._running.values()):
             self._end(run, CANCELLED)
-        if self._starting:
-            await asyncio.wait(self._starting, timeout=SPAWN_SECONDS)
-        homes = [child.home for child in self._children]
-        for child in list(self._children):
-            child.kill()
-        gone = [child.gone for child in self._children]
-        if gone:
-            await asyncio.wait(gone, timeout=KILL_SECONDS)
-        for _, expiry in self._idle:
-            expiry.cancel()
-        for home in homes:
-            self._tidy(home)
-        if self._cleaning:
-            await asyncio.wait(self._cleaning, timeout=KILL_SECONDS)
-        self._spawner.shutdown(wait=False, cancel_futures=True)
+        await self._warm.aclose()
+
+    def _ended_by(self, run: _Run, child: Child, death: Death, seconds: float) -> Ended:
+        """The child died: because it was to, or by what the task did."""
+        evidence: Evidence = {"max_rss_kb": death.max_rss_kb}
+        if child.stderr_tail:
+            evidence["stderr"] = child.stderr_tail.decode("utf-8", "replace")
+        if run.why is not None:
+            return cut_short(run.why, run.job, run.limit, seconds, evidence)
+        how = (
+            f"{_death(death, evidence)}{'' if death.signal or death.fault else ' before there was a result'}"
+        )
+        return self._crashed(run, how, death, evidence, seconds)
+
+    def _crashed(self, run: _Run, how: str, death: Death, evidence: Evidence, seconds: float) -> Ended:
+        stderr = str(evidence.get("stderr", ""))
+        said = last_line(stderr.encode())
+        hint = limit_behind(stderr, self._limits, death.signal)
+        message = f"the process of `{run.job.kind}` {how}"
+        message += f": {said}" if said else ""
+        message += f"; {hint}" if hint else ""
+        return Ended(CRASHED, seconds, None, ErrorInfo("crashed", message, "", evidence))
+
+    def _unloaded(self, run: _Run, error: NotLoaded) -> Ended:
+        """Its code cannot be loaded here: how that ended is how the attempt ends."""
+        evidence: Evidence = {"stderr": error.stderr} if error.stderr else {}
+        if error.death is not None:
+            evidence["max_rss_kb"] = error.death.max_rss_kb
+            how = f"{_death(error.death, evidence)} while it loaded its code"
+            return self._crashed(run, how, error.death, evidence, 0.0)
+        status, code = (TIMED_OUT, "timed_out") if error.late else (FAILED, "failed")
+        text = f"the process of `{run.job.kind}` cannot load it: {error}"
+        hint = limit_behind(str(error), self._limits)
+        return Ended(status, 0.0, None, ErrorInfo(code, f"{text}; {hint}" if hint else text, "", evidence))
 
 
-def _ended_by(run: _Run, child: Child, death: Death, seconds: float) -> Ended:
-    """The child died: because it was to, or by what the task did."""
-    evidence: Evidence = {"max_rss_kb": death.max_rss_kb}
-    if child.stderr_tail:
-        evidence["stderr"] = child.stderr_tail.decode("utf-8", "replace")
-    if run.why is not None:
-        return cut_short(run.why, run.job, run.limit, seconds, evidence)
-    if death.signal is not None:
-        evidence["signal"] = signal_name(death.signal)
-        how = f"died of {evidence['signal']}"
-    else:
-        assert death.exit_code is not None
-        evidence["exit_code"] = death.exit_code
-        how = f"exited with code {death.exit_code} before there was a result"
+def _death(death: Death, evidence: Evidence) -> str:
+    """How it died, also as evidence."""
     if death.fault:
         evidence["fault"] = death.fault
-        how = f"was killed, because {death.fault}"
-    return Ended(
-        CRASHED, seconds, None, ErrorInfo("crashed", f"the process of `{run.job.kind}` {how}", "", evidence)
-    )
+    if death.signal is not None:
+        evidence["signal"] = signal_name(death.signal)
+    elif death.exit_code is not None:
+        evidence["exit_code"] = death.exit_code
+    if death.fault:
+        return f"was killed, because {death.fault}"
+    if death.signal is not None:
+        return f"died of {evidence['signal']}"
+    return f"exited with code {death.exit_code}"

@@ -15,6 +15,7 @@ BORDERS = {
     "app/store/writer.py": "the thread that writes: what fails for a batch comes again for the one at fault",
     "app/store/lane.py": "a thread of its own: what happens in it is raised at the caller",
     "app/runtimes/async_.py": "task code may raise anything",
+    "app/runtimes/child.py": "what task code has done to its process may make anything fail",
     "app/runtimes/failures.py": "an exception of task code is task code too",
     "app/runtimes/invoke.py": "task code may raise anything",
 }

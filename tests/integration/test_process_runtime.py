@@ -19,6 +19,7 @@ from taskmessenger.runtimes.process import ProcessRuntime
 from taskmessenger.runtimes.registry import Registry
 from taskmessenger.runtimes.reports import Reports
 from taskmessenger.runtimes.spawn import environment
+from taskmessenger.runtimes.warm import SPARE
 
 from tests.support.runtimes import SAMPLES, a_bench, is_running, result, until
 
@@ -41,7 +42,7 @@ async def bench(tmp_path):
 async def test_a_crash_is_an_outcome_with_evidence(bench, number):
     ended = await bench.run("crash", int(number))
     assert (ended.status, ended.error.code) == (CRASHED, "crashed")
-    assert ended.error.message == f"the process of `crash` died of {number.name}"
+    assert ended.error.message.startswith(f"the process of `crash` died of {number.name}: last words")
     assert ended.error.evidence["signal"] == number.name
     assert "last words" in ended.error.evidence["stderr"]
     assert ended.error.evidence["max_rss_kb"] > 1000
@@ -66,7 +67,7 @@ async def test_many_crashes_use_up_no_slot_no_descriptor_and_no_disk(bench, tmp_
     for _ in range(10):
         assert (await bench.run("leave", 0)).status == CRASHED
     await bench.run("give_sync", 1)
-    assert psutil.Process().num_fds() <= before
+    await until(lambda: psutil.Process().num_fds() <= before)
     children = tmp_path / "run" / "children"
     await until(lambda: len(list(children.iterdir())) == 1)
 
@@ -182,7 +183,8 @@ async def test_a_handler_that_forks_answers_once(bench):
 async def test_memory_is_limited(tmp_path):
     async with a_bench(tmp_path, limits=Limits(memory=512 * MIB)) as bench:
         ended = await bench.run("allocate", 1024 * MIB)
-        assert (ended.status, ended.error.message.split(":")[0]) == (FAILED, "MemoryError")
+        assert (ended.status, ended.error.message.split(";")[0]) == (FAILED, "MemoryError")
+        assert "raise limits.memory_mb" in ended.error.message
         assert result(await bench.run("allocate", MIB)) == MIB
 
 
@@ -241,7 +243,7 @@ async def test_a_worker_that_cannot_start_processes_says_so(tmp_path):
 
 
 async def test_a_process_that_cannot_be_recorded_is_not_used(tmp_path, monkeypatch):
-    def full(home, pid):
+    def full(home, pid, mark):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("taskmessenger.runtimes.leftovers.record", full)
@@ -277,50 +279,106 @@ async def test_a_job_cancelled_while_its_child_starts_does_not_run(bench, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-WORKER = """
-import asyncio, sys
-from pathlib import Path
-from tests.support.runtimes import a_bench
-
-async def main():
-    async with a_bench(Path(sys.argv[1]), "process") as bench:
-        await bench.run("family", [sys.argv[2], sys.argv[3] == "apart"])
-
-asyncio.run(main())
-"""
+DEEDS = (
+    "alarm", "timer", "recursion", "stdout", "replaced", "descriptors", "environment", "variable", "open",
+    "os", "umask", "handler", "mask", "path", "thread", "leak", "limit", "nice", "timeout", "trace", "chdir",
+    "process", "locale",
+)  # fmt: skip
 
 
 @linux
-@pytest.mark.parametrize("apart", ["together", "apart"])
-async def test_what_a_killed_worker_left_is_ended_at_the_next_start(tmp_path, apart):
-    pids = tmp_path / "pids"
-    root = Path(__file__).parents[2]
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), str(pids), apart], cwd=root)
-    await until(pids.exists)
-    family = list(map(int, pids.read_text().split()))
-    worker.kill()
-    worker.wait()
-    assert all(map(is_running, family))
-
-    children = tmp_path / "run" / "children"
-    assert await anyio.to_thread.run_sync(kill_leftovers, children) > 0
-    await until(lambda: not any(map(is_running, family)))
-    assert list(children.iterdir()) == []
-    assert kill_leftovers(children) == 0
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_no_task_finds_what_another_did_to_its_process(tmp_path, deed):
+    async with a_bench(tmp_path, capacity=1) as bench:
+        before = result(await bench.run("damage"))
+        ended = await bench.run("damage", deed)
+        assert ended.status in {SUCCEEDED, CRASHED}, ended
+        after = result(await bench.run("damage", task=99))
+        assert before | {"pid": 0} == after | {"pid": 0}
+        assert bench.heard.output(99) == b"still heard\n"
+        await anyio.sleep(1.1 if deed == "alarm" else 0)
+        assert result(await bench.run("damage"))["pid"] == after["pid"]
 
 
 @linux
-async def test_children_die_with_their_worker(tmp_path):
-    pids = tmp_path / "pids"
-    root = Path(__file__).parents[2]
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), str(pids), "together"], cwd=root)
-    await until(pids.exists)
-    (home,) = (tmp_path / "run" / "children").iterdir()
-    child = json.loads((home / "process.json").read_text())["pid"]
-    worker.kill()
-    worker.wait()
-    await until(lambda: not is_running(child))
-    kill_leftovers(tmp_path / "run" / "children")
+@pytest.mark.parametrize("deed", ["alarm", "variable", "umask", "handler", "replaced", "recursion", "chdir"])
+async def test_what_can_be_put_back_costs_no_process(tmp_path, deed):
+    async with a_bench(tmp_path, capacity=1) as bench:
+        before = result(await bench.run("damage"))["pid"]
+        await bench.run("damage", deed)
+        assert result(await bench.run("damage"))["pid"] == before
+
+
+async def test_a_process_runs_tasks_of_one_kind_only(bench):
+    pids = {kind: result(await bench.run(kind))["pid"] for kind in ("surroundings", "damage")}
+    assert pids["surroundings"] != pids["damage"]
+    for kind, pid in pids.items():
+        assert result(await bench.run(kind))["pid"] == pid
+
+
+async def test_a_kind_can_ask_for_a_new_process_for_each_task(tmp_path):
+    (tmp_path / "kinds").mkdir()
+    text = "import os\nRUNTIME = 'process'\nFRESH = True\ndef handle(payload): return os.getpid()\n"
+    (tmp_path / "kinds" / "new.py").write_text(text)
+    async with a_bench(tmp_path, folders=[tmp_path / "kinds"]) as bench:
+        pids = [result(await bench.run("new")) for _ in range(3)]
+    assert len(set(pids)) == 3
+
+
+async def test_processes_of_many_kinds_are_bounded_in_number(tmp_path):
+    (tmp_path / "kinds").mkdir()
+    for n in range(8):
+        text = "RUNTIME = 'process'\ndef handle(payload): return payload\n"
+        (tmp_path / "kinds" / f"k{n}.py").write_text(text)
+    async with a_bench(tmp_path, capacity=1, folders=[tmp_path / "kinds"]) as bench:
+        for n in range(8):
+            assert result(await bench.run(f"k{n}", n)) == n
+        await until(lambda: len(list((tmp_path / "run" / "children").iterdir())) <= 1 + SPARE)
+
+
+async def test_files_left_in_the_working_directory_do_not_go_without_a_word(bench, caplog):
+    ended = await bench.run("leave_files", {"out.txt": 8, "deep/more.bin": 3}, task=5)
+    assert result(ended) == "written"
+    said = bench.heard.output(5).decode()
+    assert "out.txt (8 bytes)" in said
+    assert "deep/more.bin (3 bytes)" in said
+    assert "it was removed" in said
+    assert "out.txt (8 bytes)" in caplog.text
+
+
+async def test_loading_a_kind_is_not_charged_to_its_first_task(tmp_path):
+    (tmp_path / "kinds").mkdir()
+    text = (
+        "import time\ntime.sleep(1.5)\nRUNTIME = 'process'\nTIMEOUT = 1\nhandle = lambda payload: payload\n"
+    )
+    (tmp_path / "kinds" / "slow.py").write_text(text)
+    async with a_bench(tmp_path, folders=[tmp_path / "kinds"]) as bench:
+        ended = await bench.run("slow", 1)
+        assert (result(ended), ended.seconds < 1.0) == (1, True)
+
+
+async def test_the_last_words_of_a_process_and_the_limit_behind_them_stand_in_the_message(tmp_path):
+    async with a_bench(tmp_path, limits=Limits(memory=512 * MIB)) as bench:
+        ended = await bench.run("last_words", ["OpenBLAS error: Memory allocation still failed\n\n", 1])
+        assert ended.error.message == (
+            "the process of `last_words` exited with code 1 before there was a result:"
+            " OpenBLAS error: Memory allocation still failed; it probably met its limit, 512 MiB of address"
+            " space; raise limits.memory_mb of this worker, or set it to null"
+        )
+        ended = await bench.run("last_words", ["something else\n", 3])
+        assert ended.error.message == (
+            "the process of `last_words` exited with code 3 before there was a result: something else"
+        )
+
+
+@linux
+async def test_no_limit_means_none(tmp_path):
+    async with a_bench(tmp_path, limits=Limits()) as bench:
+        found = result(await bench.run("limits_seen"))
+    import resource
+
+    ours = [resource.getrlimit(which) for which in range(10) if which != resource.RLIMIT_CORE]
+    assert found == list(map(list, ours))
 
 
 def test_a_process_that_only_has_the_number_of_an_old_child_is_left_alone(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import msgpack
 import psutil
+from taskmessenger.config.model import JobLimits
+from taskmessenger.node import limits_of
 from taskmessenger.runtimes.base import Ended, Job
 from taskmessenger.runtimes.limits import Limits
 from taskmessenger.runtimes.registry import Registry
@@ -63,14 +66,20 @@ class Bench:
 
 @asynccontextmanager
 async def a_bench(
-    tmp_path: Path, runtime: str | None = None, capacity: int = 2, limits: Limits | None = None
+    tmp_path: Path,
+    runtime: str | None = None,
+    capacity: int = 2,
+    limits: Limits | None = None,
+    folders: Sequence[Path] = (SAMPLES,),
 ):
     """All built-in and sample kinds; those that can are forced into `runtime`."""
-    everything = Registry.load(("*",), [SAMPLES])
+    everything = Registry.load(("*",), folders)
     wanted = {k.name: runtime for k in everything if runtime and (k.is_async or runtime != "async")}
-    registry = Registry.load(("*",), [SAMPLES], wanted)
+    registry = Registry.load(("*",), folders, wanted)
     heard = Heard()
-    runtimes = Runtimes(registry, capacity, heard, limits or Limits(), tmp_path / "run", grace=0.2)
+    runtimes = Runtimes(
+        registry, capacity, heard, limits or limits_of(JobLimits()), tmp_path / "run", grace=0.2
+    )
     try:
         yield Bench(runtimes, heard, registry)
     finally:

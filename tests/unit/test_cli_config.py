@@ -27,7 +27,7 @@ def test_show_prints_every_setting_of_both_roles() -> None:
     shown = run("show").stdout
     assert 'transport.listen = ["tcp://127.0.0.1:7711"]' in shown
     assert "prefetch = 1024" in shown
-    assert "limits.memory_mb = null" in shown
+    assert "limits.memory_mb = 4096" in shown
 
 
 def test_show_says_where_a_setting_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
