@@ -8,7 +8,7 @@ Times are wall-clock seconds since the epoch, for people; nothing is decided by 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .life import Life
@@ -77,6 +77,9 @@ def unpack_leases(packed: bytes) -> Iterator[tuple[int, int]]:
     return zip(ids, attempts, strict=True)
 
 
+Alike = tuple[str, int, int, float | None, str | None, str | None]
+"""kind, priority, max_attempts, timeout, batch, target: what a pool has to know of a queued task."""
+
 OpenRow = tuple[
     int, str, int, int, float | None, str | None, str | None, bytes | None, int, float, float | None,
     str | None,
@@ -85,14 +88,38 @@ OpenRow = tuple[
 """A `SubmittedRow` (payload None where it is too large to keep in memory), then attempt, spent, crashes."""
 
 
+WaitingRow = tuple[
+    Sequence[int], str, int, int, float | None, str | None, str | None, float,
+]  # fmt: skip
+"""ids (a range, or an ascending array of numbers); then what their tasks have in common, as in `Alike`; and
+submitted_at of the first."""
+
+
 @dataclass(slots=True)
 class Recovered:
-    """What a store held when it was opened."""
+    """What a store held when it was opened.
+
+    Every open task is in one of two places, whether or not a worker had it: leases are in `grants`.
+    """
 
     tasks: list[OpenRow]
-    """Every open task, by id. State is `scheduled` or `queued`: leases are in `grants`."""
+    """By id, in the state `scheduled` or `queued`. When there are very many open tasks, only those that were
+    leased before or that wait for a moment."""
     grants: list[GrantRow]
     settings: dict[str, str]
+    waiting: list[WaitingRow] = field(default_factory=list)
+    """Other queued tasks, with all that a pool has to know of them until they are leased."""
     next_task_id: int = 1
     next_grant: int = 1
     life: Life = field(default_factory=Life)
+
+
+def gather(rows: Iterable[tuple[int, Alike, float]]) -> list[WaitingRow]:
+    """Queued tasks (id, what may be alike, submitted_at), by ascending id: those that are alike together."""
+    found: dict[Alike, tuple[array[int], float]] = {}
+    for task_id, alike, submitted in rows:
+        there = found.get(alike)
+        if there is None:
+            there = found[alike] = (array("Q"), submitted)
+        there[0].append(task_id)
+    return [(ids, *alike, submitted) for alike, (ids, submitted) in found.items()]

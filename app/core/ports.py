@@ -36,8 +36,8 @@ class TaskStore(Protocol):
         """Of these idempotency keys, the known ones: task id and digest."""
         ...
 
-    async def payloads(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """The payloads of these tasks, of those that exist."""
+    async def payloads(self, ids: Sequence[int], most: int | None = None) -> dict[int, bytes]:
+        """The payloads of those that exist; with `most`, only those of up to so many bytes."""
         ...
 
     async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]:

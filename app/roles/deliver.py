@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 import msgspec
@@ -21,8 +21,18 @@ log = logging.getLogger(__name__)
 
 OUTCOME_BYTES: Final = 64
 """What is said about a result, besides the result; about."""
+SMALL: Final = 1_024
+"""Bytes up to which payloads are read from the store together."""
+TOGETHER: Final = 500
+"""How many of them."""
 Reply = Callable[[e.Accepted | e.Rejected | e.Done], None]
 _errors: Final = msgspec.msgpack.Decoder(ErrorInfo)
+
+
+class Fetch(Protocol):
+    """Reads payloads from the store; with `most`, only those of up to so many bytes."""
+
+    async def __call__(self, ids: Sequence[int], most: int | None = None) -> dict[int, bytes]: ...
 
 
 class Link:
@@ -58,11 +68,11 @@ class Delivery:
 
     def __init__(
         self,
-        fetch: Callable[[Sequence[int]], Coroutine[Any, Any, dict[int, bytes]]],
+        fetch: Fetch,
         start: Callable[[Callable[..., Coroutine[Any, Any, None]], e.Assign], None],
         outbox: int,
     ) -> None:
-        """`fetch` reads payloads from the store; `start` runs a coroutine function beside everything else.
+        """`start` runs a coroutine function beside everything else.
 
         `outbox`: bytes that may wait for a slow reader before it is sent no more results.
         """
@@ -143,32 +153,47 @@ class Delivery:
         self._confirmed = anyio.Event()
 
     async def _fetch_and_assign(self, effect: e.Assign) -> None:
-        """Payloads too large to be kept in memory come from the store, one at a time, as the link takes them.
+        """Payloads that are not in memory come from the store: small ones together, others one at a time.
 
-        A lease whose payload is gone is not sent: it ends when the worker next says what it holds. One whose
-        payload is damaged ends at once, for good: it would be damaged for every other worker too.
+        All wait until the link can take them. A lease whose payload is gone is not sent: it ends when the
+        worker next says what it holds. One whose payload is damaged ends at once, for good: it would be
+        damaged for every other worker too.
         """
         link = self.links.get(effect.session)
         if link is None:
             return
         send_leases(link, [row for row in effect.leases if row[3] is not None])
-        for row in effect.leases:
-            if row[3] is not None:
+        rows = [row for row in effect.leases if row[3] is None]
+        for start in range(0, len(rows), TOGETHER):
+            part = rows[start : start + TOGETHER]
+            if not (await link.room(self.outbox) and await self._assign_part(link, effect.session, part)):
+                return
+
+    async def _assign_part(self, link: Link, session: int, rows: Sequence[LeaseRow]) -> bool:
+        """False when there is nothing more to do for this session."""
+        try:
+            small = await self._fetch([row[0] for row in rows], SMALL)
+        except StoreError:
+            small = {}  # whose fault it is shows when each is read by itself
+        send_leases(link, [(*row[:3], small[row[0]]) for row in rows if row[0] in small])
+        for row in rows:
+            if row[0] in small:
                 continue
             if not await link.room(self.outbox):
-                return
+                return False
             try:
                 payload = (await self._fetch([row[0]])).get(row[0])
             except StoreFailed as error:
                 log.warning("the payload of task %d cannot be read: %s", row[0], error)
                 link.cut("store", "the manager cannot read the payloads of some tasks: come back later")
-                return
+                return False
             except StoreError as error:
                 log.warning("the payload of task %d is damaged: %s", row[0], error)
-                self.on_damaged(effect.session, row[0], row[1])
+                self.on_damaged(session, row[0], row[1])
                 continue
             if payload is not None:
                 send_leases(link, [(*row[:3], payload)])
+        return True
 
     def _tell(self, link: Link, rows: list[OutcomeRow]) -> None:
         """Outcomes with their results; without, for a reader that is behind."""

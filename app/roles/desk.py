@@ -70,16 +70,22 @@ class Desk:
         task = self._pool.tasks.get(task_id)
         found = replace(found, row=self._listing.overlay(found.row))
         if task is None:
-            return found
+            series = self._pool.backlog.find(task_id)
+            if series is None:
+                return found
+            options = series.options
+            return replace(found, waits_for=self._why(options.kind, options.target, suspect=False))
         if task.state in _LIVE:
             link = self._link_of(task.worker)
             _, fraction, note, output = (link.progress.get(task_id) if link else None) or (0, None, "", b"")
             return replace(found, progress=fraction, note=note, output=output)
         if task.state is TaskState.SCHEDULED:
             return replace(found, waits_for="its next attempt is due later")
-        return replace(found, waits_for=self._why(task.options.kind, task.options.target, task.suspect))
+        return replace(
+            found, waits_for=self._why(task.options.kind, task.options.target, suspect=task.suspect)
+        )
 
-    def _why(self, kind: str, target: str | None, suspect: bool) -> str:
+    def _why(self, kind: str, target: str | None, *, suspect: bool) -> str:
         if target is not None and not self._is_here(target):
             return f"worker {target}, which alone may run it, is not connected"
         reason = waiting_reason(self._pool, kind)

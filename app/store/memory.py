@@ -19,6 +19,8 @@ from ..core.commit import (
     ReopenedRow,
     SettledRow,
     SubmittedRow,
+    WaitingRow,
+    gather,
     unpack_leases,
 )
 from ..core.errors import StoreError
@@ -33,7 +35,7 @@ from .error_blobs import decode_error, first_line, message_of
 from .life import new_id
 from .memory_roster import MemoryRoster
 from .query import MAX_ATTEMPTS
-from .recover import INLINE_LIMIT
+from .recover import IN_FULL, INLINE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,10 @@ class _Kept:
 class MemoryStore(MemoryRoster):
     """A `TaskStore`, `TaskReader` and `Roster` in memory. It can be opened again: that is its restart."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_full: int = IN_FULL) -> None:
+        """`in_full`: as in `SqliteStore`."""
         super().__init__()
+        self._in_full = in_full
         self._tasks: dict[int, _Kept] = {}
         self._grants: dict[int, GrantRow] = {}
         self._settings: dict[str, str] = {}
@@ -96,6 +100,7 @@ class MemoryStore(MemoryRoster):
     async def open(self) -> Recovered:
         """Everything that is not finished."""
         tasks = [kept.open_row() for _, kept in sorted(self._tasks.items()) if kept.end is None]
+        waiting: list[WaitingRow] = []
         attempts = {row[0]: row[13] for row in tasks}
         next_grant = max(self._grants, default=0) + 1
         self._grants = {
@@ -103,8 +108,13 @@ class MemoryStore(MemoryRoster):
             for seq, grant in sorted(self._grants.items())
             if any(attempts.get(i, attempt) < attempt for i, attempt in unpack_leases(grant[2]))
         }
+        if len(tasks) > self._in_full:
+            queued = [row for row in tasks if row[8] == TaskState.QUEUED and row[13] == 0]
+            waiting = gather((row[0], (*row[1:6], row[11]), row[9]) for row in queued)
+            tasks = [row for row in tasks if row[8] != TaskState.QUEUED or row[13] > 0]
         return Recovered(
             tasks=tasks,
+            waiting=waiting,
             grants=list(self._grants.values()),
             settings=dict(self._settings),
             next_task_id=self._highest + 1,
@@ -161,9 +171,10 @@ class MemoryStore(MemoryRoster):
         rows = (kept.given for kept in self._tasks.values())
         return {row[6]: (row[0], row[7] or b"") for row in rows if row[6] is not None and row[6] in wanted}
 
-    async def payloads(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """The payloads of these tasks, of those that exist."""
-        return {i: self._tasks[i].given[12] for i in ids if i in self._tasks}
+    async def payloads(self, ids: Sequence[int], most: int | None = None) -> dict[int, bytes]:
+        """The payloads of those that exist; with `most`, only those of up to so many bytes."""
+        found = {i: self._tasks[i].given[12] for i in ids if i in self._tasks}
+        return {i: payload for i, payload in found.items() if most is None or len(payload) <= most}
 
     async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]:
         """These tasks as they are kept, by id."""

@@ -35,6 +35,7 @@ _OUTCOMES: Final = """
 SELECT e.id, e.state, e.attempt, e.worker, e.result, e.error, e.run_seconds
 FROM carray(?) AS c CROSS JOIN ended AS e ON e.id = c.value"""
 _PAYLOADS: Final = "SELECT t.id, t.payload FROM carray(?) AS c CROSS JOIN task AS t ON t.id = c.value"
+_SMALL: Final = f"{_PAYLOADS} WHERE length(t.payload) <= ?"
 _KEYS: Final = "SELECT t.key, t.id, t.digest FROM carray(?) AS c CROSS JOIN task AS t ON t.key = c.value"
 _KEY: Final = "SELECT key, id, digest FROM task WHERE key = ?"
 
@@ -113,6 +114,12 @@ def payloads(connection: apsw.Connection, ids: Sequence[int], segments: Segments
     for task_id in elsewhere:
         found[task_id] = large.read(task_id, Part.PAYLOAD, places.get(task_id), segments)
     return found
+
+
+def small_payloads(connection: apsw.Connection, ids: Sequence[int], most: int) -> dict[int, bytes]:
+    """Those of up to `most` bytes, of those that exist; `most` is less than what has a file of its own."""
+    wanted = possible(ids)
+    return dict(fetch(connection, _SMALL, (*numbers(wanted), most))) if wanted else {}
 
 
 def find_keys(connection: apsw.Connection, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:

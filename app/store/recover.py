@@ -14,7 +14,10 @@ from .bulk import numbers
 from .conditions import possible
 from .database import fetch
 from .life import NEXT_TASK
+from .waiting import UNTOUCHED, waiting
 
+IN_FULL: Final = 20_000
+"""Open tasks up to which each is read as it is when a manager starts: in a fraction of a second."""
 INLINE_LIMIT: Final = 1_024
 """Bytes. Larger payloads are left on the disk until a worker gets them."""
 
@@ -22,7 +25,10 @@ _COLUMNS: Final = f"""
 t.id, t.kind, t.priority, t.max_attempts, t.timeout, t.batch, t.key, t.digest, s.state, t.submitted_at,
 s.due_at, t.target, CASE WHEN length(t.payload) <= {INLINE_LIMIT} THEN t.payload END,
 s.attempt, s.spent, s.crashes"""
-_OPEN: Final = f"SELECT {_COLUMNS} FROM open_task AS s CROSS JOIN task AS t ON t.id = s.id ORDER BY s.id"
+_OPEN: Final = f"""
+SELECT {_COLUMNS} FROM open_task AS s CROSS JOIN task AS t ON t.id = s.id
+WHERE ? OR NOT {UNTOUCHED} ORDER BY s.id"""
+_ARE_MANY: Final = "SELECT count(*) > ?1 FROM (SELECT 1 FROM open_task LIMIT ?1 + 1)"
 _ROWS: Final = f"""
 WITH s (id, state, attempt, spent, crashes, due_at) AS (
     SELECT o.id, o.state, o.attempt, o.spent, o.crashes, o.due_at
@@ -32,20 +38,27 @@ WITH s (id, state, attempt, spent, crashes, due_at) AS (
     FROM carray(?) AS c CROSS JOIN ended AS e ON e.id = c.value)
 SELECT {_COLUMNS} FROM s CROSS JOIN task AS t ON t.id = s.id ORDER BY s.id"""
 _GRANTS: Final = "SELECT seq, worker, leases FROM lease_grant ORDER BY seq"
+_ATTEMPTS: Final = """
+SELECT o.id, o.attempt FROM carray(?) AS c CROSS JOIN open_task AS o ON o.id = c.value"""
 _DROP_GRANTS: Final = "DELETE FROM lease_grant WHERE seq IN (SELECT value FROM carray(?))"
 
 
-def recover(connection: apsw.Connection) -> Recovered:
-    """Everything that is not finished; grants without a live lease are removed for good."""
-    tasks: list[OpenRow] = fetch(connection, _OPEN)
+def recover(connection: apsw.Connection, in_full: int = IN_FULL) -> Recovered:
+    """Everything that is not finished; grants without a live lease are removed for good.
+
+    `in_full`: open tasks up to which all are read as they are.
+    """
+    many = bool(connection.execute(_ARE_MANY, (in_full,)).get)
+    tasks: list[OpenRow] = fetch(connection, _OPEN, (not many,))
     grants: list[GrantRow] = fetch(connection, _GRANTS)
     next_grant = 1 + (grants[-1][0] if grants else 0)
-    live = _live(grants, tasks)
+    live = _live(connection, grants)
     dead = [grant[0] for grant in grants if grant[0] not in live]
     if dead:
         connection.execute(_DROP_GRANTS, numbers(dead))
     return Recovered(
         tasks=tasks,
+        waiting=list(waiting(connection)) if many else [],
         grants=[grant for grant in grants if grant[0] in live],
         settings=dict(fetch(connection, "SELECT name, value FROM setting")),
         next_task_id=connection.execute(NEXT_TASK).get,
@@ -53,16 +66,15 @@ def recover(connection: apsw.Connection) -> Recovered:
     )
 
 
-def _live(grants: list[GrantRow], tasks: list[OpenRow]) -> set[int]:
+def _live(connection: apsw.Connection, grants: list[GrantRow]) -> set[int]:
     """The grants with a lease of which no end is known: its task is open and has stored no later attempt."""
-    if not grants:
-        return set()
-    attempts = {row[0]: row[13] for row in tasks}
-    return {
-        seq
-        for seq, _, leases in grants
-        if any(attempts.get(task_id, attempt) < attempt for task_id, attempt in unpack_leases(leases))
-    }
+    live: set[int] = set()
+    for seq, _, packed in grants:
+        leases = dict(unpack_leases(packed))
+        stored = fetch(connection, _ATTEMPTS, numbers(leases)) if leases else []
+        if any(attempt < leases[task_id] for task_id, attempt in stored):
+            live.add(seq)
+    return live
 
 
 def task_rows(connection: apsw.Connection, ids: Sequence[int]) -> list[OpenRow]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,9 @@ from . import query as queries
 from .access import Access
 from .archive import Facts, Manifest
 from .files import BALLAST_SIZE, LOW_WATER, Ballast, free_bytes, share_of_disk
+from .large import LARGE
 from .migrate import migrations
-from .recover import task_rows
+from .recover import IN_FULL, task_rows
 from .sqlite_roster import SqliteRoster
 from .writer import Hook, Settings
 
@@ -28,6 +30,16 @@ PRUNE_CHUNK: Final = 1_000
 """Tasks forgotten in one transaction, so that no commit waits long for it."""
 BALLAST_RETRY_SECONDS: Final = 10.0
 """How often is looked whether there is space for the ballast again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is done at a time."""
+
+    search_seconds: float = pages.SEARCH_SECONDS
+    """After about so long a search comes back with what it has."""
+    in_full: int = IN_FULL
+    """Open tasks up to which `open` reads each as it is."""
 
 
 class SqliteStore(SqliteRoster):
@@ -42,23 +54,27 @@ class SqliteStore(SqliteRoster):
         vfs: str | None = None,
         before_commit: Hook | None = None,
         after_commit: Hook | None = None,
-        search_seconds: float = pages.SEARCH_SECONDS,
+        bounds: Bounds | None = None,
     ) -> None:
         """Nothing is touched before `open`.
 
         `ballast` and `low_water` are bytes; None for BALLAST_SIZE and LOW_WATER, or less on a small disk.
-        `search_seconds`: after about so long a search comes back with what it has.
         The rest is for tests: a named apsw VFS, and what is called in the writer's thread around each COMMIT
         with its number.
         """
         self._path = path
-        self._search_seconds = search_seconds
+        bounds = bounds or Bounds()
+        self._search_seconds = bounds.search_seconds
         self._low_water = low_water
         self._wanted_ballast = ballast
         self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), 0)
         self._next_ballast = 0.0
         settings = Settings(
-            vfs=vfs, steps=migrations(), before_commit=before_commit, after_commit=after_commit
+            vfs=vfs,
+            steps=migrations(),
+            in_full=bounds.in_full,
+            before_commit=before_commit,
+            after_commit=after_commit,
         )
         super().__init__(Access(path, settings, self._ballast))
 
@@ -96,9 +112,13 @@ class SqliteStore(SqliteRoster):
         """Of these idempotency keys, the known ones: task id and digest. Sees all commits asked for."""
         return await self._access.ask(self._access.writer, queries.find_keys, keys)
 
-    async def payloads(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """The payloads of these tasks, of those that exist."""
-        return await self._access.ask(self._access.quick, queries.payloads, ids, self._access.segments)
+    async def payloads(self, ids: Sequence[int], most: int | None = None) -> dict[int, bytes]:
+        """The payloads of those that exist; with `most`, only those of up to so many bytes."""
+        access = self._access
+        if most is not None and most < LARGE:
+            return await access.ask(access.quick, queries.small_payloads, ids, most)
+        found = await access.ask(access.quick, queries.payloads, ids, access.segments)
+        return {i: payload for i, payload in found.items() if most is None or len(payload) <= most}
 
     async def task_rows(self, ids: Sequence[int]) -> list[OpenRow]:
         """These tasks as they are stored, open or ended, by id, without large payloads."""

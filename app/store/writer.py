@@ -50,6 +50,8 @@ class Settings:
 
     vfs: str | None
     steps: tuple[Migration, ...]
+    in_full: int
+    """Open tasks up to which each is read as it is when the database is opened."""
     before_commit: Hook | None
     """Called in the writer's thread before each COMMIT, with its number since the start: 1, 2, ..."""
     after_commit: Hook | None
@@ -135,7 +137,7 @@ class WriterLane(Lane):
             log.warning("the database has a new schema; a copy of the old one is %s", saved)
         self._segments.open(used(connection))
         known = self._start(connection)
-        found = recover(connection)
+        found = recover(connection, self._settings.in_full)
         found.life = known
         return found
 

@@ -19,7 +19,7 @@ from taskmessenger.roles.listing import Listing
 from taskmessenger.store import pages
 from taskmessenger.store.conditions import stored_states
 from taskmessenger.store.memory import MemoryStore
-from taskmessenger.store.sqlite import SqliteStore
+from taskmessenger.store.sqlite import Bounds, SqliteStore
 
 from tests.support.listing import a_pool
 from tests.support.stores import T0, a_store
@@ -102,7 +102,7 @@ async def source(
     store: MemoryStore | SqliteStore = (
         MemoryStore()
         if request.param == "memory"
-        else a_store(tmp_path, search_seconds=0.0 if hurried else 5.0)
+        else a_store(tmp_path, bounds=Bounds(search_seconds=0.0 if hurried else 5.0))
     )
     await store.open()
     rng = Random(5)

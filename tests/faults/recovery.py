@@ -193,7 +193,7 @@ class Life:
             if decision.commit:
                 await store.commit(decision.commit)
             told.take(decision.effects)
-            if not pool.tasks:
+            if not pool.pending:
                 break
             now += 2.0
             stimuli = [s.Tick()]

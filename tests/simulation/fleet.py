@@ -24,7 +24,7 @@ from taskmessenger.config.model import WorkerConfig
 from taskmessenger.core.effects import Event
 from taskmessenger.core.errors import Conflict, TaskMessengerError, Unreachable
 from taskmessenger.core.lifecycle import TaskState
-from taskmessenger.core.pool import Pool, check
+from taskmessenger.core.pool import Depth, Pool, check
 from taskmessenger.core.retry import Backoff
 from taskmessenger.handle import ErrorInfo
 from taskmessenger.net import messages as m
@@ -55,6 +55,10 @@ WORKERS = [3, 3, 3, 4, 8]
 CLIENTS = [2, 2, 3]
 BATCHES = 6
 """Submissions of all clients together."""
+
+
+BACKLOG_SEEDS = 4
+"""One seed of so many is of a manager that keeps hardly any queued task in memory."""
 
 
 class Clock:
@@ -136,7 +140,8 @@ class World:
         self.rng = random.Random(seed)
         self.folder = folder
         self.names = [f"w{number}" for number in range(self.rng.choice(WORKERS))]
-        self.disk = Disk(random.Random(self.rng.random()))
+        self.depth = Depth(5, 1, 2) if seed % BACKLOG_SEEDS == 0 else Depth()
+        self.disk = Disk(random.Random(self.rng.random()), self.depth.in_full)
         self.ledger = Ledger(self.disk)
         self.wall = Clock()
         self.clients = self._clients()
@@ -169,7 +174,8 @@ class World:
 
     async def _manager(self, started: anyio.Event) -> None:
         rng = random.Random(self.rng.random())
-        pool = Checked(lease_ttl=LEASE, backoff=Backoff(first=0.5, ceiling=4.0), rng=rng)
+        backoff = Backoff(first=0.5, ceiling=4.0)
+        pool = Checked(lease_ttl=LEASE, backoff=backoff, rng=rng, depth=self.depth)
         found = await self.disk.open()
         pool.recover(found, anyio.current_time(), self.wall())
         check(pool)

@@ -22,6 +22,7 @@ from taskmessenger.core.pool.operate import LIMIT, PAUSE
 from taskmessenger.handle import Outcome
 from taskmessenger.roles.spool import Kept, Spool
 from taskmessenger.store.memory import MemoryStore
+from taskmessenger.store.recover import IN_FULL
 
 BEFORE, AFTER = "before the commit", "after the commit"
 SPENDS_NOTHING: Final = frozenset({"released", "cancelled", "orphaned"})
@@ -31,8 +32,8 @@ _Key = tuple[int, int]
 class Disk(MemoryStore):
     """Outlives managers. A commit is all or nothing and takes time; a crash falls before or after it."""
 
-    def __init__(self, rng: random.Random) -> None:
-        super().__init__()
+    def __init__(self, rng: random.Random, in_full: int = IN_FULL) -> None:
+        super().__init__(in_full=in_full)
         self.slowness = 0.0
         self.commits = 0
         self.doom: str | None = None

@@ -77,7 +77,7 @@ async def _settled(world: World) -> None:
         assert manager is not None
         pool = manager.writer.pool
         held = any(worker.held for worker in pool.workers.values())
-        if not (pool.tasks or held or any(w.outbox.unacknowledged for w in world.workers.values())):
+        if not (pool.pending or held or any(w.outbox.unacknowledged for w in world.workers.values())):
             return
 
 

@@ -12,7 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.pool import Depth
 
+from tests.support.pool import ids_in_backlog
 from tests.support.pool_books import Lease
 from tests.support.pool_world import AFTER, BEFORE, KINDS, Ask, Process, World
 
@@ -52,9 +54,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.past: list[tuple[str, Lease]] = []
         """Outcomes that were sent before, by whom."""
 
-    @initialize()
-    def a_fleet_at_work(self) -> None:
+    @initialize(depth=st.sampled_from((None, Depth(0, 0, 1), Depth(4, 1, 2), Depth(6, 0, 100))))
+    def a_fleet_at_work(self, depth: Depth | None) -> None:
         """Most of what can go wrong needs somebody who has something to lose."""
+        self.world = World(depth=depth)
         self.everybody_is_back(later=False)
         for kind in KINDS:
             self.submit(s.Options(kind=kind), 2, delay=0.0, watch=None, later=False)
@@ -109,7 +112,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert len(got.ids) == count
         assert all(task_id in self.world.store.rows for task_id in got.ids), "G1"
         if watch is not None:
-            self.world.watched |= {(watch, i) for i in got.ids if i in self.world.pool.tasks}
+            self.world.watched |= {(watch, i) for i in got.ids if self.world.pool.is_open(i)}
 
     @rule(picks=st.lists(choice, min_size=1, max_size=2), later=later)
     def cancel(self, picks: list[int], later: bool) -> None:
@@ -148,7 +151,7 @@ class PoolMachine(RuleBasedStateMachine):
     def watch(self, picks: list[int], watch: int, later: bool) -> None:
         def watching(got: e.Accepted | e.Rejected | e.Done) -> None:
             assert isinstance(got, e.Done)
-            self.world.watched |= {(watch, i) for i in got.ids if i in self.world.pool.tasks}
+            self.world.watched |= {(watch, i) for i in got.ids if self.world.pool.is_open(i)}
 
         self.world.post(s.Watch(self.known_ids(picks), watch, self.world.expect(watching)))
         self.decide(later)
@@ -309,6 +312,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     def is_crime(self, name: str, task_id: int, attempt: int) -> bool:
         """Whether it can be known that this worker was never leased that attempt."""
+        if task_id in self.world.pool.backlog:
+            return True
         task = self.world.pool.tasks.get(task_id)
         if task is None or attempt < 1:
             return attempt < 1 or not 1 <= task_id < self.world.pool.next_id
@@ -319,7 +324,9 @@ class PoolMachine(RuleBasedStateMachine):
         return worker is not None and worker.held.get(task_id) == attempt
 
     def books(self) -> dict[int, tuple[object, ...]]:
-        return {i: (t.state, t.attempt, t.worker, t.spent) for i, t in self.world.pool.tasks.items()}
+        pool = self.world.pool
+        waiting = dict.fromkeys(ids_in_backlog(pool), (TaskState.QUEUED, 0, None, 0))
+        return waiting | {i: (t.state, t.attempt, t.worker, t.spent) for i, t in pool.tasks.items()}
 
     def say_outcome(self, process: Process, lease: Lease, good: bool) -> None:
         task_id, attempt = lease

@@ -50,6 +50,13 @@ def leases_in(decision: Decision) -> dict[str, list[int]]:
     return found
 
 
+def ids_in_backlog(pool: Pool) -> set[int]:
+    """Queued tasks that have no object."""
+    levels = (level for lane in pool.lanes.values() for level in lane.levels.values())
+    every = (series for level in levels for _, _, series in level.waiting)
+    return {i for series in every for i in series.ids if series.place_of(i) >= 0}
+
+
 class Fleet:
     """A pool on a clock that a test moves."""
 

@@ -15,6 +15,7 @@ from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.pool import Pool, check
 from taskmessenger.core.pool.timers import LOOK
 
+from .pool import ids_in_backlog
 from .pool_store import RowStore
 
 Lease = tuple[int, int]
@@ -45,6 +46,8 @@ class Books:
         self.outcomes: dict[int, object] = {}
         self.retried: set[int] = set()
         self.watched: set[tuple[int, int]] = set()
+        self.has_backlog = False
+        """Whether queued tasks may be without objects."""
         self.sound = True
         """Whether the last look at everything found nothing wrong."""
 
@@ -137,17 +140,30 @@ class Books:
         check(self.pool)
         tasks, rows = self.pool.tasks, self.store.rows
         open_rows = {i for i, row in rows.items() if row.settled is None}
-        assert open_rows == tasks.keys(), "store and pool disagree about what is open"
+        backlog = ids_in_backlog(self.pool)
+        assert open_rows == tasks.keys() | backlog, "store and pool disagree about what is open"
         assert self.pool.accepted == len(rows), "I1"
         final = Counter(row.state for row in rows.values() if row.settled is not None)
         assert all(self.pool.totals[st] == final[st] for st in TaskState if st.final), "I1: outcomes"
         keyed = {row.submitted[6]: i for i, row in rows.items() if row.settled is None and row.submitted[6]}
-        assert {key: i for key, (i, _) in self.pool.keys.items()} == keyed, "I10"
+        known = {key: i for key, (i, _) in self.pool.keys.items()}
+        assert known.items() <= keyed.items(), "I10"
+        assert self.has_backlog or known == keyed, "I10"
+        self._verify_backlog(backlog)
         self._verify_leases()
         self._verify_expiry()
         self._verify_outcomes()
-        assert all(task_id in tasks for _, task_id in self.watched), "a watcher was not told"
+        assert all(self.pool.is_open(task_id) for _, task_id in self.watched), "a watcher was not told"
         self.sound = True
+
+    def _verify_backlog(self, ids: set[int]) -> None:
+        for task_id in ids:
+            row, series = self.store.rows[task_id], self.pool.backlog.find(task_id)
+            assert series is not None
+            assert (row.state, row.attempt) == (TaskState.QUEUED, 0), f"task {task_id} was leased before"
+            o, given = series.options, row.submitted
+            options = (o.kind, o.priority, o.max_attempts, o.timeout, o.batch, o.target)
+            assert options == (*given[1:6], given[11]), f"task {task_id} waits with the options of another"
 
     def _verify_leases(self) -> None:
         logged: dict[int, int] = {}

@@ -13,6 +13,8 @@ from taskmessenger.core.commit import (
     ReopenedRow,
     SettledRow,
     SubmittedRow,
+    WaitingRow,
+    gather,
 )
 from taskmessenger.core.lifecycle import TaskState
 
@@ -111,10 +113,17 @@ class RowStore:
                 found[key] = (task_id, digest)
         return found
 
-    def load(self) -> Recovered:
-        """What a new manager finds."""
+    def load(self, in_full: int | None = None) -> Recovered:
+        """What a new manager finds; with more open tasks than `in_full` those alike are together."""
+        tasks = [row.open_row() for _, row in sorted(self.rows.items()) if row.settled is None]
+        waiting: list[WaitingRow] = []
+        if in_full is not None and len(tasks) > in_full:
+            queued = [row for row in tasks if row[8] == TaskState.QUEUED and row[13] == 0]
+            waiting = gather((row[0], (*row[1:6], row[11]), row[9]) for row in queued)
+            tasks = [row for row in tasks if row not in queued]
         return Recovered(
-            tasks=[row.open_row() for _, row in sorted(self.rows.items()) if row.settled is None],
+            tasks=tasks,
+            waiting=waiting,
             grants=[self.grants[seq] for seq in sorted(self.grants)],
             settings=dict(self.settings),
             next_task_id=max(self.rows, default=0) + 1,

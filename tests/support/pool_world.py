@@ -14,7 +14,7 @@ from typing import Any, Final
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
-from taskmessenger.core.pool import Pool, check
+from taskmessenger.core.pool import Depth, Pool, check
 from taskmessenger.core.pool.timers import LOOK
 
 from .pool_books import TTL, Books, Lease
@@ -75,9 +75,14 @@ class Ask:
 class World(Books):
     """Everything there is."""
 
-    def __init__(self, names: Sequence[str] = ("w0", "w1", "w2"), seed: int = 0) -> None:
+    def __init__(
+        self, names: Sequence[str] = ("w0", "w1", "w2"), seed: int = 0, depth: Depth | None = None
+    ) -> None:
+        """`depth`: which queued tasks the pool keeps as objects; None for all that there ever are here."""
         self.rng = Random(seed)
+        self.depth = depth
         super().__init__(self._new_pool(), names)
+        self.has_backlog = depth is not None
         self.wall = 1_700_000_000.0
         self.processes = {name: Process(name) for name in names}
         self.inbox: list[s.Stimulus | Ask] = []
@@ -87,7 +92,7 @@ class World(Books):
         self.answers: dict[int, Callable[[e.Accepted | e.Rejected | e.Done], None]] = {}
 
     def _new_pool(self) -> Pool:
-        return Pool(lease_ttl=TTL, max_crashes=2, max_pending=60, aging=40.0, rng=self.rng)
+        return Pool(lease_ttl=TTL, max_crashes=2, max_pending=60, aging=40.0, rng=self.rng, depth=self.depth)
 
     # ---- the host --------------------------------------------------------------------------------------
 
@@ -145,7 +150,8 @@ class World(Books):
         self.now = 50.0 + self.crashes % 7
         self.alive_until = dict.fromkeys(self.processes, self.now + TTL)
         self.pool = self._new_pool()
-        self.pool.recover(self.store.load(), self.now, self.wall)
+        in_full = self.depth.in_full if self.depth is not None else None
+        self.pool.recover(self.store.load(in_full), self.now, self.wall)
         check(self.pool)
         self.post(s.Tick())
         self.flush()
@@ -296,7 +302,7 @@ class World(Books):
             process.offer |= {"kinds": frozenset(KINDS), "capacity": 2, "limit": 3, "paused": False}
             self._unwell(process)
         rounds = 0
-        while self.pool.tasks:
+        while self.pool.pending:
             rounds += 1
             assert rounds < 600, f"waits for ever: {[(t.id, t.state.word) for t in self.pool.tasks.values()]}"
             for process in self.processes.values():

@@ -1,7 +1,8 @@
 """The pool: which tasks there are, who runs them, and what happens next. Stimuli in, decisions out."""
 
+from .backlog import Depth
 from .check import check
 from .machine import Pool
 from .state import Task, Worker
 
-__all__ = ["Pool", "Task", "Worker", "check"]
+__all__ = ["Depth", "Pool", "Task", "Worker", "check"]

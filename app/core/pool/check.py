@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..lifecycle import TaskState
+from .lanes import Lane
 from .losses import MAX_LOSSES
 from .payloads import SMALL
 
@@ -34,10 +35,11 @@ def check(pool: Pool) -> None:
 def _totals(pool: Pool) -> None:
     assert sum(pool.totals.values()) == pool.accepted, "I1: states do not add up to what was accepted"
     live = Counter(task.state for task in pool.tasks.values())
+    backlog = Counter({TaskState.QUEUED: pool.backlog.size})
     for state in TaskState:
         assert pool.totals[state] >= 0, f"I1: negative count of {state.word}"
         if not state.final:
-            assert pool.totals[state] == live[state], f"I1: count of {state.word} is wrong"
+            assert pool.totals[state] == live[state] + backlog[state], f"I1: count of {state.word} is wrong"
     assert not any(state.final for state in live), "I4: a settled task is still open"
 
 
@@ -85,6 +87,22 @@ def _is_elsewhere(pool: Pool, task_id: int, priority: int) -> bool:
     return task is not None and task.state is TaskState.QUEUED and task.options.priority != priority
 
 
+def _backlog(pool: Pool, lane: Lane) -> list[int]:
+    """The tasks of a lane that have no object; each can be found by its id, in its level."""
+    found: list[int] = []
+    for priority, level in lane.levels.items():
+        for front, _, series in level.waiting:
+            waiting = [i for i in series.ids if series.place_of(i) >= 0]
+            assert len(waiting) == series.left, "I1: a series miscounts"
+            assert not waiting or series.front == waiting[0] >= front, "I1: a series waits at the wrong place"
+            assert series.options.priority == priority, "I1: a series waits among those of another priority"
+            for task_id in waiting:
+                assert pool.backlog.find(task_id) is series, f"I1: task {task_id} is not found in its series"
+                assert task_id not in pool.tasks, f"I1: task {task_id} waits in two places"
+            found += waiting
+    return found
+
+
 def _queues(pool: Pool) -> None:
     """Every queued task can be found, once; every scheduled one has its moment."""
     found: Counter[int] = Counter(pool.suspects)
@@ -95,8 +113,13 @@ def _queues(pool: Pool) -> None:
             assert not wrong, f"I1: tasks {wrong} wait among those of priority {priority}"
             assert level.moved <= set(level.heap), "I1: a task moved away from where it was not"
         live = [i for i in entries if i in pool.tasks and pool.tasks[i].state is TaskState.QUEUED]
-        assert lane.size == len(live), "I1: a lane miscounts"
+        waiting = _backlog(pool, lane)
+        assert lane.size == len(live) + len(waiting), "I1: a lane miscounts"
         found.update(live)
+        found.update(waiting)
+    assert pool.backlog.size == sum(n for i, n in found.items() if i in pool.backlog), (
+        "I1: the backlog miscounts"
+    )
     moments = {task_id for _, task_id in pool.due}
     for task in pool.tasks.values():
         if task.state is TaskState.QUEUED:

@@ -12,6 +12,7 @@ from ..effects import Decision, Effect, Event, OutcomeRow
 from ..lifecycle import TaskState
 from ..retry import Backoff
 from . import assign, operate, recover, settle, submit, timers, workers
+from .backlog import Backlog, Depth
 from .doubts import Blame
 from .lanes import Lane, LaneKey
 from .payloads import Kept
@@ -34,6 +35,7 @@ class Pool:
         aging: float = 600.0,
         backoff: Backoff | None = None,
         rng: Random | None = None,
+        depth: Depth | None = None,
     ) -> None:
         self.lease_ttl = lease_ttl
         self.max_crashes = max_crashes
@@ -42,9 +44,11 @@ class Pool:
         self.backoff = backoff or Backoff()
         self.rng = rng or Random()  # noqa: S311 - spreads retries, guards nothing
         self.tasks: dict[int, Task] = {}
-        """Open tasks only, by id."""
+        """Open tasks only, by id; those in the backlog have no object."""
+        self.depth = depth or Depth()
+        self.backlog = Backlog(self.tasks, self.depth.drawn)
         self.keys: dict[str, tuple[int, bytes]] = {}
-        """Idempotency keys of open tasks: id and digest."""
+        """Idempotency keys of open tasks that were never in the backlog: id and digest."""
         self.lanes: dict[LaneKey, Lane] = {}
         """Lanes with something in them."""
         self.suspects: list[int] = []
@@ -70,8 +74,8 @@ class Pool:
         self.tells: dict[int | tuple[int, ...], list[OutcomeRow]] = {}
         self.watches: set[int] = set()
         """Watchers that are still there."""
-        self.ended_keys: dict[str, tuple[int, bytes]] = {}
-        """Keys of tasks that ended in this batch: whoever asked the store before it was not told of them."""
+        self.batch_keys: dict[str, tuple[int, bytes]] = {}
+        """Keys that the store alone knows from now on: whoever asked it before this batch was not told."""
         self.changed_totals = False
         self.kept, self.tallies, self.blame = Kept(), Tallies(), Blame()
 
@@ -89,6 +93,15 @@ class Pool:
             self._apply(stimulus, now, wall)
         assign.assign(self, now)
         return self._decision()
+
+    def is_open(self, task_id: int) -> bool:
+        """Whether this task is accepted and has no outcome."""
+        return task_id in self.tasks or task_id in self.backlog
+
+    @property
+    def pending(self) -> int:
+        """How many tasks are open."""
+        return len(self.tasks) + self.backlog.size
 
     def deadline(self) -> float | None:
         """The monotonic moment by which a `Tick` is wanted; None when nothing waits for time."""

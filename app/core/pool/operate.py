@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ..commit import OpenRow
 from ..effects import Done, EndLeases, Rejected, Steer
 from ..lifecycle import TaskState
 from ..stimuli import Cancel, Drain, Limit, Options, Pause, Resume, Retry, SetPriority, Unwatch, Watch
+from .backlog import Series
 from .settle import finish
 from .state import Task
 from .submit import enqueue, watch
@@ -31,7 +33,7 @@ def on_cancel(pool: Pool, got: Cancel, wall: float) -> None:
     ended: list[int] = []
     told: dict[int, list[tuple[int, int]]] = {}
     for task_id in got.ids:
-        task = pool.tasks.get(task_id)
+        task = pool.tasks.get(task_id) or pool.backlog.pick(task_id)
         if task is None:
             continue
         ended.append(task_id)
@@ -145,10 +147,33 @@ def on_set_priority(pool: Pool, got: SetPriority, now: float) -> None:
         if waits:
             enqueue(pool, task, now)
         done.append(task_id)
+    if pool.backlog.size:
+        done += _reprice_backlog(pool, got, now)
     if done:
         pool.commit.repriced.append((got.priority, done))
         pool.events.append(("priority", str(got.priority), done, ""))
     pool.effects.append(Done(got.reply, done))
+
+
+def _reprice_backlog(pool: Pool, got: SetPriority, now: float) -> list[int]:
+    """Those of the tasks that are in the backlog go on waiting there."""
+    done: list[int] = []
+    moving: dict[tuple[Options, int | None], tuple[float, list[int]]] = {}
+    for task_id in got.ids:
+        series = pool.backlog.find(task_id)
+        if series is None:
+            continue
+        done.append(task_id)
+        if series.options.priority != got.priority:
+            pool.backlog.leave(series, task_id)
+            alike = (series.options, series.watch)
+            moving.setdefault(alike, (series.submitted, []))[1].append(task_id)
+    for (before, watcher), (submitted, ids) in moving.items():
+        lane = pool.lanes[before.kind, before.target]
+        lane.gone(len(ids))
+        options = replace(before, priority=got.priority)
+        lane.add(Series(array("Q", sorted(ids)), options, submitted, watcher), now)
+    return done
 
 
 def on_limit(pool: Pool, got: Limit) -> None:
@@ -167,9 +192,7 @@ def on_limit(pool: Pool, got: Limit) -> None:
 
 def on_watch(pool: Pool, got: Watch) -> None:
     """Tell this watcher how open tasks end. Answers with those that are open."""
-    found = [task_id for task_id in got.ids if task_id in pool.tasks]
-    for task_id in found:
-        watch(pool, pool.tasks[task_id], got.watch)
+    found = [task_id for task_id in got.ids if watch(pool, task_id, got.watch)]
     pool.effects.append(Done(got.reply, found))
 
 

@@ -6,12 +6,13 @@ import json
 from heapq import heapify
 from typing import TYPE_CHECKING
 
-from ..commit import OpenRow, Recovered, unpack_leases
+from ..commit import OpenRow, Recovered, WaitingRow, unpack_leases
 from ..lifecycle import TaskState
 from ..stimuli import Options
+from .backlog import Series
 from .operate import LIMIT, PAUSE
 from .state import Grant, Task, Worker
-from .submit import TOTALS, enqueue
+from .submit import TOTALS, enqueue, lane_of
 
 if TYPE_CHECKING:
     from .machine import Pool
@@ -27,8 +28,11 @@ def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
         for name, value in found.settings.items()
         if name.startswith(LIMIT)
     }
-    _load_tasks(pool, found.tasks, now, wall)
+    shared: dict[tuple[object, ...], Options] = {}
+    _load_tasks(pool, found.tasks, shared, now, wall)
+    _load_waiting(pool, found.waiting, shared, now)
     _load_grants(pool, found, now)
+    pool.totals[TaskState.QUEUED] += pool.backlog.size
     for task in pool.tasks.values():
         pool.totals[task.state] += 1
         if task.state is TaskState.QUEUED:
@@ -40,9 +44,10 @@ def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
     pool.last_now = now
 
 
-def _load_tasks(pool: Pool, rows: list[OpenRow], now: float, wall: float) -> None:
+def _load_tasks(
+    pool: Pool, rows: list[OpenRow], shared: dict[tuple[object, ...], Options], now: float, wall: float
+) -> None:
     """As they were stored. Options are shared again between tasks that have the same."""
-    shared: dict[tuple[object, ...], Options] = {}
     tasks, keys = pool.tasks, pool.keys
     for row in rows:
         (
@@ -50,12 +55,7 @@ def _load_tasks(pool: Pool, rows: list[OpenRow], now: float, wall: float) -> Non
             payload, attempt, spent, crashes,
         ) = row  # fmt: skip
         same = (kind, priority, max_attempts, timeout, batch, target)
-        options = shared.get(same)
-        if options is None:
-            options = shared[same] = Options(
-                kind=kind, priority=priority, max_attempts=max_attempts, timeout=timeout, batch=batch,
-                target=target,
-            )  # fmt: skip
+        options = shared.get(same) or _options(same, shared)
         task = tasks[task_id] = Task(task_id, options, payload, submitted)
         task.attempt, task.spent, task.crashes = attempt, spent, crashes
         if key is not None and digest is not None:
@@ -71,13 +71,34 @@ def _load_tasks(pool: Pool, rows: list[OpenRow], now: float, wall: float) -> Non
     heapify(pool.due)
 
 
+def _options(
+    same: tuple[str, int, int, float | None, str | None, str | None],
+    shared: dict[tuple[object, ...], Options],
+) -> Options:
+    kind, priority, max_attempts, timeout, batch, target = same
+    options = shared[same] = Options(
+        kind=kind, priority=priority, max_attempts=max_attempts, timeout=timeout, batch=batch, target=target
+    )
+    return options
+
+
+def _load_waiting(
+    pool: Pool, rows: list[WaitingRow], shared: dict[tuple[object, ...], Options], now: float
+) -> None:
+    """Into the backlog."""
+    for ids, kind, priority, max_attempts, timeout, batch, target, submitted in rows:
+        same = (kind, priority, max_attempts, timeout, batch, target)
+        options = shared.get(same) or _options(same, shared)
+        lane_of(pool, options).add(Series(ids, options, submitted), now)
+
+
 def _load_grants(pool: Pool, found: Recovered, now: float) -> None:
     """Leases whose end was not stored hold for one full period from now."""
     grants: list[Grant] = []
     for seq, worker_id, packed in found.grants:
         grant = Grant(seq, 0)
         for task_id, attempt in unpack_leases(packed):
-            task = pool.tasks.get(task_id)
+            task = pool.tasks.get(task_id) or _pick(pool, task_id)
             if task is None or task.attempt >= attempt:
                 continue
             worker = pool.workers.get(worker_id)
@@ -91,6 +112,17 @@ def _load_grants(pool: Pool, found: Recovered, now: float) -> None:
             grant.open += 1
         grants.append(grant)
     pool.commit.grants_ended += [grant.seq for grant in grants if grant.open == 0]
+
+
+def _pick(pool: Pool, task_id: int) -> Task | None:
+    """A task that a worker has is not in the backlog."""
+    task = pool.backlog.pick(task_id)
+    if task is not None:
+        lane = pool.lanes[task.options.kind, task.options.target]
+        lane.gone()
+        if lane.size == 0:
+            del pool.lanes[task.options.kind, task.options.target]
+    return task
 
 
 def _forget_older(pool: Pool, task: Task) -> None:

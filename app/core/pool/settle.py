@@ -86,7 +86,7 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
             task.payload = None
         _close_grant(pool, task)
         if task.key is not None:
-            pool.ended_keys[task.key] = pool.keys.pop(task.key)
+            pool.batch_keys[task.key] = pool.keys.pop(task.key)
         if task.watch is not None:
             tells.setdefault(task.watch, []).append(
                 (task_id, _GOOD, attempt, worker_id, result, None, seconds)
@@ -161,7 +161,7 @@ def _account_late(
         return True
     task = pool.tasks.get(task_id)
     foreign = task is not None and task.attempt == attempt and task.worker not in {None, worker.id}
-    future = task is not None and task.attempt < attempt
+    future = task.attempt < attempt if task is not None else task_id in pool.backlog
     if task_id >= pool.next_id or task_id < 1 or attempt < 1 or foreign or future:
         if (task_id, attempt) in worker.unwanted or not worker.synced:
             worker.unwanted.discard((task_id, attempt))
@@ -264,7 +264,7 @@ def finish(
     del pool.tasks[task.id]
     pool.blame.doubts.pop(task.id, None)
     if task.key is not None:
-        pool.ended_keys[task.key] = pool.keys.pop(task.key)
+        pool.batch_keys[task.key] = pool.keys.pop(task.key)
     if task.watch is not None:
         told = (task.id, state.value, task.attempt, task.worker, None, error, seconds)
         pool.tells.setdefault(task.watch, []).append(told)
