@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
-from taskmessenger.core.commit import Commit
+from taskmessenger.core.commit import Commit, Recovered
 from taskmessenger.core.errors import StoreError
 from taskmessenger.core.life import ID_GAP
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import ErrorInfo, TaskQuery, TaskRow
+from taskmessenger.store import waiting
 from taskmessenger.store.large import LARGE, MUCH
 from taskmessenger.store.life import new_id
 from taskmessenger.store.memory import MemoryStore
-from taskmessenger.store.recover import INLINE_LIMIT
-from taskmessenger.store.sqlite import SqliteStore
+from taskmessenger.store.recover import IN_FULL, INLINE_LIMIT
+from taskmessenger.store.sqlite import Bounds, SqliteStore
 
 from tests.support.stores import (
     T0,
@@ -32,7 +34,7 @@ from tests.support.stores import (
 )
 
 Store = MemoryStore | SqliteStore
-Restart = Callable[[Store], Awaitable[Store]]
+Restart = Callable[..., Awaitable[Store]]
 
 QUEUED, SCHEDULED = TaskState.QUEUED, TaskState.SCHEDULED
 FAILED, SUCCEEDED, CANCELLED = TaskState.FAILED, TaskState.SUCCEEDED, TaskState.CANCELLED
@@ -48,12 +50,19 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def restart(tmp_path: Path) -> AsyncIterator[Restart]:
-    """Closes a store and answers with the next manager's, not yet opened."""
+    """Closes a store and answers with the next manager's, not yet opened.
+
+    `in_full`: open tasks up to which it will read each as it is.
+    """
     made: list[Store] = []
 
-    async def again(old: Store) -> Store:
+    async def again(old: Store, in_full: int = IN_FULL) -> Store:
         await old.close()
-        made.append(old if isinstance(old, MemoryStore) else a_store(tmp_path))
+        if isinstance(old, MemoryStore):
+            old._in_full = in_full
+            made.append(old)
+        else:
+            made.append(a_store(tmp_path, bounds=Bounds(in_full=in_full)))
         return made[-1]
 
     yield again
@@ -87,6 +96,91 @@ async def test_open_tasks_come_back_by_id_as_they_were_submitted(store: Store, r
     found = await (await restart(store)).open()
     assert found.tasks == [(*submitted(1), 0, 0, 0), (*full, 0, 0, 0)]
     assert found.next_task_id == 3
+
+
+Gathered = dict[int, tuple[object, ...]]
+
+
+def gathered(found: Recovered) -> Gathered:
+    """Kind, priority, max_attempts, timeout, batch and target of each task that is not read as it is."""
+    alone = {i: tuple(same) for ids, *same, _ in found.waiting for i in ids}
+    assert len(alone) == sum(len(ids) for ids, *_ in found.waiting), "a task is there twice"
+    for ids, *_ in found.waiting:
+        assert list(ids) == sorted(ids)
+    return alone
+
+
+async def test_of_many_open_tasks_those_that_only_wait_come_back_as_series(
+    store: Store, restart: Restart
+) -> None:
+    await store.commit(submit(*range(1, 101)))
+    await store.commit(submit(*range(101, 201), kind="wait", priority=3, batch="b", target="w9"))
+    await store.commit(submit(201, key="k"))
+    await store.commit(submit(202, state=SCHEDULED.value, due_at=T0 + 9))
+    await store.commit(Commit(reopened=[reopened(7)], settled=[settled(1), settled(50), settled(200)]))
+    found = await (await restart(store, in_full=198)).open()
+    assert [row[0] for row in found.tasks] == [7, 202]
+    hash_ids = {*range(2, 101), 201} - {7, 50}
+    wait = dict.fromkeys(range(101, 200), ("wait", 3, 5, None, "b", "w9"))
+    assert gathered(found) == dict.fromkeys(hash_ids, ("hash", 0, 5, None, None, None)) | wait
+    assert len(found.waiting) <= 4, "tasks that are alike are together"
+    assert found.next_task_id == 203
+
+
+async def test_a_few_open_tasks_come_back_as_they_are(store: Store, restart: Restart) -> None:
+    await store.commit(submit(*range(1, 11)))
+    found = await (await restart(store, in_full=10)).open()
+    assert (len(found.tasks), found.waiting) == (10, [])
+
+
+async def test_a_new_priority_comes_back_with_a_series(store: Store, restart: Restart) -> None:
+    await store.commit(submit(*range(1, 11)))
+    await store.commit(Commit(repriced=[(9, [2, 3, 8])]))
+    found = await (await restart(store, in_full=0)).open()
+    assert {i for i, same in gathered(found).items() if same[1] == 9} == {2, 3, 8}
+
+
+async def test_a_lease_on_a_task_of_a_series_is_still_known(store: Store, restart: Restart) -> None:
+    await store.commit(submit(*range(1, 11)))
+    await store.commit(Commit(granted=[a_grant(1, (3, 1), (4, 1)), a_grant(2, (9, 1))]))
+    await store.commit(Commit(settled=[settled(9)]))
+    found = await (await restart(store, in_full=0)).open()
+    assert [grant[0] for grant in found.grants] == [1]
+    assert gathered(found).keys() == {*range(1, 11)} - {9}
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_series_hold_what_rows_would_say_whatever_came_before(
+    store: Store, restart: Restart, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LONGEST", 16), ("SHORT", 3), ("MIXED", 5), ("ALIKE_SECONDS", 20.0)):
+        monkeypatch.setattr(waiting, name, value)
+    rng, first = Random(seed), 1
+    for _ in range(40):
+        group = range(first, first + rng.choice((1, 1, 2, 7, 30)))
+        first = group.stop + rng.choice((0, 0, 0, 40))
+        kind, batch = rng.choice(("hash", "wait")), rng.choice((None, None, "b"))
+        late = {"state": SCHEDULED.value, "due_at": T0} if rng.random() < 0.1 else {}
+        await store.commit(submit(*group, kind=kind, batch=batch, timeout=rng.choice((None, 2.0)), **late))
+    every = [row[0] for row in await store.task_rows(range(first))]
+    await store.commit(settle(*rng.sample(every, len(every) // 3)))
+    left = [row[0] for row in await store.task_rows(range(first)) if not TaskState(row[8]).final]
+    await store.commit(Commit(reopened=[reopened(i) for i in rng.sample(left, 9)]))
+    await store.commit(Commit(repriced=[(5, rng.sample(left, 9))]))
+    rows = {row[0]: row for row in await store.task_rows(left)}
+    found = await (await restart(store, in_full=0)).open()
+    assert all(row == rows[row[0]] for row in found.tasks)
+    touched = {i for i, row in rows.items() if row[8] != QUEUED or row[13]}
+    assert {row[0] for row in found.tasks} == touched
+    assert gathered(found) == {i: (*row[1:6], row[11]) for i, row in rows.items() if i not in touched}
+
+
+async def test_payloads_up_to_a_size_are_found_without_the_others(store: Store) -> None:
+    sizes = {1: 10, 2: 100, 3: 101, 4: LARGE + 1}
+    await store.commit(Commit(submitted=[submitted(i, payload=bytes(size)) for i, size in sizes.items()]))
+    assert (await store.payloads([1, 2, 3, 4, 5], 100)).keys() == {1, 2}
+    assert (await store.payloads([1, 2, 3, 4], LARGE)).keys() == {1, 2, 3}
+    assert (await store.payloads([], 100)) == {}
 
 
 async def test_an_ended_task_does_not_come_back(store: Store, restart: Restart) -> None:

@@ -33,6 +33,7 @@ from taskmessenger.config.model import Store as StoreConfig
 from taskmessenger.config.model import Transport as Listening
 from taskmessenger.core.errors import TaskMessengerError
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.pool import Depth
 from taskmessenger.handle import ErrorInfo, Group, Outcome, PeerRow
 from taskmessenger.net import client
 from taskmessenger.net import messages as m
@@ -56,7 +57,7 @@ from taskmessenger.runtimes.base import CANCELLED, FAILED, STUCK, SUCCEEDED, End
 from taskmessenger.runtimes.limits import Limits
 from taskmessenger.runtimes.registry import KindInfo, Registry
 from taskmessenger.runtimes.runner import Runtimes
-from taskmessenger.store.sqlite import SqliteStore
+from taskmessenger.store.sqlite import Bounds, SqliteStore
 
 from tests.support.runtimes import SAMPLES, until
 
@@ -171,6 +172,8 @@ class Fleet:
         self.paths: Paths = under(home / "manager")
         self.address = Address.parse("tcp://127.0.0.1:1")
         self.nodes: list[Node] = []
+        self.depth: Depth | None = None
+        """Which queued tasks the next manager keeps as objects, and reads as rows when it starts."""
         self._tasks = tasks
         self._manager: Manager | None = None
         self._scope = anyio.CancelScope()
@@ -191,8 +194,10 @@ class Fleet:
     async def start(self) -> None:
         for folder in (self.paths.database.parent, self.paths.socket.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store = SqliteStore(self.paths.database, ballast=0, low_water=0)
+        bounds = Bounds(in_full=self.depth.in_full) if self.depth is not None else None
+        store = SqliteStore(self.paths.database, ballast=0, low_water=0, bounds=bounds)
         self._manager = Manager(self.config, self.paths, store)
+        self.pool.depth = self.depth or self.pool.depth
         self._ended = anyio.Event()
         (listening,) = await self._tasks.start(self._run)
         self.address = Address.parse(listening)
