@@ -109,9 +109,9 @@ class MemoryStore(MemoryRoster):
             if any(attempts.get(i, attempt) < attempt for i, attempt in unpack_leases(grant[2]))
         }
         if len(tasks) > self._in_full:
-            queued = [row for row in tasks if row[8] == TaskState.QUEUED and row[13] == 0]
+            queued = [row for row in tasks if row[8] == TaskState.QUEUED and not any(row[13:])]
             waiting = gather((row[0], (*row[1:6], row[11]), row[9]) for row in queued)
-            tasks = [row for row in tasks if row[8] != TaskState.QUEUED or row[13] > 0]
+            tasks = [row for row in tasks if row[8] != TaskState.QUEUED or any(row[13:])]
         return Recovered(
             tasks=tasks,
             waiting=waiting,

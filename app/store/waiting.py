@@ -26,7 +26,7 @@ MIXED: Final = 8_192
 ALIKE_SECONDS: Final = 60.0
 """Tasks that were submitted within such a time of the first of a series are alike."""
 
-UNTOUCHED: Final = "(s.state = 1 AND s.attempt = 0)"
+UNTOUCHED: Final = "(s.state = 1 AND s.attempt = 0 AND s.spent = 0 AND s.crashes = 0)"
 """Queued, and never leased as far as the disk knows."""
 _COLUMNS: Final = "s.id, t.kind, t.priority, t.max_attempts, t.timeout, t.batch, t.target, t.submitted_at"
 _ROWS: Final = f"""

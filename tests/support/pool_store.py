@@ -118,7 +118,7 @@ class RowStore:
         tasks = [row.open_row() for _, row in sorted(self.rows.items()) if row.settled is None]
         waiting: list[WaitingRow] = []
         if in_full is not None and len(tasks) > in_full:
-            queued = [row for row in tasks if row[8] == TaskState.QUEUED and row[13] == 0]
+            queued = [row for row in tasks if row[8] == TaskState.QUEUED and not any(row[13:])]
             waiting = gather((row[0], (*row[1:6], row[11]), row[9]) for row in queued)
             tasks = [row for row in tasks if row not in queued]
         return Recovered(

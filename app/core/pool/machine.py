@@ -37,10 +37,8 @@ class Pool:
         rng: Random | None = None,
         depth: Depth | None = None,
     ) -> None:
-        self.lease_ttl = lease_ttl
-        self.max_crashes = max_crashes
-        self.max_pending = max_pending
-        self.aging = aging
+        self.lease_ttl, self.aging = lease_ttl, aging
+        self.max_crashes, self.max_pending = max_crashes, max_pending
         self.backoff = backoff or Backoff()
         self.rng = rng or Random()  # noqa: S311 - spreads retries, guards nothing
         self.tasks: dict[int, Task] = {}
