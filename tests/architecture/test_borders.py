@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from tests.support.sources import ROOT, SOURCES, name, tree
+from tests.support.sources import SOURCES, name, tree
 
 BORDERS = {
     "app/net/zerotier/loop.py": "the thread of all sockets: a bug in the care of one ends that one alone",
@@ -38,7 +38,3 @@ def test_everything_is_caught_at_named_borders_only() -> None:
     found = {name(path) for path in SOURCES if any(map(catches_everything, ast.walk(tree(path))))}
     assert found <= BORDERS.keys()
     assert BORDERS.keys() <= found, "a border that is none any more leaves the list"
-
-
-def test_a_border_is_a_file() -> None:
-    assert all((ROOT / border).is_file() for border in BORDERS)

@@ -553,8 +553,14 @@ async def _fleet_pause(_: Path) -> None:
 
 @story("alarm.open")
 async def _alarm(_: Path) -> None:
-    async with after("overview", "enter") as seen:
-        assert seen.view.NAME in {"tasks", "worker"}
+    async with after("overview") as seen:
+        what, _, name = seen.view.current().scope.partition(":")
+        await seen.give("enter")
+        assert what in {"worker", "kind"}
+        if what == "worker":
+            assert seen.here == ("worker", name)
+        else:
+            assert (seen.view.NAME, seen.filter) == ("tasks", f"kind:{name}")
 
 
 @story("session.worker")
@@ -578,8 +584,16 @@ async def _ended(_: Path) -> None:
 
 @story("event.open")
 async def _event_open(_: Path) -> None:
-    async with after("events", ":event.open") as seen:
-        assert seen.view.NAME in {"task", "tasks", "worker"}
+    async with after("events", "i") as seen:
+        await seen.give("escape")
+        row = seen.view.current()
+        await seen.give(":event.open")
+        if row.subject.isdecimal():
+            assert seen.here == ("task", row.subject)
+        elif row.subject in {worker.id for worker in seen.node.snapshot().workers}:
+            assert seen.here == ("worker", row.subject)
+        else:
+            assert (seen.view.NAME, seen.filter) == ("tasks", f"kind:{row.subject}")
 
 
 @story("event.read")

@@ -10,6 +10,7 @@ from threading import Thread
 from time import time
 from typing import Any
 
+import anyio
 import msgpack
 import pytest
 from taskmessenger.core.errors import Conflict, NotFound, Refused, UsageError
@@ -19,7 +20,7 @@ from taskmessenger.net.client import join
 from taskmessenger.net.security.invites import decode
 from taskmessenger.screens.fake import FakeNode, FakeWorker
 
-from tests.support.nodes import Nodes, a_fleet, from_elsewhere, until, until_so
+from tests.support.nodes import BOUND, Nodes, a_fleet, from_elsewhere, until, until_so
 
 KIND = "hash"
 
@@ -365,7 +366,8 @@ async def test_a_read_only_handle_shows_everything_and_changes_nothing(subject) 
     handle: NodeHandle = subject.read_only
     assert handle.read_only
     assert handle.snapshot().fleet is not None
-    assert await handle.invites() is not None
+    await subject.handle.make_invite(1, 60.0, "worker")
+    assert {row.role for row in await handle.invites()} >= {"worker"}
     assert await handle.pending() == []
     for call in (
         lambda: handle.act(Act("pause", scope="all")),
@@ -399,7 +401,8 @@ async def test_snapshots_and_events_may_be_read_from_any_thread(subject) -> None
         thread.start()
     await handle.submit([Group(KIND, payloads(*map(str, range(100))))])
     for thread in threads:
-        thread.join(30)
+        await anyio.to_thread.run_sync(thread.join, BOUND)
+        assert not thread.is_alive()
     assert not wrong
 
 

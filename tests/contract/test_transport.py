@@ -140,14 +140,21 @@ async def test_a_slow_reader_gets_everything_and_holds_little(pair: tuple[ByteSt
     near, far = pair
     await near.send(b"first")
     assert await read_exactly(far, 5) == b"first"
-    taken = 0
+    block = random.Random(5).randbytes(65536 - 8)
+    taken, got = 0, bytearray()
     with anyio.move_on_after(0.5) as scope:
         while taken < 64 * MIB:
-            await near.send(bytes(65536))
+            await near.send(taken.to_bytes(8) + block)
             taken += 65536
             if taken % MIB == 0:
-                await far.receive(1)
+                got += await far.receive(1)
     assert scope.cancelled_caught
+    assert taken < 64 * MIB
+    await near.aclose()
+    got += await read_all(far)
+    assert taken <= len(got) <= taken + 65536, "what was taken arrives, and of the next one a part may"
+    sent = b"".join(start.to_bytes(8) + block for start in range(0, taken + 65536, 65536))
+    assert got == sent[: len(got)]
 
 
 async def test_a_cancelled_receive_loses_nothing(pair: tuple[ByteStream, ByteStream]) -> None:

@@ -30,7 +30,7 @@ from taskmessenger.net.security.certificates import Certificate
 from taskmessenger.net.security.invites import encode
 from taskmessenger.paths import under
 
-from tests.support.fleet import a_fleet, results, running, submit, unpacked
+from tests.support.fleet import BOUND, a_fleet, results, running, submit, unpacked
 from tests.support.hostile import a_bad_worker, lease
 from tests.support.runtimes import until
 
@@ -174,11 +174,9 @@ async def test_a_worker_that_is_revoked_while_it_works_is_out_at_once(tmp_path) 
             await peer.say(m.Started([task], [1]))
             await running(fleet, task)
             await remote.command("revoke", scope=bad.peer_id)
-            began = anyio.current_time()
-            assert (await peer.goodbye(5)).code == "refused"
+            assert (await peer.goodbye()).code == "refused"
             await peer.say(m.Finished([task], [1], [b"\xa6forged"], [0.1]))
-            await peer.closed(5)
-            assert anyio.current_time() - began < 5
+            await peer.closed()
             await until(lambda: fleet.pool.tasks[task].state is TaskState.QUEUED)
         honest = await fleet.worker("w-good-0002")
         await running(fleet, task)
@@ -197,7 +195,7 @@ async def test_a_revoked_worker_that_reads_nothing_is_out_all_the_same(tmp_path)
             (link,) = (k for k in fleet.manager.delivery.links.values() if hasattr(k, "worker"))
             await until(lambda: link.pending > 1024 * 1024)
             await fleet.manager.revoke(bad.peer_id)
-            with anyio.fail_after(5):
+            with anyio.fail_after(BOUND):
                 while link.number in fleet.manager.delivery.links:
                     await anyio.sleep(0.01)
         await until(lambda: not fleet.pool.workers)
@@ -219,7 +217,7 @@ async def test_a_revoked_client_is_cut_off_too(tmp_path) -> None:
             await remote.status()
             await fleet.manager.revoke(customer.peer_id)
             await until(lambda: not remote.connected)
-            with pytest.raises(Refused), anyio.fail_after(5):
+            with pytest.raises(Refused), anyio.fail_after(BOUND):
                 await remote.status()
 
 

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from taskmessenger import hosted
 from taskmessenger.config.model import Transport
 from taskmessenger.core.errors import Conflict, TaskMessengerError, Unreachable, UsageError
+from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Act, Group, TaskQuery
 from taskmessenger.net.client import connect_locally
 from taskmessenger.paths import under
 
-from tests.support.nodes import Nodes, a_fleet, a_manager, from_elsewhere, manager_config, until
+from tests.support.nodes import Nodes, a_fleet, a_manager, from_elsewhere, manager_config, until, until_so
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -133,10 +134,18 @@ async def test_a_paused_worker_takes_nothing_and_the_manager_knows(nodes) -> Non
     await nodes.worker.act(Act("pause"))
     await until(lambda: nodes.manager.snapshot().workers[0].state == "paused")
     (task_id,) = await nodes.manager.submit([Group("hash", [msgpack.packb("later")])])
+    # Whoever decides to lease does so with what it decides next, at the latest.
+    await nodes.manager.submit([Group("reverse", [msgpack.packb("one more")])])
+    page = await nodes.manager.tasks(TaskQuery())
+    assert {TaskState(row.state) for row in page.rows} == {TaskState.QUEUED}
+    assert {row.attempt for row in page.rows} == {0}, "not even for a moment"
+    assert not nodes.worker.snapshot().worker.history
     await nodes.worker.act(Act("resume"))
-    with anyio.fail_after(30):
-        while not await nodes.manager.outcomes([task_id]):
-            await anyio.sleep(0.02)
+
+    async def done() -> bool:
+        return bool(await nodes.manager.outcomes([task_id]))
+
+    await until_so(done)
 
 
 async def test_ten_consoles_look_at_a_time(nodes) -> None:

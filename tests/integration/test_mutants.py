@@ -43,7 +43,12 @@ def copy(tmp_path: Path) -> Scratch:
     (root / PATH).write_text(CODE)
     (root / "tests/test_code.py").write_text(TESTS)
     (root / "tests/mutants").symlink_to(ROOT / "tests/mutants")
-    (root / ".venv").symlink_to(sys.prefix)
+    python = root / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    )  # no link: this environment stays as it is
+    python.chmod(0o755)
     return Scratch(root)
 
 

@@ -12,10 +12,6 @@ from tests.simulation.simulate import REPLAY, play
 
 SEEDS = int(os.environ.get("TM_SEEDS", "500"))
 CHUNK = 25
-FAILED_ONCE: tuple[int, ...] = ()
-"""Seeds that found something; they stay."""
-
-
 CPU_SECONDS = 0.6
 """Of one seed, on average. On a quiet machine it is 0.15: 500 seeds are to take less than two minutes."""
 
@@ -43,11 +39,6 @@ def test_faults_fall_into_each_other_in_fleets_of_every_size() -> None:
     seen = sum((world.ledger.seen for world in worlds), Counter[str]())
     assert seen["grants beside a pause"] > 0
     assert seen["grants under a cap"] > 0
-
-
-def test_what_was_found_once_stays_mended() -> None:
-    for seed in FAILED_ONCE:
-        play(seed)
 
 
 def test_a_seed_tells_the_same_story_twice() -> None:

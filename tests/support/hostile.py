@@ -22,6 +22,10 @@ from taskmessenger.net.tcp import TcpTransport
 from tests.support.fleet import BOUND, Fleet
 
 
+class NothingMore(AssertionError):
+    """The manager has closed before it said what was waited for."""
+
+
 class Peer:
     """One end of a connection, without any manners."""
 
@@ -70,7 +74,8 @@ class Peer:
                     if isinstance(self.heard[place], kind):
                         return self.heard.pop(place)
                 seen = len(self.heard)
-                assert await self._more(), f"closed before any {kind}: {self.heard}"
+                if not await self._more():
+                    raise NothingMore(f"closed before any {kind}: {self.heard}")
 
     async def closed(self, seconds: float = BOUND) -> list[m.Message]:
         """All that is said until the manager closes, which has to be soon."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,23 @@ def test_a_line_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_every_value_can_be_said_in_json(value: Any) -> None:
     packed = msgpack.packb(value)
     text = json.dumps(p.jsonable(p.value_of(packed)), allow_nan=False)
-    json.loads(text)
+    assert msgpack.packb(meant(json.loads(text))) == packed
+
+
+def meant(said: Any) -> Any:
+    """The value that JSON of `jsonable` stands for."""
+    if isinstance(said, list):
+        return [meant(part) for part in said]
+    if not isinstance(said, dict):
+        return said
+    match said:
+        case {"base64": str(text)}:
+            return base64.b64decode(text)
+        case {"float": str(text)}:
+            return float(text)
+        case {"map": list(entries)}:
+            return {meant(key): meant(part) for key, part in entries}
+    return {key: meant(part) for key, part in said.items()}
 
 
 def test_what_json_cannot_say_has_a_telling_key() -> None:

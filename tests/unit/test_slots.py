@@ -138,6 +138,17 @@ async def test_a_pause_gives_back_what_waits_and_what_comes_later(tmp_path, scop
         assert bench.puppet.begun == [(1, 1), (5, 1)]
 
 
+async def test_a_worker_that_its_operator_paused_gives_back_what_was_under_way(tmp_path) -> None:
+    async with a_bench(tmp_path) as bench:
+        bench.slots.closed = True
+        bench.lease(1, 2)
+        assert bench.ends() == [(1, 1, How.RELEASED), (2, 1, How.RELEASED)]
+        bench.slots.closed = False
+        bench.lease(3)
+        await bench.running(3)
+        assert bench.puppet.begun == [(3, 1)]
+
+
 async def test_a_pause_of_one_kind_leaves_the_others_alone(tmp_path) -> None:
     async with a_bench(tmp_path) as bench:
         bench.slots.pause("kind:deaf")
