@@ -49,8 +49,8 @@ demo: libzt ## Hash a real directory on a fleet of real processes while some of 
 	$(BIN)/taskmessenger demo --chaos
 
 .PHONY: test
-test: libzt ## Run all tests
-	$(PYTEST) $(TESTS) $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
+test: libzt ## Run all tests, but for those that only measure
+	$(PYTEST) -m "not bench" $(TESTS) $(addprefix --ignore=,$(WITHOUT)) $(ARGS)
 
 .PHONY: test-all
 test-all: ## Run all tests on every Python this project is for and that is here, each in a .venv-3.x of its own
@@ -75,6 +75,10 @@ mutants: libzt ## Make N mistakes in the code and tell which no test notices: ma
 .PHONY: bench
 bench: libzt ## Measure throughput, latency, memory and idle load: all there is, or what ARGS say
 	$(BIN)/taskmessenger bench $(or $(ARGS),--sessions 200 --deep 1000000)
+
+.PHONY: bench-check
+bench-check: libzt ## Run the tests that make test leaves out: every measure measures
+	$(PYTEST) -m bench tests $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: venv ## Do the same work on Dask, Ray, Celery, HyperQueue and ours; one table

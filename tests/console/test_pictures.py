@@ -18,6 +18,7 @@ from textual.command import CommandList
 from textual.pilot import Pilot
 
 from tests.support.console import LARGE, SMALL, a_console, passed, press, settle, type_text
+from tests.support.pictures import shows
 
 Steps = Callable[[Pilot[Any]], Awaitable[None]]
 
@@ -136,7 +137,7 @@ PICTURES: dict[str, Steps] = {
 def test_picture(name: str, size: tuple[int, int], snap_compare: Callable[..., bool]) -> None:
     undo = 5.0 if name == "tasks_undo" else 0.0
     console = a_console(FakeNode(), undo_seconds=undo)
-    assert snap_compare(console, terminal_size=size, run_before=PICTURES[name])
+    assert snap_compare(console, terminal_size=size, run_before=shows(name, PICTURES[name]))
 
 
 def test_without_colours(snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch) -> None:

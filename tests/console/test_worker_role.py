@@ -25,6 +25,7 @@ from tests.support.console import (
     text,
     type_text,
 )
+from tests.support.pictures import shows
 
 
 async def test_a_worker_opens_with_its_status() -> None:
@@ -254,4 +255,4 @@ PICTURES = {
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x50"])
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture(name: str, size: tuple[int, int], snap_compare: Callable[..., bool]) -> None:
-    assert snap_compare(a_console(FakeWorker()), terminal_size=size, run_before=PICTURES[name])
+    assert snap_compare(a_console(FakeWorker()), terminal_size=size, run_before=shows(name, PICTURES[name]))

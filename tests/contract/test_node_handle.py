@@ -18,6 +18,7 @@ from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Act, EventRow, Group, NodeHandle, Snapshot, TaskQuery
 from taskmessenger.net.client import join
 from taskmessenger.net.security.invites import decode
+from taskmessenger.roles import telemetry, workers_past
 from taskmessenger.screens.fake import FakeNode, FakeWorker
 
 from tests.support.nodes import BOUND, Nodes, a_fleet, from_elsewhere, until, until_so
@@ -65,7 +66,10 @@ class Subject:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    with a_fleet(tmp_path_factory.mktemp("fleet")) as nodes:
+    with pytest.MonkeyPatch.context() as quick, a_fleet(tmp_path_factory.mktemp("fleet")) as nodes:
+        # Steps of the past, and looks at who waits, come sooner than in life.
+        quick.setattr(workers_past, "STEP", 0.2)
+        quick.setattr(telemetry, "MEMBERS_SECONDS", 0.5)
         yield nodes
 
 

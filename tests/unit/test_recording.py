@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,11 +33,17 @@ def _closed() -> Iterator[None]:
         _OPEN.pop().close()
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Snapshot]]:
+    """A recording of some minutes of the simulated fleet, and what was seen: made once, and left as it is."""
+    path = tmp_path_factory.mktemp("recorded") / "a.tmrec"
+    return path, fill(path, FakeNode(tasks=500), STEPS)
+
+
 @pytest.fixture
-def kept(tmp_path: Path) -> tuple[Path, list[Snapshot]]:
-    """A recording of some minutes of the simulated fleet, and what was seen."""
-    path, node = tmp_path / "a.tmrec", FakeNode(tasks=500)
-    return path, fill(path, node, STEPS)
+def kept(recorded: tuple[Path, list[Snapshot]], tmp_path: Path) -> tuple[Path, list[Snapshot]]:
+    """A copy of it, to do anything with."""
+    return Path(shutil.copy(recorded[0], tmp_path / "a.tmrec")), recorded[1]
 
 
 def fill(path: Path, node: FakeNode, steps: int, most: int = 10**9) -> list[Snapshot]:

@@ -19,7 +19,7 @@ from taskmessenger.cli import doctor
 from taskmessenger.cli.connect import dialler
 from taskmessenger.cli.zerotier import zerotier
 from taskmessenger.config.model import ManagerConfig, ManagerZeroTier, Transport, WorkerZeroTier
-from taskmessenger.core.errors import TaskMessengerError, Unreachable
+from taskmessenger.core.errors import AddressTaken, TaskMessengerError, Unreachable
 from taskmessenger.net import approach as approaches
 from taskmessenger.net import client
 from taskmessenger.net import transport as transports
@@ -34,6 +34,7 @@ from taskmessenger.net.zerotier import node as nodes
 from taskmessenger.net.zerotier import overlay as overlays
 from taskmessenger.net.zerotier import search as searches
 from taskmessenger.net.zerotier import status as looks
+from taskmessenger.net.zerotier.network import address_of, private_network
 from taskmessenger.net.zerotier.node import running
 from taskmessenger.net.zerotier.overlay import Overlay, Places, places_of
 from taskmessenger.net.zerotier.roots import OwnRoots, own_roots
@@ -118,6 +119,21 @@ async def test_with_a_fake_at_the_binding_seam_a_denied_node_is_seen_by_status_a
         assert AUTHORISE not in await anyio.to_thread.run_sync(said)
         tasks.cancel_scope.cancel()
     await made.stop()
+
+
+async def test_with_a_fake_at_the_binding_seam_who_has_the_address_of_the_manager_is_told_so_and_dials_nobody(
+    fake: FakeLibzt, tmp_path: Path
+) -> None:
+    manager = f"{int(AN_IDENTITY.node_id, 16) ^ 1 << 39:010x}"
+    assert address_of(manager) == address_of(AN_IDENTITY.node_id), "two nodes, one address"
+    network = private_network(manager)
+    fake.address = str(address_of(AN_IDENTITY.node_id))
+    there = Address("zt", host=manager, port=7711, network=str(network))
+    async with an_overlay(tmp_path) as overlay:
+        with pytest.raises(
+            AddressTaken, match=f"belongs to {there}: node {AN_IDENTITY.node_id} needs another"
+        ):
+            await overlay.prepare(there)
 
 
 async def test_with_a_fake_at_the_binding_seam_a_node_that_is_not_let_in_can_be_stopped_meanwhile(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from taskmessenger.cli import bench_overlay, bench_streams
 from taskmessenger.cli.bench import Plan
-from taskmessenger.cli.bench_overlay import BOTH, GOALS
+from taskmessenger.cli.bench_overlay import GOALS
 from taskmessenger.core.errors import TimedOut
 
 STREAMS = {f"stream_{name}_{what}" for name in bench_streams.WRITES for what in ("mb_per_s", "gap_ms")} | {
@@ -20,7 +20,7 @@ STREAMS = {f"stream_{name}_{what}" for name in bench_streams.WRITES for what in 
 
 
 @pytest.mark.zerotier
-@pytest.mark.parametrize("transport", BOTH)
+@pytest.mark.parametrize("transport", ["tcp", pytest.param("zerotier", marks=pytest.mark.bench)])
 async def test_streams_and_an_idle_node_are_measured_between_two_processes(
     tmp_path: Path, transport: str
 ) -> None:
