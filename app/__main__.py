@@ -14,7 +14,19 @@ def main() -> None:
         return
     from .cli.main import main as run
 
-    run()
+    try:
+        run()
+    except SystemExit as over:
+        _leave(over.code)
+        raise
+    _leave(0)
+
+
+def _leave(code: str | int | None) -> None:
+    """The end, for a process that has run task code."""
+    loops = sys.modules.get(f"{__package__}.loops")
+    if loops is not None:  # else nothing has run that would need it
+        loops.leave(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

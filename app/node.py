@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import platform
@@ -10,14 +9,15 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from time import time
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
 
 from . import __version__, loops
 from .config.model import JobLimits, ManagerConfig, WorkerConfig
-from .core.errors import ConfigError, Conflict, NotApproved, Refused, Unreachable, UsageError
+from .core.errors import ConfigError, NotApproved, Refused, Unreachable, UsageError
+from .locks import OneWorker
 from .paths import Paths, private_directory
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ async def worker(
     from .runtimes.runner import Runtimes
 
     home = private_directory(paths.identity("worker").parent)
-    with _lock(home / "worker.lock"):
+    loops.runs_foreign_code("a worker's kinds")
+    with OneWorker(home / "worker.lock"):
         kinds = _registry(config, paths)
         run_dir = await _cleared(private_directory(paths.runtime / "tm-worker"))
         approach = approach_of("worker", config.zerotier, paths)
@@ -270,34 +271,3 @@ def limits_of(given: JobLimits) -> Limits:
         niceness=given.niceness,
         import_seconds=given.import_seconds,
     )
-
-
-class _lock:  # noqa: N801 - used like a function
-    """One process at a time has this file.
-
-    Raises:
-        Conflict: another one has it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> None:
-        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise Conflict(
-                f"another worker (process {holder}) runs from {self._path.parent}: stop it, or set "
-                "TASKMESSENGER_HOME to a place of its own for this one"
-            ) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()

@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 from anyio.lowlevel import checkpoint
 
+from ..forks import keep_from_forks
 from .address import Address
 from .transport import Handler, Listener
 
@@ -47,6 +48,7 @@ class SocketStream(ByteStream):
             OSError: it is no longer connected; then it is closed.
         """
         self._sock = sock
+        keep_from_forks(sock)
         try:
             self._remote = sock.getpeername()
         except OSError:
@@ -143,6 +145,8 @@ class SocketListener(Listener):
         """Own `sockets`, which listen and do not block; `prepare` sets the options of an accepted one."""
         self._address = address
         self._sockets = sockets
+        for sock in sockets:
+            keep_from_forks(sock)
         self._prepare = prepare
         self._serving = anyio.ResourceGuard("serving")
         self._closed = False

@@ -22,6 +22,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from ..core.errors import ConfigError
+from ..forks import forget_number, keep_number_from_forks
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +226,7 @@ class Spool:
     def close(self) -> None:
         """Let go of the file; what is kept stays."""
         if self._handle is not None:
+            forget_number(self._handle)
             os.close(self._handle)
             self._handle = None
 
@@ -233,6 +235,7 @@ class Spool:
         segment = _Segment(self._folder / f"{self._next:08d}.spool")
         self._next += 1
         self._handle = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        keep_number_from_forks(self._handle)
         self._segments.append(segment)
 
     def _retire(self, segment: _Segment) -> None:

@@ -1,149 +1,226 @@
-"""Runs async handlers on the event loop, in the caller's own task: a trivial job costs a few microseconds.
+"""Runs async handlers on the event loop, each in a task of its own: a trivial job costs a few microseconds.
 
-A handler that blocks instead of awaiting blocks everything; nothing here can prevent it, which is why only
-`async def` handlers get here.
+A handler that is to end is cancelled. One that swallows that and goes on is reported as STUCK and left
+behind, as a thread is. One that blocks instead of awaiting blocks everything; nothing here can prevent it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import traceback
+from collections.abc import Coroutine, Mapping
+from contextvars import copy_context
 from time import monotonic
+from types import FrameType
 from typing import Any, Final
 
 import anyio
-from anyio import CancelScope
 
-from .base import CANCELLED, SUCCEEDED, TIMED_OUT, Ended, Job
+from .base import CANCELLED, TIMED_OUT, Ended, Job
+from .begin import Beginner
 from .context import Context, Stop
-from .endings import cut_short, settled
+from .endings import cut_short, refused, settled, stuck
+from .failures import STACK_BYTES, STACK_FRAMES, clean_end
 from .invoke import Failure, bad_payload, bad_result, failed
 from .loading import Kind
 from .payload import BadPayload, Packer, unpack
-from .reports import Reports
+from .reports import Line, Reports
 
-CLOSE_SECONDS: Final = 2.0
-"""How long `aclose` waits for handlers that were cancelled."""
-
-
-class _Run:
-    """A running job."""
-
-    __slots__ = ("cancelled", "scope")
-
-    def __init__(self, scope: CancelScope) -> None:
-        self.scope = scope
-        self.cancelled = False
-        """Ended by `cancel`, not by its time limit."""
+GRACE_SECONDS: Final = 2.0
+"""How long a handler that was cancelled may take before it counts as stuck."""
+LAST_SECONDS: Final = 0.1
+"""What it gets after it was cancelled a second time."""
+MAX_STUCK: Final = 16
+"""Handlers that may be left behind before new jobs are refused."""
 
 
-class _ScopeStop(Stop):
-    """Says what the scope says; the scope itself does the stopping."""
+class _Run(Stop):
+    """A running job; tells its handler whether it is to stop."""
 
-    __slots__ = ("_scope",)
+    __slots__ = (
+        "answer",
+        "began",
+        "done",
+        "job",
+        "limit",
+        "line",
+        "lingers",
+        "seconds",
+        "steps",
+        "task",
+        "why",
+    )
 
-    def __init__(self, scope: CancelScope) -> None:
-        super().__init__()
-        self._scope = scope
+    def __init__(self, job: Job, kind: Kind, reports: Reports) -> None:
+        self.job = job
+        self.limit = kind.timeout if job.timeout is None else job.timeout
+        self.line: Line = reports.line(job.task, job.attempt)
+        self.began = monotonic()
+        self.seconds = 0.0
+        self.answer: bytes | Failure | None = None
+        """Set when the handler has come back."""
+        self.why: int | None = None
+        """TIMED_OUT or CANCELLED, once it is to end."""
+        self.lingers: anyio.Event | None = None
+        """Set when it ends at last; there when it was given up."""
+        self.steps: Coroutine[Any, Any, None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.done: asyncio.Future[None] | None = None
+        """There when somebody waits for the end."""
 
     def is_set(self) -> bool:
-        return self._scope.cancel_called
+        return self.why is not None
 
     def wait(self, seconds: float) -> bool:
         raise RuntimeError(f"an async handler must not block for {seconds} s: await a sleep instead")
 
 
-def _is_ours(error: BaseException, scope: CancelScope) -> bool:
-    """Whether this is a cancellation from outside the handler, and not one that it brought upon itself."""
-    if not isinstance(error, asyncio.CancelledError):
-        return False
-    task = asyncio.current_task()
-    return (
-        scope.cancel_called
-        or anyio.get_current_task().has_pending_cancellation()
-        or (task is not None and task.cancelling() > 0)
-    )
-
-
 class AsyncRuntime:
     """Runs jobs whose kinds are async. One attempt of a task at a time."""
 
-    def __init__(self, kinds: Mapping[str, Kind], reports: Reports) -> None:
-        self._kinds = kinds
-        self._reports = reports
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        reports: Reports,
+        *,
+        grace: float = GRACE_SECONDS,
+        max_stuck: int = MAX_STUCK,
+    ) -> None:
+        self._kinds, self._reports = kinds, reports
+        self._grace, self._max_stuck = grace, max_stuck
         self._running: dict[int, _Run] = {}
-        self._pack = Packer()
-        self._closing: anyio.Event | None = None
+        """Those that somebody waits for."""
+        self._open: dict[asyncio.Task[None], _Run] = {}
+        """Those whose handlers have not come back, whoever waits."""
+        self._lingering: dict[int, _Run] = {}
+        self._pack, self._beginner = Packer(), Beginner()
+        self._closed = False
 
     async def run(self, job: Job) -> Ended:
-        """Run it to its end in this task."""
-        began = monotonic()
+        """Run it to its end."""
         kind = self._kinds[job.kind]
+        if len(self._lingering) >= self._max_stuck:
+            return refused(
+                "stuck", f"{len(self._lingering)} async tasks of this worker do not stop; restart the worker"
+            )
+        if self._closed:
+            return cut_short(CANCELLED, job, None, 0.0)
         try:
             value = unpack(job.payload)
         except BadPayload as error:
             return settled(bad_payload(kind, error), 0.0)
-        limit = kind.timeout if job.timeout is None else job.timeout
-        scope = CancelScope() if limit is None else CancelScope(deadline=anyio.current_time() + limit)
-        self._running[job.task] = run = _Run(scope)
-        answer: bytes | Failure | None = None
+        run = self._running[job.task] = _Run(job, kind, self._reports)
+        run.steps = self._attempt(run, kind, value)
         try:
-            with scope:
-                answer = await self._attempt(kind, value, job, scope)
+            task = self._beginner.begin(run.steps, copy_context())
+            if run.answer is None:
+                await self._end_of(run, task)
         finally:
-            self._forget(job.task, run)
-        seconds = monotonic() - began
-        if scope.cancel_called:
-            return cut_short(CANCELLED if run.cancelled else TIMED_OUT, job, limit, seconds)
-        assert answer is not None
-        if answer.__class__ is bytes:
-            return Ended(SUCCEEDED, seconds, answer)
-        return settled(answer, seconds)
+            run.line.close()
+            if self._running.get(job.task) is run:
+                del self._running[job.task]
+        return self._ending(run)
 
-    async def _attempt(self, kind: Kind, value: Any, job: Job, scope: CancelScope) -> bytes | Failure:
+    async def _end_of(self, run: _Run, task: asyncio.Task[None]) -> None:
+        """Until the handler has come back or was given up."""
+        loop = asyncio.get_running_loop()
+        run.task, run.done = task, loop.create_future()
+        self._open[task] = run
+        task.add_done_callback(self._over)
+        timer = None if run.limit is None else loop.call_later(run.limit, self._ask, run, TIMED_OUT)
+        try:
+            await run.done
+        except asyncio.CancelledError:
+            self._ask(run, CANCELLED)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _attempt(self, run: _Run, kind: Kind, value: Any) -> None:
         try:
             if kind.takes_context:
-                result = await self._with_context(kind, value, job, scope)
+                context = Context(run.job.task, run.job.attempt, kind.name, run.line.send, run)
+                result = await kind.handler(value, context)
             else:
                 result = await kind.handler(value)
-            return self._pack(result)
+            run.answer = self._pack(result)
         except BadPayload as error:
-            return bad_result(kind, error)
+            run.answer = bad_result(kind, error)
         except BaseException as error:  # border: task code may raise anything
-            if isinstance(error, GeneratorExit) or _is_ours(error, scope):
-                raise
-            return failed(kind, error)
+            run.answer = failed(kind, error)
+        run.seconds = monotonic() - run.began
 
-    async def _with_context(self, kind: Kind, value: Any, job: Job, scope: CancelScope) -> Any:
-        line = self._reports.line(job.task, job.attempt)
-        context = Context(job.task, job.attempt, job.kind, line.send, _ScopeStop(scope))
-        try:
-            return await kind.handler(value, context)
-        finally:
-            line.close()
+    def _over(self, task: asyncio.Task[None]) -> None:
+        run = self._open.pop(task)
+        if self._lingering.get(run.job.task) is run:
+            del self._lingering[run.job.task]
+        if run.lingers is not None:
+            run.lingers.set()
+        if run.done is not None and not run.done.done():
+            run.done.set_result(None)
 
-    def _forget(self, task: int, run: _Run) -> None:
-        if self._running.get(task) is run:
-            del self._running[task]
-        if self._closing is not None and not self._running:
-            self._closing.set()
+    def _ending(self, run: _Run) -> Ended:
+        if run.lingers is not None:
+            assert run.why is not None
+            why = f"it still runs {self._grace:g} s later, because it does not let its cancellation pass"
+            return stuck(run.why, run.job, monotonic() - run.began, why, _stack_of(run.steps))
+        if run.why is not None:
+            return cut_short(run.why, run.job, run.limit, run.seconds)
+        assert run.answer is not None
+        return settled(run.answer, run.seconds)
 
     def cancel(self, task: int) -> None:
         """Cancel it where it waits."""
         run = self._running.get(task)
-        if run is not None and not run.scope.cancel_called:
-            run.cancelled = True
-            run.scope.cancel()
+        if run is not None:
+            self._ask(run, CANCELLED)
+
+    def _ask(self, run: _Run, why: int) -> None:
+        """Cancel a handler, and give it up after the grace."""
+        if run.why is not None or run.answer is not None or run.task is None:
+            return
+        run.why = why
+        run.task.cancel()
+        asyncio.get_running_loop().call_later(self._grace, self._ask_again, run)
+
+    def _ask_again(self, run: _Run) -> None:
+        """Once more, for one that only tidies up too long."""
+        if run.answer is None and run.task is not None:
+            run.task.cancel()
+            asyncio.get_running_loop().call_later(LAST_SECONDS, self._give_up, run)
+
+    def _give_up(self, run: _Run) -> None:
+        if run.answer is not None or run.done is None or run.done.done():
+            return  # it has come back, or nobody waits for it
+        run.lingers = anyio.Event()
+        self._lingering[run.job.task] = run
+        run.done.set_result(None)
 
     def lingering(self, task: int) -> anyio.Event | None:
-        """Never: what does not stop when cancelled keeps its `run` from returning."""
-        return None
+        """After STUCK: set when the handler comes back at last."""
+        run = self._lingering.get(task)
+        return run.lingers if run is not None else None
 
     async def aclose(self) -> None:
-        """Cancel everything and wait a little for it."""
-        for task in list(self._running):
-            self.cancel(task)
-        if self._running:
-            self._closing = anyio.Event()
-            with anyio.move_on_after(CLOSE_SECONDS):
-                await self._closing.wait()
+        """Cancel everything and wait for it within the grace."""
+        self._closed = True
+        for task, run in list(self._open.items()):
+            if run.why is None:
+                self._ask(run, CANCELLED)
+            else:
+                task.cancel()
+        if self._open:
+            await asyncio.wait(list(self._open), timeout=self._grace + 2 * LAST_SECONDS)
+
+
+def _stack_of(steps: Any) -> str:
+    """Where a handler waits: what an operator needs to know of one that does not stop."""
+    frames: list[tuple[FrameType, int]] = []
+    inner = getattr(steps, "cr_await", None)
+    while inner is not None and len(frames) < STACK_FRAMES:
+        frame = getattr(inner, "cr_frame", None) or getattr(inner, "gi_frame", None)
+        if frame is not None:
+            frames.append((frame, frame.f_lineno))
+        inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None)
+    return clean_end("".join(traceback.StackSummary.extract(iter(frames)).format()), STACK_BYTES)

@@ -35,7 +35,7 @@ class Runtimes:
         report: takes progress and output on the event loop's thread, about ten times a second for a job.
         limits: for child processes.
         run_dir: private directory of this worker; nobody else may use it at the same time.
-        grace: seconds that a thread's handler gets to stop before it counts as stuck.
+        grace: seconds that a handler of a thread or of the event loop gets to stop before it counts as stuck.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Runtimes:
         kinds = {kind.name: kind for kind in registry}
         reports = Reports(report)
         self._by_name: dict[str, Runtime] = {
-            ASYNC: AsyncRuntime(kinds, reports),
+            ASYNC: AsyncRuntime(kinds, reports, grace=grace),
             THREAD: ThreadRuntime(kinds, capacity, reports, grace=grace),
             PROCESS: ProcessRuntime(kinds, capacity, reports, limits, run_dir / CHILDREN),
         }
@@ -81,8 +81,9 @@ class Runtimes:
 
     async def aclose(self) -> None:
         """End everything, for good."""
-        for runtime in self._all:
-            await runtime.aclose()
+        async with anyio.create_task_group() as closing:
+            for runtime in self._all:
+                closing.start_soon(runtime.aclose)
 
 
 async def _unknown(job: Job) -> Ended:

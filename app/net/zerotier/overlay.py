@@ -6,7 +6,6 @@ decided by whoever holds it; nothing starts before an address asks for it.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fcntl
 import logging
@@ -15,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address
 from math import inf
 from pathlib import Path
@@ -23,8 +23,10 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from ... import loops
 from ...config.model import ManagerZeroTier, WorkerZeroTier
 from ...core.errors import AddressTaken, ConfigError, Conflict, Refused, TimedOut, Unreachable, UsageError
+from ...forks import keep_number_from_forks
 from ...paths import Paths, private_directory
 from ..address import Address
 from ..addresses import own_addresses
@@ -385,9 +387,10 @@ def places_for_now(kept: Places) -> Places:
     except OSError:
         os.close(lock)
     else:
+        keep_number_from_forks(lock)
         return kept
     passing = Path(tempfile.mkdtemp(prefix="tm-node-"))
-    atexit.register(shutil.rmtree, passing, ignore_errors=True)
+    loops.at_the_end(partial(shutil.rmtree, passing, ignore_errors=True))
     return Places(identity=passing / "identity", state=passing / "libzt")
 
 

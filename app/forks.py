@@ -1,0 +1,58 @@
+"""What a fork must not keep: locks, connections and files of this process that task code could carry on.
+
+A thread kind may fork, often without knowing: `multiprocessing` does. The copy would hold the worker's lock
+and its connections after the worker itself has died, so whatever is named here is closed in every fork. A
+process that is started in the usual way inherits nothing anyway.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Final, Protocol
+from weakref import WeakSet
+
+
+class Holder(Protocol):
+    """Something that has a descriptor, while it has one."""
+
+    def fileno(self) -> int:
+        """The number; below 0 when it is closed."""
+        ...
+
+
+_holders: Final[WeakSet[Holder]] = WeakSet()
+_numbers: Final[set[int]] = set()
+
+
+def keep_from_forks(holder: Holder) -> None:
+    """Close the descriptor of this object in forks. It is forgotten when the object is."""
+    _holders.add(holder)
+
+
+def keep_number_from_forks(number: int) -> None:
+    """The same for a bare descriptor, until `forget_number`."""
+    _numbers.add(number)
+
+
+def forget_number(number: int) -> None:
+    """It is closed."""
+    _numbers.discard(number)
+
+
+def _let_go() -> None:
+    """In the child: what was ours leads nowhere. The numbers stay taken: their objects still close them."""
+    ours = set(_numbers)
+    for holder in list(_holders):
+        with suppress(OSError, ValueError):  # it was closed
+            ours.add(holder.fileno())
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in ours:
+        if number >= 0:
+            with suppress(OSError):
+                os.dup2(nowhere, number, inheritable=False)
+    os.close(nowhere)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
