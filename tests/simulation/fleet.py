@@ -250,7 +250,10 @@ class World:
         instance = b"%016d" % self._instances
         config = WorkerConfig(name=name, capacity=2, prefetch=6)
         identity: Any = SimpleNamespace(
-            certificate=SimpleNamespace(not_before=0.0, not_after=1e12), endpoints=(), role="worker"
+            certificate=SimpleNamespace(not_before=0.0, not_after=1e12),
+            endpoints=(),
+            role="worker",
+            folder=self.folder / name,
         )
 
         async def dial(fresh: bool) -> Connected:

@@ -37,6 +37,8 @@ async def simulate(seed: int, folder: Path) -> World:
     world = World(seed, folder)
     with (
         patch("taskmessenger.roles.slots.monotonic", anyio.current_time),
+        patch("taskmessenger.roles.outbox.monotonic", anyio.current_time),
+        patch("taskmessenger.roles.telling.monotonic", anyio.current_time),
         patch("taskmessenger.roles.worker.Load.sample", lambda _: {}),
     ):
         async with anyio.create_task_group() as tasks:

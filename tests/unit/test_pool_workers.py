@@ -6,6 +6,7 @@ import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.pool import losses
 from taskmessenger.core.pool.workers import waiting_reason
 
 from tests.support.pool import Fleet, Peer, kinds_of, leases_in, one, the
@@ -72,12 +73,37 @@ def test_leases_that_cannot_have_begun_are_not_spent_by_silence() -> None:
     fleet = Fleet()
     worker = fleet.worker(capacity=2, limit=6)
     fleet.submit(6)
+    fleet.do(worker.offered(limit=2))
     worker.start(1)
     worker.drop()
     fleet.wait(TTL)
     assert [fleet.task(i).suspect for i in range(1, 7)] == [True, True, False, False, False, False]
     assert [fleet.task(i).spent for i in range(1, 7)] == [0] * 6
     assert [fleet.state(i) for i in (1, 3)] == [TaskState.SCHEDULED, TaskState.QUEUED]
+
+
+def test_of_short_tasks_any_of_the_first_may_have_taken_a_silent_worker_along(monkeypatch) -> None:
+    """The one that had begun when it last spoke may be over: it must not be convicted for its neighbour."""
+    monkeypatch.setattr(losses, "UNTOLD", 3)
+    fleet = Fleet()
+    worker = fleet.worker(capacity=1, limit=8)
+    fleet.submit(8, max_attempts=1)
+    worker.start(1)
+    worker.drop()
+    fleet.wait(TTL)
+    assert [fleet.task(i).suspect for i in range(1, 9)] == [True] * 4 + [False] * 4
+    assert [(fleet.task(i).spent, fleet.task(i).crashes) for i in range(1, 9)] == [(0, 0)] * 8
+
+
+def test_short_tasks_of_an_isolated_kind_are_not_suspect_because_they_waited() -> None:
+    fleet = Fleet()
+    worker = fleet.worker(capacity=1, limit=8, kinds=("apart",), isolated=("apart",))
+    fleet.submit(8, kind="apart")
+    worker.start(1)
+    worker.drop()
+    fleet.wait(TTL)
+    assert [fleet.task(i).suspect for i in range(1, 9)] == [False] * 8
+    assert [fleet.task(i).spent for i in range(1, 9)] == [1] + [0] * 7
 
 
 def test_the_last_attempt_lost_in_silence_is_the_end_of_the_task() -> None:

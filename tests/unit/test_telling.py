@@ -211,3 +211,19 @@ async def test_what_is_acknowledged_while_it_waits_is_not_sent(tmp_path, monkeyp
         bench.outbox.acknowledged(bench.told, [1] * 100)
         assert bench.outbox.unacknowledged == 0
         assert bench.outbox._on_the_way == 0
+
+
+async def test_what_has_ended_is_on_disk_before_the_next_one_begins(tmp_path) -> None:
+    """The next one may take the process along, and only the disk says who it was."""
+    kept: list[list[int]] = []
+    async with a_bench(tmp_path, seconds=0.002) as bench:
+        run = bench.runtime.run
+
+        async def watched(job: Job) -> Ended:
+            kept.append([task for task, _ in bench.spool.keys])
+            return await run(job)
+
+        bench.runtime.run = watched
+        bench.lease(1, 20)
+        await until(lambda: len(bench.told) == 20)
+    assert kept == [list(range(1, count + 1)) for count in range(20)]

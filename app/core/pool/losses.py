@@ -24,6 +24,8 @@ LOST_RESTARTED = error_blob("lost", "the worker's process ended and was started 
 LOST_SILENT = error_blob("lost", "the worker gave no sign of life while its lease lasted")
 MAX_LOSSES: Final = 1_000
 """Silent workers of whom it is remembered what their silence was held against, in case they are back."""
+UNTOLD: Final = 64
+"""Short tasks that may have ended on a worker before it told of the first of them, or nearly all that may."""
 SPARED: Final = 1
 """So often a task in a process of its own may see its worker die beside others before it, too, runs alone."""
 
@@ -36,18 +38,22 @@ def lose(
     *,
     died: bool,
     error: bytes = LOST_RESTARTED,
+    untold: int = 0,
 ) -> list[tuple[int, int]]:
     """These leases are void: their tasks go back, or fail when that was their last attempt.
 
     `died`: the process is gone, as far as one can know, so whatever may have run in it is under suspicion.
+    `untold`: so many of those that it got first may be over without our knowing, and as many more begun.
     Returns the leases whose tasks are.
     """
     gone = list(ids)
     ran = may_have_run(worker, gone) if died else set[int]()
+    if died and untold:
+        ran.update(i for i in gone[: worker.capacity + untold] if not _is_isolated(pool, worker, i))
     leases = [(task_id, worker.held[task_id]) for task_id in gone if task_id in ran]
     strike(worker, gone)
     # A cancelled task was company too: its neighbour did not run alone.
-    accused = {i for i in ran if (t := pool.tasks.get(i)) is None or t.options.kind not in worker.isolated}
+    accused = {i for i in ran if not _is_isolated(pool, worker, i)}
     for task_id in gone:
         task = pool.tasks.get(task_id)
         if task is None:
@@ -61,6 +67,11 @@ def lose(
         else:
             end_attempt(pool, task, How.FAILED, at, error=error, word="lost")
     return [lease for lease in leases if (t := pool.tasks.get(lease[0])) is not None and t.suspect]
+
+
+def _is_isolated(pool: Pool, worker: Worker, task_id: int) -> bool:
+    task = pool.tasks.get(task_id)
+    return task is not None and task.options.kind in worker.isolated
 
 
 def _accuse(pool: Pool, task: Task, worker: Worker, at: At, error: bytes, *, alone: bool) -> None:
@@ -113,7 +124,9 @@ def strike(worker: Worker, ids: Iterable[int]) -> None:
 def expire(pool: Pool, worker: Worker, at: At) -> None:
     """The leases of a silent worker end. It is taken for dead, unless it was told to leave."""
     held = list(worker.held)
-    accused = lose(pool, worker, held, at, died=not worker.draining, error=LOST_SILENT)
+    # A worker that fetches ahead runs short tasks and tells of several ends at once. What it kept is gone.
+    untold = UNTOLD if worker.limit > worker.capacity else 0
+    accused = lose(pool, worker, held, at, died=not worker.draining, error=LOST_SILENT, untold=untold)
     if accused:
         pool.blame.losses.pop(worker.id, None)
         pool.blame.losses[worker.id] = Loss(worker.instance, accused)
