@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS: Final = 3.0
 MAX_SECONDS: Final = 3600.0
-AT_WORK: Final = frozenset({"connected", "paused", "draining"})
+AT_WORK: Final = frozenset({"connected", "paused", "draining", "quarantined"})
 """States of a worker that has a session."""
 MEMBERS: Final = ("operator", "client", "worker")
 """Identities that may ask, strongest first."""

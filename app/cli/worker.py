@@ -36,7 +36,7 @@ _HEAD: Final = (
 _PENDING: Final = ("ID", "ROLE", "FINGERPRINT", "INVITE", "SINCE", "MACHINE")
 VIA: Final = {"zt": "zerotier"}
 """What people call a transport, where that is not its scheme."""
-_HERE: Final = {"connected", "paused", "draining"}
+_HERE: Final = {"connected", "paused", "draining", "quarantined"}
 _ID = click.argument("worker_id", metavar="ID")
 
 

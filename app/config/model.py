@@ -161,6 +161,10 @@ class Leases(Group, frozen=True):
     """Seconds between signs of life, in both directions."""
     dead_after: Seconds = 15.0
     """Seconds of silence after which a connection is given up."""
+    start_within: Seconds = 30.0
+    """Seconds until a worker that has not begun a task loses it; doubled each time it is tried again."""
+    grace: Seconds = 15.0
+    """Seconds beyond its timeout after which the manager ends a task that its worker did not end."""
 
     def __post_init__(self) -> None:
         least = 2 * self.heartbeat

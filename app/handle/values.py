@@ -195,7 +195,7 @@ class WorkerRow(Struct, frozen=True):
 
     id: str
     state: str
-    """connected, paused, draining, away (its leases still hold), offline, revoked"""
+    """connected, paused, draining, quarantined, away (its leases still hold), offline, revoked"""
     address: str = ""
     transport: str = ""
     kinds: tuple[str, ...] = ()

@@ -68,6 +68,9 @@ def _all(facts: Facts) -> Iterator[Alarm]:
         if worker.state == "away":
             text = f"worker {worker.id} is away: its {worker.held} leases hold a while longer"
             yield Alarm("warning", "away", text, 0.0, f"worker:{worker.id}")
+        elif worker.state == "quarantined":
+            text = f"worker {worker.id} is in quarantine: it broke the rules of its leases; you may revoke it"
+            yield Alarm("error", "quarantined", text, 0.0, f"worker:{worker.id}")
 
 
 def _of_kinds(facts: Facts) -> Iterator[Alarm]:

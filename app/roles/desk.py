@@ -160,6 +160,8 @@ class Desk:
             return "away"
         if worker.draining:
             return "draining"
+        if worker.share.barred_until is not None:
+            return "quarantined"
         paused = worker.paused or {"all", f"worker:{worker.id}"} & self._pool.paused
         return "paused" if paused else "connected"
 

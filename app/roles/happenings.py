@@ -29,6 +29,9 @@ _NAMES: Final = {
     "data.restored": ("error", "data.restored"),
     "revoked": ("warning", "worker.revoked"),
     "draining": ("info", "worker.draining"),
+    "quarantined": ("error", "worker.quarantined"),
+    "readmitted": ("info", "worker.readmitted"),
+    "cleared": ("info", "task.cleared"),
     "paused": ("info", "scope.paused"),
     "resumed": ("info", "scope.resumed"),
 }

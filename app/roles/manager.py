@@ -18,7 +18,7 @@ from ..config.model import ManagerConfig
 from ..core import stimuli as s
 from ..core.blob import error_blob
 from ..core.errors import NotFound, Overloaded, StoreFull, TaskMessengerError, TimedOut
-from ..core.pool import Pool
+from ..core.pool import Patience, Pool
 from ..core.ports import TaskStore
 from ..core.retry import Backoff
 from ..handle import InviteRow, Outcome, Roster, TaskReader, WorkerRow
@@ -83,6 +83,7 @@ class Manager:
             ),
             rng=Random(),  # noqa: S311 - spreads retries, guards nothing
         )
+        pool.patience = Patience(leases.start_within, leases.grace)
         self.delivery = Delivery(store.payloads, self._start, config.limits.outbox)
         self.writer = Writer(pool, store, self.delivery.act)
         self.delivery.on_damaged = self._end_damaged

@@ -29,7 +29,9 @@ EVENTS: Final = 20
 READ: Final = 10_000
 """Events of the pool that are read at a time."""
 UNKNOWN: Final = -1.0
-_OF_WORKERS: Final = frozenset({"joined", "disconnected", "lost", "left", "revoked", "draining"})
+_OF_WORKERS: Final = frozenset(
+    {"joined", "disconnected", "lost", "left", "revoked", "draining", "quarantined", "readmitted"}
+)
 _COLUMNS: Final = 4
 Load = Callable[[str], Mapping[str, float]]
 """What a worker told last of its machine."""

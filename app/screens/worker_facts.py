@@ -25,7 +25,7 @@ SPARK: Final = 7
 """Cells of a curve in a table."""
 MAX_KINDS: Final = 40
 MAX_LABELS: Final = 20
-HERE: Final = frozenset({"connected", "paused", "draining"})
+HERE: Final = frozenset({"connected", "paused", "draining", "quarantined"})
 """States of a worker that has a link."""
 
 

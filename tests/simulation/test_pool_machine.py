@@ -39,6 +39,7 @@ options = st.builds(
     kind=st.sampled_from(KINDS),
     priority=st.sampled_from((0, 0, 5, -5)),
     max_attempts=st.integers(1, 4),
+    timeout=st.sampled_from((None, None, 5.0)),
     target=st.sampled_from((None, None, "w0")),
 )
 later = st.sampled_from((False, False, False, True))

@@ -13,7 +13,8 @@ from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.effects import Decision
 from taskmessenger.core.lifecycle import TaskState
-from taskmessenger.core.pool import Pool, Task, Worker, check
+from taskmessenger.core.pool import Patience, Pool, Task, Worker, check
+from taskmessenger.core.pool.conduct import MAX_ROOM
 from taskmessenger.core.retry import Backoff
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ Lease = tuple[int, int]
 NULL = b"\xc0"
 """Msgpack of nothing at all: the smallest payload, and the most falsy result."""
 NO_JITTER = Backoff(first=1.0, factor=2.0, ceiling=300.0, jitter=0.0)
+FOREVER = Patience(start_within=1e9)
+"""For tests in which leases may wait as long as they like."""
 START = 1_000.0
 EPOCH = 1_700_000_000.0
 
@@ -63,7 +66,9 @@ class Fleet:
     def __init__(self, pool: Pool | None = None, *, now: float = START, **options: Any) -> None:
         options.setdefault("backoff", NO_JITTER)
         options.setdefault("rng", Random(7))
+        patience = options.pop("patience", FOREVER)
         self.pool = pool or Pool(**options)
+        self.pool.patience = patience
         self.now, self.wall = now, EPOCH
         self.sessions = 0
 
@@ -110,9 +115,11 @@ class Fleet:
         given = [NULL] * payloads if isinstance(payloads, int) else payloads
         return self.do(s.Submit(s.Options(kind=kind, **more), given, reply=99, **group))
 
-    def worker(self, name: str = "w1", **offer: Any) -> Peer:
-        """A new worker that is here, has nothing and wants something."""
+    def worker(self, name: str = "w1", *, trusted: bool = False, **offer: Any) -> Peer:
+        """A new worker that is here, has nothing and wants something; `trusted` as if it had done much."""
         peer = Peer(self, name)
+        if trusted:
+            self.pool.tallies.worker(name).room = MAX_ROOM
         peer.join(**offer)
         return peer
 

@@ -13,6 +13,7 @@ from taskmessenger.core import stimuli as s
 from taskmessenger.core.commit import Commit, unpack_leases
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.pool import Pool, check
+from taskmessenger.core.pool.overdue import EXTENSION, LONGER, TAKE_OVER
 from taskmessenger.core.pool.timers import LOOK
 
 from .pool import ids_in_backlog
@@ -20,6 +21,7 @@ from .pool_store import RowStore
 
 Lease = tuple[int, int]
 TTL: Final = 30.0
+WITHIN, GRACE = 12.0, 6.0
 SPENT: Final = {"failed", "timed_out", "crashed", "lost"}
 
 
@@ -32,6 +34,10 @@ class Books:
         """Sessions that the manager believes in."""
         self.leases: dict[int, tuple[str, int]] = {}
         """Who was last leased which attempt, and has not been heard to be done with it."""
+        self.granted: dict[int, float] = {}
+        """When the lease of a task was granted; later, when its worker or the manager was away since."""
+        self.begun: dict[int, float] = {}
+        """When it was heard that the lease of a task runs."""
         self.alive_until: dict[str, float] = dict.fromkeys(names, 0.0)
         """No lease of this worker may be taken away in silence before."""
         self.stalls = 0.0
@@ -58,6 +64,9 @@ class Books:
                 self._unlink(got.worker)
                 self.linked[got.session] = got.worker
                 self.alive_until[got.worker] = self.now + TTL
+                self._anew(got.worker)
+            elif isinstance(got, s.Started):
+                self._began(self.linked.get(got.session), got)
             elif isinstance(got, s.Pause):
                 self.paused.add(got.scope)
             elif isinstance(got, s.Limit):
@@ -89,6 +98,16 @@ class Books:
                 self._done(name, only=set(zip(got.tasks, got.attempts, strict=True)))
             case s.Broke():
                 self._done(name, only={(i, a) for i, a, *_ in got.ends})
+
+    def _began(self, name: str | None, got: s.Started) -> None:
+        for task_id, attempt in zip(got.tasks, got.attempts, strict=False):
+            if self.leases.get(task_id) == (name, attempt):
+                self.begun.setdefault(task_id, self.now)
+
+    def _anew(self, name: str) -> None:
+        """What this worker has waits from now on."""
+        for task_id in [i for i, (worker, _) in self.leases.items() if worker == name]:
+            self.granted[task_id] = self.now
 
     def _unlink(self, name: str) -> None:
         self.linked = {session: worker for session, worker in self.linked.items() if worker != name}
@@ -128,11 +147,20 @@ class Books:
         assert self.caps.get(name) != 0, f"task {task_id} leased to {name}, which may have none"
         self.attempts[task_id] = attempt
         self.leases[task_id] = (name, attempt)
+        self.granted[task_id] = self.now
+        self.begun.pop(task_id, None)
 
     def _free(self, task_id: int) -> None:
         """A lease ended: the worker said so, or its time is up."""
         lease = self.leases.pop(task_id, None)
-        assert lease is None or self.now >= self.alive_until[lease[0]], f"I2: {lease} of {task_id} may run"
+        if lease is None or self.now >= self.alive_until[lease[0]]:
+            return
+        begun, timeout = self.begun.get(task_id), self.store.rows[task_id].submitted[4]
+        if begun is None:
+            assert self.now - self.granted[task_id] >= TAKE_OVER, f"I2: {lease} of {task_id} may run"
+        else:
+            assert timeout is not None, f"I2: {lease} of {task_id} runs and has no end"
+            assert self.now >= begun + timeout + GRACE, f"I2: {lease} of {task_id} has more time"
 
     def verify(self) -> None:
         """The pool, the rows and our own books agree."""
@@ -194,6 +222,20 @@ class Books:
         latest = self.now - self.stalls - LOOK
         for task_id, (name, attempt) in self.leases.items():
             assert self.alive_until[name] >= latest, f"G8: {name} keeps attempt {attempt} of task {task_id}"
+            self._verify_time(task_id, name)
+
+    def _verify_time(self, task_id: int, name: str) -> None:
+        """Nobody keeps a lease beyond its time, whatever it beats; who has no link is left to its lease."""
+        if name not in self.linked.values() or task_id not in self.pool.tasks:
+            return
+        begun, timeout = self.begun.get(task_id), self.store.rows[task_id].submitted[4]
+        slack = self.stalls + 2 * LOOK
+        if begun is not None and timeout is not None:
+            end = begun + timeout + EXTENSION * GRACE
+            assert self.now <= end + slack, f"G4: task {task_id} goes on beyond its time"
+        elif begun is None:
+            most = WITHIN * 2.0**LONGER
+            assert self.now <= self.granted[task_id] + most + slack, f"G8: task {task_id} is never begun"
 
     def _verify_outcomes(self) -> None:
         for task_id, before in self.outcomes.items():

@@ -14,10 +14,10 @@ from typing import Any, Final
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
-from taskmessenger.core.pool import Depth, Pool, check
+from taskmessenger.core.pool import Depth, Patience, Pool, check
 from taskmessenger.core.pool.timers import LOOK
 
-from .pool_books import TTL, Books, Lease
+from .pool_books import GRACE, TTL, WITHIN, Books, Lease
 
 KINDS: Final = ("a", "b", "apart")
 ISOLATED: Final = frozenset({"apart"})
@@ -92,7 +92,11 @@ class World(Books):
         self.answers: dict[int, Callable[[e.Accepted | e.Rejected | e.Done], None]] = {}
 
     def _new_pool(self) -> Pool:
-        return Pool(lease_ttl=TTL, max_crashes=2, max_pending=60, aging=40.0, rng=self.rng, depth=self.depth)
+        pool = Pool(
+            lease_ttl=TTL, max_crashes=2, max_pending=60, aging=40.0, rng=self.rng, depth=self.depth
+        )  # fmt: skip
+        pool.patience = Patience(WITHIN, GRACE)
+        return pool
 
     # ---- the host --------------------------------------------------------------------------------------
 
@@ -149,6 +153,8 @@ class World(Books):
             process.session, process.deaf = None, False
         self.now = 50.0 + self.crashes % 7
         self.alive_until = dict.fromkeys(self.processes, self.now + TTL)
+        self.begun = {}
+        self.granted = dict.fromkeys(self.leases, self.now)
         self.pool = self._new_pool()
         in_full = self.depth.in_full if self.depth is not None else None
         self.pool.recover(self.store.load(in_full), self.now, self.wall)
@@ -180,8 +186,10 @@ class World(Books):
         self.now += seconds
         self.wall += seconds
         self.stalls += LOOK
+        self.begun = {task_id: moment + seconds for task_id, moment in self.begun.items()}
         for name in self.processes:
             self.alive_until[name] += seconds
+            self._anew(name)
 
     def _waits_for_time(self) -> bool:
         workers = self.pool.workers.values()

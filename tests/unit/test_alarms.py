@@ -54,6 +54,12 @@ def test_a_paused_fleet_is_one_alarm_and_not_one_for_each_kind() -> None:
     assert "3 tasks wait" in alarm.text
 
 
+def test_a_worker_in_quarantine() -> None:
+    alarm = only(Alarms().now(facts(workers=(WorkerRow("w-1", "quarantined"),)), 5.0))
+    assert (alarm.level, alarm.code, alarm.scope) == ("error", "quarantined", "worker:w-1")
+    assert "revoke" in alarm.text
+
+
 def test_a_worker_that_is_away() -> None:
     alarm = only(Alarms().now(facts(workers=(WorkerRow("w-1", "away", held=4),)), 5.0))
     assert (alarm.code, alarm.scope) == ("away", "worker:w-1")

@@ -7,7 +7,7 @@ from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.commit import unpack_leases
 from taskmessenger.core.lifecycle import TaskState
-from taskmessenger.core.pool.workers import MAX_LEASES
+from taskmessenger.core.pool.conduct import FIRST_ROOM, MAX_ROOM
 
 from tests.support.pool import NULL, Fleet, leases_in, one, the
 
@@ -50,7 +50,7 @@ def test_prefetch_is_shared_evenly() -> None:
 def test_short_tasks_are_dealt_in_portions_that_are_worth_a_message() -> None:
     fleet = Fleet()
     for number in range(50):
-        fleet.worker(f"w{number}", capacity=4, limit=1_028)
+        fleet.worker(f"w{number}", trusted=True, capacity=4, limit=1_028)
     assert sorted(len(ids) for ids in leases_in(fleet.submitting(600)).values()) == [88, 256, 256]
     assert sorted(len(ids) for ids in leases_in(fleet.submitting(1)).values()) == [1]
 
@@ -150,7 +150,7 @@ def test_a_low_priority_is_served_in_spite_of_constant_load_above_it(kinds: tupl
 
 def test_who_starves_gets_one_lease_in_eight_and_no_more() -> None:
     fleet = Fleet(aging=10.0)
-    worker = fleet.worker(capacity=80, kinds=("high", "low"))
+    worker = fleet.worker(trusted=True, capacity=80, kinds=("high", "low"))
     worker.drop()
     low = set(fleet.submit(80, kind="low", priority=-1))
     fleet.submit(400, kind="high", priority=5)
@@ -224,7 +224,10 @@ def test_absurd_offers_are_cut_to_size() -> None:
     worker = fleet.worker(capacity=-5, limit=-1)
     assert (worker.here.capacity, worker.here.limit, worker.here.credit) == (0, 0, 0)
     fleet.do(worker.offered(capacity=2**62, limit=2**62))
-    assert worker.here.credit == MAX_LEASES
+    assert worker.here.credit == FIRST_ROOM
+    worker.here.share.room = 2**62
+    fleet.do(worker.offered())
+    assert worker.here.credit == MAX_ROOM
 
 
 def test_an_offer_below_what_it_holds_takes_nothing_away_and_gives_nothing() -> None:

@@ -184,7 +184,7 @@ def test_who_gives_everything_back_keeps_nobody_busy() -> None:
 def test_failures_that_come_together_come_back_apart() -> None:
     backoff = Backoff(first=10.0, jitter=0.25)
     fleet = Fleet(backoff=backoff, rng=Random(3))
-    worker = fleet.worker(capacity=1_000)
+    worker = fleet.worker(trusted=True, capacity=1_000)
     worker.fail(*fleet.submit(1_000))
     moments = sorted(due for due, _ in fleet.pool.due)
     assert 7.5 <= moments[0] - fleet.now < 7.7

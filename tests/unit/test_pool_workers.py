@@ -463,3 +463,9 @@ def test_the_reason_why_tasks_wait_is_known(scope: str, kind: str, reason: str) 
     fleet.worker()
     fleet.do(s.Pause(scope))
     assert waiting_reason(fleet.pool, kind) == reason
+
+
+def test_tasks_wait_because_all_who_could_run_them_are_in_quarantine() -> None:
+    fleet = Fleet()
+    fleet.worker().here.share.barred_until = 1e9
+    assert waiting_reason(fleet.pool, "echo") == "every worker that offers `echo` is in quarantine"

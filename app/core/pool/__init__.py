@@ -3,6 +3,7 @@
 from .backlog import Depth
 from .check import check
 from .machine import Pool
+from .overdue import Patience
 from .state import Task, Worker
 
-__all__ = ["Depth", "Pool", "Task", "Worker", "check"]
+__all__ = ["Depth", "Patience", "Pool", "Task", "Worker", "check"]

@@ -47,7 +47,7 @@ def assign(pool: Pool, now: float) -> None:
     _share(pool, ready, lanes, given, now, prefetch=False)
     _share(pool, ready, lanes, given, now, prefetch=True)
     for worker_id, tasks in given.items():
-        _grant(pool, pool.workers[worker_id], tasks)
+        _grant(pool, pool.workers[worker_id], tasks, now)
     for key, lane in lanes.items():
         if lane.size <= 0:
             del pool.lanes[key]
@@ -65,7 +65,7 @@ def _grain(worker: Worker) -> int:
 
 def _load(worker: Worker) -> tuple[int, int]:
     """Who has least comes first; of several, who has waited longest."""
-    return (len(worker.held), worker.newest_grant)
+    return (worker.taken, worker.newest_grant)
 
 
 def _runnable(pool: Pool, ready: list[Worker]) -> dict[LaneKey, Lane]:
@@ -100,7 +100,7 @@ def _share(
             mine = given.setdefault(worker.id, [])
             grain = _grain(worker)
             top = worker.limit if prefetch else min(max(worker.capacity, grain), worker.limit)
-            room = top - len(worker.held) - len(mine)
+            room = top - worker.taken - len(mine)
             if room <= 0:
                 continue
             wanted = min(room, max(share, grain))
@@ -158,7 +158,7 @@ def _assign_suspects(pool: Pool, ready: list[Worker], given: dict[str, list[Task
     When a suspect finds nobody idle, the worker with the least to do gets nothing new until it is idle:
     otherwise a busy fleet would never run a suspect at all.
     """
-    idle = [w for w in ready if not w.held]
+    idle = [w for w in ready if not w.taken]
     reserved: Worker | None = None
     waiting: list[int] = []
     in_vain: set[LaneKey] = set()
@@ -170,7 +170,7 @@ def _assign_suspects(pool: Pool, ready: list[Worker], given: dict[str, list[Task
         able: list[Worker] = []
         if key not in in_vain and f"kind:{kind}" not in pool.paused:
             able = [w for w in ready if w.alone is None and kind in w.kinds and target in {None, w.id}]
-        if able and not able[0].held:  # the least loaded comes first
+        if able and not able[0].taken:  # the least loaded comes first
             idle.remove(able[0])
             able[0].alone = task.id
             task.state = TaskState.LEASED
@@ -184,13 +184,13 @@ def _assign_suspects(pool: Pool, ready: list[Worker], given: dict[str, list[Task
     return [w for w in ready if w.alone is None and w is not reserved]
 
 
-def _grant(pool: Pool, worker: Worker, tasks: list[Task]) -> None:
+def _grant(pool: Pool, worker: Worker, tasks: list[Task], now: float) -> None:
     """Write the leases down, and send them."""
     if not tasks:
         return
     assert worker.session is not None
     assert len(worker.held) + len(tasks) <= worker.limit, "I8: more leases than credit"
-    grant = Grant(pool.next_grant, len(tasks))
+    grant = Grant(pool.next_grant, len(tasks), now)
     worker.newest_grant = grant.seq
     pool.next_grant += 1
     leases: list[LeaseRow] = []

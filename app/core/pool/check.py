@@ -52,7 +52,7 @@ def _leases(pool: Pool) -> None:
                 holders[task_id] += 1
                 assert task.attempt == attempt, f"I3: worker holds attempt {attempt} of task {task_id}"
                 assert task.worker == worker.id, f"I6: task {task_id} does not know its worker"
-        assert worker.running <= worker.held.keys(), "I6: something runs without a lease"
+        assert worker.running.keys() <= worker.held.keys(), "I6: something runs without a lease"
         assert worker.credit >= 0, "I8: negative credit"
         assert worker.alone is None or list(worker.held) == [worker.alone], "a suspect does not run alone"
         if worker.session is not None:

@@ -107,16 +107,16 @@ def may_have_run(worker: Worker, ids: list[int]) -> set[int]:
     A worker begins leases in the order it got them, and never more than it has slots; word of a beginning may
     have been on its way. Where the slots are not known, any lease may have been begun.
     """
-    begun = worker.running.intersection(ids)
+    begun = worker.running.keys() & set(ids)
     free = worker.capacity - len(begun) if worker.capacity else len(ids)
-    return begun.union(islice((i for i in ids if i not in begun), max(0, free)))
+    return begun | set(islice((i for i in ids if i not in begun), max(0, free)))
 
 
 def strike(worker: Worker, ids: Iterable[int]) -> None:
     """Off the worker's books."""
     for task_id in ids:
         del worker.held[task_id]
-        worker.running.discard(task_id)
+        worker.running.pop(task_id, None)
         if worker.alone == task_id:
             worker.alone = None
 

@@ -15,6 +15,7 @@ from . import assign, operate, recover, settle, submit, timers, workers
 from .backlog import Backlog, Depth
 from .doubts import Blame
 from .lanes import Lane, LaneKey
+from .overdue import Patience
 from .payloads import Kept
 from .state import Task, Worker
 from .tally import Tallies
@@ -39,7 +40,7 @@ class Pool:
     ) -> None:
         self.lease_ttl, self.aging = lease_ttl, aging
         self.max_crashes, self.max_pending = max_crashes, max_pending
-        self.backoff = backoff or Backoff()
+        self.backoff, self.patience = backoff or Backoff(), Patience()
         self.rng = rng or Random()  # noqa: S311 - spreads retries, guards nothing
         self.tasks: dict[int, Task] = {}
         """Open tasks only, by id; those in the backlog have no object."""
@@ -59,11 +60,11 @@ class Pool:
         self.caps: dict[str, int] = {}  # by worker; see `operate.on_limit`
         self.totals = {state.value: 0 for state in TaskState}
         """Tasks by state, ever: final ones keep counting after their rows are pruned."""
-        self.accepted = 0
-        self.next_id = self.next_grant = 1
+        self.accepted, self.next_id, self.next_grant = 0, 1, 1
         self.late = self.refused = self.unwanted = 0
         """Outcomes that came too late; messages that a worker had no right to send; leases never given."""
         self.last_now: float | None = None
+        self.looked = float("-inf")
         self.stopping = False  # the manager is about to leave: nothing new is handed out
         self.commit = Commit()
         self.effects: list[Effect] = []
@@ -112,7 +113,7 @@ class Pool:
             case s.Submit():
                 submit.on_submit(self, got, now, wall)
             case s.Started():
-                settle.on_started(self, got, wall)
+                settle.on_started(self, got, now, wall)
             case s.Beat():
                 workers.on_beat(self, got, now)
             case s.Broke():

@@ -12,10 +12,11 @@ from ..effects import Done, EndLeases, Rejected, Steer
 from ..lifecycle import TaskState
 from ..stimuli import Cancel, Drain, Limit, Options, Pause, Resume, Retry, SetPriority, Unwatch, Watch
 from .backlog import Series
+from .conduct import cap
 from .settle import finish
 from .state import Task
 from .submit import enqueue, watch
-from .workers import cap, concerns
+from .workers import concerns
 
 if TYPE_CHECKING:
     from .machine import Pool

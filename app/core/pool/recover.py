@@ -96,7 +96,7 @@ def _load_grants(pool: Pool, found: Recovered, now: float) -> None:
     """Leases whose end was not stored hold for one full period from now."""
     grants: list[Grant] = []
     for seq, worker_id, packed in found.grants:
-        grant = Grant(seq, 0)
+        grant = Grant(seq, 0, now)
         for task_id, attempt in unpack_leases(packed):
             task = pool.tasks.get(task_id) or _pick(pool, task_id)
             if task is None or task.attempt >= attempt:

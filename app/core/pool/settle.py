@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..blob import error_blob
 from ..lifecycle import TaskState, check
 from ..stimuli import Broke, Finished, How, Started
+from . import conduct
 from .doubts import clear, forget
 from .links import cut
 from .payloads import SMALL
@@ -36,7 +37,7 @@ RELEASED_WAIT: Final = 1.0
 """Seconds it waits after that, each time: whoever gives everything back must not keep everybody busy."""
 
 
-def on_started(pool: Pool, got: Started, wall: float) -> None:
+def on_started(pool: Pool, got: Started, now: float, wall: float) -> None:
     """Leases run now."""
     worker = pool.by_session.get(got.session)
     if worker is None:
@@ -51,7 +52,7 @@ def on_started(pool: Pool, got: Started, wall: float) -> None:
             continue
         task.state = TaskState.RUNNING
         task.started = wall
-        worker.running.add(task_id)
+        worker.running[task_id] = now
         begun.append(task_id)
     pool.totals[TaskState.LEASED] -= len(begun)
     pool.totals[TaskState.RUNNING] += len(begun)
@@ -78,7 +79,7 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
                 break
             continue
         del held[task_id], tasks[task_id]
-        running.discard(task_id)
+        running.pop(task_id, None)
         totals[task.state] -= 1
         settled.append((_GOOD, attempt, task.spent, worker_id, wall, seconds, result, None, task_id))
         if task.payload is not None and len(task.payload) > SMALL:
@@ -101,7 +102,7 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
         ids += got.tasks
         attempts += got.attempts
     pool.tallies.succeeded(options, len(done) - told)
-    worker.share.done += len(done)
+    conduct.succeeded(pool, worker, len(done))
     totals[_GOOD] += len(done)
     _look_after_suspect(worker)
     forget(pool, done)
@@ -139,7 +140,8 @@ def on_broke(pool: Pool, got: Broke, now: float, wall: float) -> None:
             _crime(pool, worker, f"a success of task {task_id} among the failures")
             return
         else:
-            worker.share.failed += how not in {How.RELEASED, How.CANCELLED}
+            if how not in {How.RELEASED, How.CANCELLED}:
+                conduct.failed(pool, worker)
             _drop(worker, task_id)
             if how is not How.RELEASED:
                 clear(pool, task)
@@ -156,6 +158,7 @@ def _account_late(
     What the worker has said to have before it got anything here may be of a life of the data that was taken
     back: unwanted, and no crime.
     """
+    worker.unreturned.discard((task_id, attempt))
     if worker.held.get(task_id) == attempt:  # the task was cancelled while it ran
         _drop(worker, task_id)
         return True
@@ -179,14 +182,14 @@ def _account_late(
 def _crime(pool: Pool, worker: Worker, what: str) -> None:
     """A worker sent what it had no right to send: nothing changes, and it is cut off."""
     pool.refused += 1
-    worker.crimes += 1
+    conduct.offence(pool, worker, f"it sent {what}")
     cut(pool, worker, "peer_error", f"worker {worker.id} sent {what}")
 
 
 def _drop(worker: Worker, task_id: int) -> None:
     """The worker no longer has this lease."""
     worker.held.pop(task_id, None)
-    worker.running.discard(task_id)
+    worker.running.pop(task_id, None)
     if worker.alone == task_id:
         worker.alone = None
 

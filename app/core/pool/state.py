@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from ..lifecycle import TaskState
 from ..stimuli import Options
-from .tally import Share
+from .conduct import Share
 
 
 class Grant:
     """One row of the lease log: all leases that one worker got in one batch. Gone when none is open."""
 
-    __slots__ = ("open", "seq")
+    __slots__ = ("at", "open", "seq")
 
-    def __init__(self, seq: int, leases: int) -> None:
-        self.seq, self.open = seq, leases
+    def __init__(self, seq: int, leases: int, at: float) -> None:
+        """`at`: monotonic."""
+        self.seq, self.open, self.at = seq, leases, at
 
 
 class Task:
@@ -54,9 +55,9 @@ class Worker:
     """One worker that is here, or whose leases still hold."""
 
     __slots__ = (
-        "address", "alone", "capacity", "crimes", "drain_seconds", "draining", "held", "id", "instance",
-        "isolated", "joined", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
-        "restarted", "running", "session", "share", "synced", "unwanted",
+        "address", "alone", "capacity", "drain_seconds", "draining", "fair_from", "held", "id", "instance",
+        "isolated", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
+        "restarted", "running", "session", "share", "synced", "unreturned", "unwanted",
     )  # fmt: skip
 
     def __init__(self, worker_id: str, share: Share | None = None) -> None:
@@ -76,10 +77,14 @@ class Worker:
         """Sequence number of the last grant it got."""
         self.held: dict[int, int] = {}
         """Leases it has not given an account of, oldest first: task id to attempt. Cancelled ones stay."""
-        self.running: set[int] = set()
+        self.running: dict[int, float] = {}
+        """Those of them that it said it has begun: task id to the moment (monotonic) of hearing that."""
+        self.unreturned: set[tuple[int, int]] = set()
+        """Leases that the manager ended, and of which it has not said that it has no more: they take room."""
         self.lease_until = 0.0
         """Monotonic: all its leases end then, unless it gives a sign of life."""
-        self.joined = 0.0
+        self.fair_from = 0.0
+        """Monotonic: since then it could hear of its leases and tell of them."""
         self.synced = False
         """It has said what it holds; before that nothing is leased to it."""
         self.restarted = False
@@ -93,13 +98,17 @@ class Worker:
         """The suspect that it runs, with nothing beside it."""
         self.picks = 0
         """Leases chosen for it among several priorities; see `STARVED_SHARE`."""
-        self.crimes = 0
         self.unwanted: set[tuple[int, int]] = set()
         """What it said to hold in this session and was never given, or no longer has: task and attempt."""
+
+    @property
+    def taken(self) -> int:
+        """Its room that is in use."""
+        return len(self.held) + len(self.unreturned)
 
     @property
     def credit(self) -> int:
         """How many more leases it will take now."""
         if self.session is None or not self.synced or self.paused or self.draining or self.alone is not None:
             return 0
-        return max(0, self.limit - len(self.held))
+        return max(0, self.limit - self.taken)

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Final
 
 from ..stimuli import Options
+from .conduct import Share
 
 KINDS: Final = 1_000
 """Kinds that are told apart; what comes after them is counted with nobody."""
@@ -24,15 +25,6 @@ class Tally:
         self.done = self.failed = 0
         self.seconds: deque[float] = deque(maxlen=SAMPLES)
         """How long successful runs took: of those of a group that ended together only the first."""
-
-
-class Share:
-    """What one worker has done of it; kept when it leaves, so that it goes on when it is back."""
-
-    __slots__ = ("done", "failed")
-
-    def __init__(self) -> None:
-        self.done = self.failed = 0
 
 
 class Tallies:

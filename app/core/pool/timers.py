@@ -6,6 +6,7 @@ from heapq import heappop
 from typing import TYPE_CHECKING, Final
 
 from ..lifecycle import TaskState, check
+from . import overdue
 from .losses import expire
 from .settle import At
 from .submit import enqueue
@@ -25,6 +26,8 @@ def forgive_stall(pool: Pool, now: float) -> None:
         away = now - pool.last_now
         for worker in pool.workers.values():
             worker.lease_until += away
+            worker.fair_from = now
+            worker.running = {task_id: since + away for task_id, since in worker.running.items()}
     pool.last_now = now
 
 
@@ -40,6 +43,9 @@ def on_tick(pool: Pool, now: float, wall: float) -> None:
         pool.totals[TaskState.SCHEDULED] -= 1
         pool.totals[TaskState.QUEUED] += 1
         enqueue(pool, task, now)
+    if now - pool.looked >= LOOK:
+        pool.looked = now
+        overdue.look(pool, At(now, wall))
     for worker in [w for w in pool.workers.values() if w.lease_until <= now]:
         expire(pool, worker, At(now, wall))
 

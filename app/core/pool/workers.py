@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ..effects import Disconnect, EndLeases, Steer
 from ..life import ID_GAP
 from ..stimuli import Beat, Holding, LinkLost, Offered, WorkerJoined, WorkerLeft, WorkerRevoked
+from .conduct import MAX_ROOM, cap
 from .links import unlink
 from .losses import lose, withdraw
 from .settle import At
@@ -15,8 +16,6 @@ from .state import Worker
 if TYPE_CHECKING:
     from .machine import Pool
 
-MAX_LEASES: Final = 100_000
-"""Leases that one worker may hold, whatever it says it can take."""
 MAX_AHEAD: Final = 1_000
 """Attempts that are left out at a time because a worker has them."""
 
@@ -39,7 +38,7 @@ def on_joined(pool: Pool, got: WorkerJoined, now: float) -> None:
     worker.session = got.session
     worker.address = got.address
     worker.synced = False
-    worker.joined = now
+    worker.fair_from = now
     worker.lease_until = now + pool.lease_ttl
     pool.by_session[got.session] = worker
     pool.events.append(("joined", worker.id, (), got.address))
@@ -52,24 +51,13 @@ def on_offered(pool: Pool, got: Offered) -> None:
         return
     worker.kinds, worker.isolated = got.kinds, got.isolated
     capacity = max(0, got.capacity)
-    worker.offered = (capacity, min(max(0, got.limit), MAX_LEASES) if capacity else 0)
+    worker.offered = (capacity, min(max(0, got.limit), MAX_ROOM) if capacity else 0)
     cap(pool, worker)
     if worker.paused != got.paused:
         pool.events.append(
             ("paused" if got.paused else "resumed", f"worker:{worker.id}", (), "by the worker")
         )
     worker.paused = got.paused
-
-
-def cap(pool: Pool, worker: Worker) -> None:
-    """Have it take what it offers, or less by the will of an operator: then it prefetches nothing either.
-
-    It starts leases as it has slots, so those that wait with it could run beside each other.
-    """
-    worker.capacity, worker.limit = worker.offered
-    most = pool.caps.get(worker.id)
-    if most is not None and most < worker.capacity:
-        worker.capacity = worker.limit = most
 
 
 def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
@@ -83,6 +71,7 @@ def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
     # A new process lost what its predecessor ran; an old one simply never got what we sent into a dead link.
     lose(pool, worker, missing, At(now, wall), died=worker.restarted)
     worker.restarted = False
+    worker.unreturned &= has
     worker.unwanted = set(fenced)
     _leave_out(pool, worker, fenced)
     cancelled = [(task_id, attempt) for task_id, attempt in worker.held.items() if task_id not in pool.tasks]
@@ -164,6 +153,9 @@ def waiting_reason(pool: Pool, kind: str) -> str:
     if f"kind:{kind}" in pool.paused:
         return f"kind `{kind}` is paused"
     here = [w for w in pool.workers.values() if w.session is not None]
-    if not any(kind in w.kinds for w in here):
+    able = [w for w in here if kind in w.kinds]
+    if not able:
         return f"no worker offers `{kind}`"
+    if all(w.share.barred_until is not None for w in able):
+        return f"every worker that offers `{kind}` is in quarantine"
     return ""

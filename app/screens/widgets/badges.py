@@ -25,6 +25,7 @@ OTHER: Final[dict[str, tuple[str, Tone]]] = {
     "paused": ("‖", "warn"),
     "draining": ("▽", "warn"),
     "closing": ("▽", "warn"),
+    "quarantined": ("⊘", "bad"),
     "away": ("◌", "bad"),
     "offline": ("·", "dim"),
     "ended": ("·", "dim"),
