@@ -157,10 +157,15 @@ class Hosted:
 
 
 def manager(
-    config: ManagerConfig, paths: Paths, origins: Mapping[str, str], *, read_only: bool = False
+    config: ManagerConfig,
+    paths: Paths,
+    origins: Mapping[str, str],
+    *,
+    read_only: bool = False,
+    accept_loss: bool = False,
 ) -> Hosted:
     """A manager in this process."""
-    return Hosted(lambda began: node.manager(config, paths, began, origins), read_only=read_only)
+    return Hosted(lambda began: node.manager(config, paths, began, origins, accept_loss), read_only=read_only)
 
 
 def worker(

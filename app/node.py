@@ -52,14 +52,20 @@ def run(main: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> N
 
 
 async def manager(
-    config: ManagerConfig, paths: Paths, began: Began | None = None, origins: Mapping[str, str] | None = None
+    config: ManagerConfig,
+    paths: Paths,
+    began: Began | None = None,
+    origins: Mapping[str, str] | None = None,
+    accept_loss: bool = False,
 ) -> None:
     """A manager. A headless one is ended by a signal; any other by the handle that `began` is given.
 
-    `origins`: where settings came from, by key.
+    `origins`: where settings came from, by key. `accept_loss`: it starts although something that was stored
+    is gone.
     """
     from .net.carriers import Listening
     from .roles.checkup import Checkup
+    from .roles.copies import check_founder
     from .roles.manager import Manager
     from .roles.manager_handle import ManagerHandle
     from .roles.nearby import beacon_for, carriers_for
@@ -71,6 +77,8 @@ async def manager(
     store = SqliteStore(
         paths.database, ballast=config.store.ballast, low_water=config.store.low_water_mb * MIB
     )
+    store.accept_loss(accept_loss)
+    check_founder(paths, accept_loss=accept_loss)
     underneath = Listening(config, paths)
     role = Manager(config, paths, store, underneath)
     carriers = carriers_for(config.discovery, config.transport.listen)

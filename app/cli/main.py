@@ -105,6 +105,10 @@ class Lazy(click.Group):
 @click.option(
     "--advertise", multiple=True, metavar="ADDRESS", help="Manager: what invites say instead of --listen."
 )
+@click.option(
+    "--accept-data-loss", is_flag=True, default=None,
+    help="Manager: start although something that was stored is gone.",
+)  # fmt: skip
 @click.option("--join", metavar="INVITE", help="Worker: join with this invite; - reads or asks for it.")
 @click.option(
     "--join-file", type=click.Path(path_type=Path), metavar="FILE", help="Worker: the invite is in a file."

@@ -56,9 +56,10 @@ def start(
         flags |= {"transport.listen": given["listen"], "transport.advertise": given["advertise"]}
         manager = load("manager", flags, os.environ, paths, file=file)
         log = partial(logs.setup, "manager", manager.config.logging, paths)
-        _run(role, partial(_manager, manager, paths), log, no_ui=no_ui, read_only=read_only, extras=extras)
+        begin = partial(_manager, manager, paths, accept_loss=bool(given["accept_data_loss"]))
+        _run(role, begin, log, no_ui=no_ui, read_only=read_only, extras=extras)
         return
-    _none_of(given, ("listen", "advertise"), "manager")
+    _none_of(given, ("listen", "advertise", "accept_data_loss"), "manager")
     flags |= {"capacity": given["capacity"], "discovery.enabled": given["discover"]}
     worker = load("worker", flags, os.environ, paths, file=file)
     log = partial(logs.setup, "worker", worker.config.logging, paths)
@@ -90,16 +91,18 @@ def _run(
         console.role(hosted, role, read_only=read_only, headless_log=log, extras=extras or console.PLAIN)
 
 
-def _manager(loaded: Loaded[ManagerConfig], paths: Paths, read_only: bool | None) -> Hosted | None:
+def _manager(
+    loaded: Loaded[ManagerConfig], paths: Paths, read_only: bool | None, *, accept_loss: bool
+) -> Hosted | None:
     """A manager: to its end when `read_only` is None, else for a console."""
     if read_only is None:
         from .. import node
 
-        node.run(node.manager, loaded.config, paths, None, loaded.origins)
+        node.run(node.manager, loaded.config, paths, None, loaded.origins, accept_loss)
         return None
     from .. import hosted
 
-    return hosted.manager(loaded.config, paths, loaded.origins, read_only=read_only)
+    return hosted.manager(loaded.config, paths, loaded.origins, read_only=read_only, accept_loss=accept_loss)
 
 
 def _worker(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NO_ROLE: Final = {
     "name": None, "listen": (), "advertise": (), "join": None, "join_file": None, "capacity": None,
-    "discover": None,
+    "discover": None, "accept_data_loss": None,
 }  # fmt: skip
 """Flags of a role, none of them given."""
 

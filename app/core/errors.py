@@ -13,6 +13,7 @@
       StoreError            1   the database cannot do its duty
         StoreTooNew         2   written by a newer version
         StoreLocked         7   another manager has it
+        DataMissing         1   something of it is gone, and nobody has accepted that
         StoreFull           1   no space left; nothing was accepted
         StoreFailed         1   an I/O error; the manager must stop
       Overloaded            1   a bound was reached; try again later
@@ -119,6 +120,12 @@ class StoreLocked(StoreError):
 
     code = "store_locked"
     exit_code = 7
+
+
+class DataMissing(StoreError):
+    """Something that was stored is gone; an operator has to decide whether to go on without it."""
+
+    code = "data_missing"
 
 
 class StoreFull(StoreError):

@@ -5,6 +5,7 @@ Whoever may ask for one has to be on the manager's machine: the file is written 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Final, Protocol
 import anyio
 
 from .. import __version__
-from ..core.errors import ConfigError, Conflict, UsageError
+from ..core.errors import ConfigError, Conflict, DataMissing, UsageError
 from ..core.text import printable
 from ..net.security.authority import AUTHORITY_FILE, Authority
 from ..net.security.private_files import create_private, private_folder, read_private
 from ..paths import Paths, private_directory
 from ..store import offline
 from ..store.archive import Facts, Manifest
+
+log = logging.getLogger(__name__)
 
 AUTHORITY: Final = f"authority/{AUTHORITY_FILE}"
 """The fleet's authority in a backup."""
@@ -90,6 +93,27 @@ def restore(paths: Paths, source: Path, *, replace: bool) -> Restored:
     if authority is not None:
         _found(paths.authority, authority, replace=replace)
     return Restored(done.manifest, done.aside, _fleet(paths.authority))
+
+
+def check_founder(paths: Paths, *, accept_loss: bool) -> None:
+    """A manager whose members are known must not found another fleet without a word.
+
+    Raises:
+        DataMissing: the authority is gone, and nobody has accepted that.
+    """
+    path = paths.authority / AUTHORITY_FILE
+    if path.exists():
+        return
+    members = offline.members(paths.database)
+    if not members:
+        return
+    gone = f"{path} is gone, and {members} members have joined with it"
+    if not accept_loss:
+        raise DataMissing(
+            f"{gone}: put the folder back, restore a backup that was made --with-authority, or start the"
+            " manager once with --accept-data-loss: then all have to join again"
+        )
+    log.error("a new fleet is founded: %s", gone)
 
 
 def _found(folder: Path, authority: bytes, *, replace: bool) -> None:

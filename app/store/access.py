@@ -111,7 +111,7 @@ class Access:
         self.check()
         writer = self.writer
         return await writer.call(
-            lambda: writer.transaction(lambda connection: change(connection, *args, **kwargs))
+            lambda: writer.change(lambda connection: change(connection, *args, **kwargs))
         )
 
     async def backup(self, target: Path) -> None:

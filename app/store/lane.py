@@ -82,13 +82,17 @@ class Lane:
         self._thread.join()
 
     def _main(self) -> None:
-        while (ticket := self._queue.get()) is not None:
+        while (ticket := self._wait()) is not None:
             try:
                 self._serve(ticket)
             except BaseException:
                 # The border of the thread: work reports its own errors, so this is a bug. The lane must
                 # go on all the same, or everyone who waits for it would wait for ever.
                 log.exception("%s failed between two calls", self.name)
+
+    def _wait(self) -> Ticket[Any] | None:
+        """The next call, or None at the end; a subclass may do something while it waits."""
+        return self._queue.get()
 
     def _next(self) -> Ticket[Any] | None:
         """The next call, if one waits."""

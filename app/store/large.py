@@ -48,7 +48,11 @@ FROM carray(?) AS c CROSS JOIN large AS l ON l.task = c.value AND l.part = ?"""
 _DROP: Final = """
 DELETE FROM large WHERE task IN (SELECT value FROM carray(?)) AND part IN (SELECT value FROM carray(?))
 RETURNING segment"""
-_USED: Final = "SELECT segment, count(*), max(start + size) FROM large GROUP BY segment"
+GONE: Final = 0
+"""The segment of a value that is known to be gone."""
+_USED: Final = "SELECT segment, count(*), max(start + size) FROM large WHERE segment > 0 GROUP BY segment"
+_GIVE_UP: Final = "UPDATE large SET segment = 0 WHERE segment = ? AND start + size > ?"
+_GIVE_UP_ONE: Final = "UPDATE large SET segment = 0 WHERE task = ? AND part = ?"
 _NEXT: Final = """
 SELECT task, part, segment, start, size, crc FROM large
 WHERE (task, part) > (?, ?) ORDER BY task, part LIMIT ?"""
@@ -101,6 +105,11 @@ def used(connection: apsw.Connection) -> list[Use]:
     return [Use(*row) for row in connection.execute(_USED)]
 
 
+def give_up(connection: apsw.Connection, segment: int, end: int) -> None:
+    """What was in this segment behind `end` is gone for good; nobody looks for it any more."""
+    connection.execute(_GIVE_UP, (segment, end))
+
+
 def places(connection: apsw.Connection, ids: Sequence[int], part: Part) -> dict[int, Place]:
     """Where the large ones are among these values."""
     if not ids:
@@ -143,6 +152,7 @@ def fill_in(connection: apsw.Connection, segments: Segments) -> None:
                 value = read(task_id, Part(part), Place(*place), segments)
             except StoreError as error:
                 log.warning("the copy has a value less: %s", error)
+                connection.execute(_GIVE_UP_ONE, (task_id, part))
                 continue
             connection.execute(_FILL[Part(part)], (value, task_id))
             connection.execute(_FILLED, (task_id, part))

@@ -11,6 +11,7 @@ import apsw
 
 from ..core.life import ID_BYTES, KEPT_STARTS, Life, Start, first_id_after
 from .database import fetch
+from .last import Known
 
 FIRST_SCHEMA: Final = 4
 """That has these tables."""
@@ -41,6 +42,15 @@ def begin_start(connection: apsw.Connection) -> Life:
     if not fetch(connection, _NEWEST_EPOCH):
         connection.execute(_ADD_EPOCH, (new_id(), time(), FOUNDED))
     return _begin(connection)
+
+
+def go_on_without(connection: apsw.Connection, what: str, known: Known | None) -> Life:
+    """An operator has accepted that something is gone. Inside a transaction."""
+    if known is None:
+        return begin_epoch(connection, what)[0]
+    begin_start(connection)
+    leave_out(connection, known.highest)
+    return begin_epoch(connection, what, [bytes.fromhex(known.epoch)])[0]
 
 
 def begin_epoch(connection: apsw.Connection, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:

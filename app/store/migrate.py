@@ -41,15 +41,12 @@ def migrations() -> tuple[Migration, ...]:
     return found
 
 
-def migrate(
-    connection: apsw.Connection, path: Path, steps: Sequence[Migration], segments: Segments
-) -> Path | None:
-    """Bring the database to the version of the last of `steps`; says where the copy of the old one is.
+def check_version(connection: apsw.Connection, path: Path, steps: Sequence[Migration]) -> int:
+    """The version of the database, which is one that these steps know.
 
     Raises:
         StoreTooNew: it was written by a newer version of this program.
         StoreFailed: it belongs to another program.
-        apsw.Error: a step failed; the database is as it was before that step.
     """
     owner, version = connection.pragma("application_id"), connection.pragma("user_version")
     newest = steps[-1].number
@@ -61,6 +58,21 @@ def migrate(
             f"{path} has schema {version}, this program knows {newest}: "
             f"install the newer version again, or {RESTORE}"
         )
+    found: int = version
+    return found
+
+
+def migrate(
+    connection: apsw.Connection, path: Path, steps: Sequence[Migration], segments: Segments
+) -> Path | None:
+    """Bring the database to the version of the last of `steps`; says where the copy of the old one is.
+
+    Raises:
+        StoreTooNew: it was written by a newer version of this program.
+        StoreFailed: it belongs to another program.
+        apsw.Error: a step failed; the database is as it was before that step.
+    """
+    version, newest = check_version(connection, path, steps), steps[-1].number
     saved = None
     if 0 < version < newest:
         saved = path.with_name(f"{path.name}.v{version}.backup")

@@ -23,7 +23,7 @@ from .files import PRIVATE_DIRECTORY, LockFile
 from .migrate import migrate, migrations
 from .segments import Segments
 
-_BESIDE: Final = ("", "-wal", "-shm", ".values", ".ballast")
+_BESIDE: Final = ("", "-wal", "-shm", ".values", ".ballast", ".last")
 """What belongs to a database, by the end of its name."""
 RESTORED: Final = "a backup was restored"
 
@@ -86,10 +86,10 @@ def restore(source: Path, database: Path, *, replace: bool) -> Restored:
                 name: (staging / name).read_bytes() for name in manifest.files if name != DATABASE
             }  # fmt: skip
             aside = _move_aside(database, there) if _has_data(database) else None
-            if aside is None:
-                for path in there:
-                    _remove(path)
+            for path in there if aside is None else ():
+                _remove(path)
             (staging / DATABASE).rename(database)
+            database.with_name(f"{database.name}.last").unlink(missing_ok=True)
             sync_directory(database.parent)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -131,13 +131,27 @@ def _past(database: Path) -> tuple[frozenset[bytes], int]:
     return frozenset(), 0
 
 
+def members(database: Path) -> int:
+    """How many have joined and were not revoked, where there is a database that can be read."""
+    with suppress(apsw.Error, OSError):
+        connection = connect_reader(database)
+        try:
+            number: int = connection.execute("SELECT count(*) FROM peer WHERE revoked_at IS NULL").get
+            return number
+        finally:
+            connection.close()
+    return 0
+
+
 def _move_aside(database: Path, there: list[Path]) -> Path:
     """Everything of the old database into a new directory beside it."""
     moment = strftime("%Y%m%d-%H%M%S", localtime())
     aside = Path(tempfile.mkdtemp(prefix=f"replaced-{moment}-", dir=database.parent))
     aside.chmod(PRIVATE_DIRECTORY)
-    for path in reversed(there):  # the database last: without it nobody starts
-        if not path.name.endswith("-shm"):
+    for path in there:
+        if path.name.endswith(".last"):  # it stays until the new database is there: so nobody starts without
+            shutil.copy2(path, aside)
+        elif not path.name.endswith("-shm"):
             path.rename(aside / path.name)
     database.with_name(f"{database.name}-shm").unlink(missing_ok=True)
     sync_directory(aside)

@@ -13,6 +13,7 @@ from ..core.commit import GrantRow, OpenRow, Recovered, unpack_leases
 from .bulk import numbers
 from .conditions import possible
 from .database import fetch
+from .judge import COMMITS
 from .life import NEXT_TASK
 from .waiting import UNTOUCHED, waiting
 
@@ -60,7 +61,7 @@ def recover(connection: apsw.Connection, in_full: int = IN_FULL) -> Recovered:
         tasks=tasks,
         waiting=list(waiting(connection)) if many else [],
         grants=[grant for grant in grants if grant[0] in live],
-        settings=dict(fetch(connection, "SELECT name, value FROM setting")),
+        settings=dict(fetch(connection, "SELECT name, value FROM setting WHERE name <> ?", (COMMITS,))),
         next_task_id=connection.execute(NEXT_TASK).get,
         next_grant=next_grant,
     )

@@ -15,6 +15,7 @@ from ..core.errors import StoreError
 from ..core.lifecycle import TaskState
 from . import large
 from .bulk import Bulk, numbers
+from .judge import COMMITS
 from .segments import Segments
 
 _PAYLOAD: Final = large.Split(large.Part.PAYLOAD, column=12, key=0)
@@ -72,8 +73,12 @@ ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 _NO_TASK: Final = "DELETE FROM task WHERE id IN (SELECT value FROM carray(?))"
 
 
-def write(connection: apsw.Connection, batch: Commit, segments: Segments) -> None:
+def write(connection: apsw.Connection, batch: Commit, segments: Segments, commits: int = 0) -> int:
     """All of `batch`; its large values are placed in `segments`, for the caller to flush.
+
+    `commits`: how many were counted before. Answers with how many are counted with this one: those that
+    change settings (the totals are one), because it costs them no statement, and those without which a
+    priority would be lost.
 
     Reopened rows come before settled ones: a task may go back to its queue and be cancelled in one batch,
     but one that ended in a batch cannot be retried before that batch is stored.
@@ -96,8 +101,10 @@ def write(connection: apsw.Connection, batch: Commit, segments: Segments) -> Non
         connection.execute(_NOT_GRANTED, numbers(batch.grants_ended))
     for priority, ids in batch.repriced:
         connection.execute(_REPRICE, (priority, *numbers(ids)))
-    if batch.settings:
-        _set(connection, batch.settings)
+    if batch.settings or batch.repriced:
+        commits += 1
+        _set(connection, batch.settings | {COMMITS: str(commits)})
+    return commits
 
 
 def _submit(connection: apsw.Connection, given: list[SubmittedRow], segments: Segments) -> None:
@@ -143,6 +150,11 @@ def _must_be(found: int, wanted: int, what: str) -> None:
         raise StoreError(
             f"{wanted - found} of {wanted} {what} tasks are not as they should be; nothing was stored"
         )
+
+
+def count(connection: apsw.Connection, commits: int) -> None:
+    """So many commits are counted."""
+    _SET.run(connection, [(COMMITS, str(commits))])
 
 
 def forget(connection: apsw.Connection, before: float, limit: int, segments: Segments) -> int:

@@ -128,7 +128,7 @@ class Segments:
         """
         ends = {use.segment: use.end for use in used}
         self._values = Counter({use.segment: use.values for use in used})
-        sizes = self._sizes()
+        sizes = self.sizes()
         for number in sizes.keys() - ends.keys():
             self._remove(number)
         for number in sizes.keys() & ends.keys():
@@ -139,7 +139,7 @@ class Segments:
             log.error("%d files are missing or cut short, such as %s", len(lost), self._path(lost[0]))
         self._next = 1 + max([0, *sizes, *ends])
 
-    def _sizes(self) -> dict[int, int]:
+    def sizes(self) -> dict[int, int]:
         """The segments that are there, and their bytes."""
         if not self.directory.exists():
             return {}

@@ -7,23 +7,22 @@ Nothing here decides anything about tasks.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..core.commit import Commit, OpenRow, Recovered
-from ..core.life import Life
 from ..handle import Count, Outcome, TaskDetail, TaskPage, TaskQuery
-from . import life, pages, rows
+from . import pages, rows
 from . import query as queries
 from .access import Access
-from .archive import Facts, Manifest
 from .files import BALLAST_SIZE, LOW_WATER, Ballast, free_bytes, share_of_disk
 from .large import LARGE
 from .migrate import migrations
 from .recover import IN_FULL, task_rows
 from .sqlite_roster import SqliteRoster
+from .sqlite_whole import SqliteWhole
 from .writer import Hook, Settings
 
 PRUNE_CHUNK: Final = 1_000
@@ -42,7 +41,7 @@ class Bounds:
     """Open tasks up to which `open` reads each as it is."""
 
 
-class SqliteStore(SqliteRoster):
+class SqliteStore(SqliteRoster, SqliteWhole):
     """A `TaskStore`, `TaskReader` and `Roster` on disk. Needs asyncio's loop, or uvloop's."""
 
     def __init__(
@@ -84,6 +83,7 @@ class SqliteStore(SqliteRoster):
         Raises:
             StoreLocked: another process has it. StoreTooNew: written by a newer version.
             StoreFailed: it cannot be read or written. StoreFull: no space to even start.
+            DataMissing: something that was stored is gone, and nobody has accepted that.
         """
         found = await self._access.open()
         await self._access.browse.call(self._first_ballast)
@@ -135,13 +135,6 @@ class SqliteStore(SqliteRoster):
                 break
         return forgotten
 
-    async def begin_epoch(self, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:
-        """Have what was said of this database before belong to a former life; durable when it returns.
-
-        `heard`: epochs that members know of and this database does not. Answers with the next free task id.
-        """
-        return await self._access.change(life.begin_epoch, why, heard)
-
     # ---- TaskReader -------------------------------------------------------------------------------------
 
     async def page(self, query: TaskQuery) -> TaskPage:
@@ -178,22 +171,6 @@ class SqliteStore(SqliteRoster):
         if self._ballast.spent:
             self._refill_ballast()
         return self._ballast.spent or free_bytes(self._path.parent)[0] < self._spare()
-
-    async def backup(self, target: Path) -> None:
-        """Copy the database, as it is now, to the new file `target`; work goes on meanwhile.
-
-        Raises:
-            Conflict: `target` exists. StoreFull: no space for the copy. StoreError: it cannot be written.
-        """
-        await self._access.backup(target)
-
-    async def archive(self, target: Path, extra: Mapping[str, bytes], facts: Facts) -> Manifest:
-        """Put a copy of the database, as it is now, and `extra` into the new file `target`; work goes on.
-
-        Raises:
-            Conflict: `target` exists. StoreFull: no space for it. StoreError: it cannot be written.
-        """
-        return await self._access.archive(target, extra, facts)
 
     def _spare(self) -> int:
         """Bytes that must stay free for outcomes."""

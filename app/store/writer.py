@@ -6,9 +6,11 @@ It decides what goes into a transaction and what a failure means; what the rows 
 from __future__ import annotations
 
 import logging
+import queue
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,14 +19,15 @@ import apsw
 from ..core.commit import Commit, Recovered
 from ..core.errors import StoreFailed, StoreFull
 from ..core.life import Life
-from . import life
-from .database import RESTORE, Health, as_store_error, check_library, connect_writer, is_full
+from . import judge, life
+from .database import RESTORE, Health, as_store_error, check_library, connect_writer
 from .files import Ballast, LockFile, make_private
 from .lane import Lane, Ticket
 from .large import used
-from .migrate import Migration, migrate
+from .last import EVERY, Known, Last, is_as_left
+from .migrate import Migration, check_version, migrate
 from .recover import recover
-from .rows import write
+from .rows import count, write
 from .segments import Segments
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,13 @@ class WriterLane(Lane):
         self._connection: apsw.Connection | None = None
         self._wal_pages = 0
         self._commits = 0
+        self.accept_loss = False
+        """Open it although something that was stored is gone."""
+        self._last = Last(path)
+        self._counted = self._counting = 0
+        """Commits that are counted in the database: durable, and with what is being written."""
+        self._highest = self._growing = 0
+        """Id of the newest task, likewise."""
 
     async def write(self, batch: Commit) -> None:
         """Store `batch`; returns when it is durable."""
@@ -125,39 +135,41 @@ class WriterLane(Lane):
 
     def _connect(self, clean: bool) -> Recovered:
         settings = self._settings
+        known = self._last.read()
+        changed = known is not None and not is_as_left(self._path, known)
         connection = self._connection = connect_writer(self._path, settings.vfs)
         connection.set_wal_hook(self._count_pages)
-        if not clean and self._path.stat().st_size <= QUICK_CHECK_LIMIT:
+        if (not clean or changed) and self._path.stat().st_size <= QUICK_CHECK_LIMIT:
             found = connection.execute("PRAGMA quick_check(1)").get
             if found != "ok":
                 what = " ".join(str(found).split())
                 raise StoreFailed(f"{self._path} is damaged ({what}): {RESTORE}")
+        check_version(connection, self._path, settings.steps)
+        before = judge.look(connection)
+        lost = judge.gone(self._path, known, before, changed=changed)
+        lost = lost or judge.values_gone(before.uses, self._segments)
+        if lost and not self.accept_loss:
+            raise judge.refuse(lost)
         saved = migrate(connection, self._path, settings.steps, self._segments)
         if saved is not None:
             log.warning("the database has a new schema; a copy of the old one is %s", saved)
+        if lost:
+            judge.give_up(connection, before.uses or [], self._segments)
         self._segments.open(used(connection))
-        known = self._start(connection)
-        found = recover(connection, self._settings.in_full)
-        found.life = known
+        begun = Life()
+        if settings.steps[-1].number >= life.FIRST_SCHEMA:
+            begun = judge.begin(connection, lost, known, spare=self._ballast.is_there)
+        found = recover(connection, settings.in_full)
+        found.life = begun
+        self._counted, self._highest = before.commits, found.next_task_id - 1
+        if begun.epochs:
+            start = begun.current
+            self._last.begin(
+                Known(
+                    epoch=start.epoch.hex(), start=start.number, commits=self._counted, highest=self._highest
+                )
+            )
         return found
-
-    def _start(self, connection: apsw.Connection) -> Life:
-        """Write down that a manager starts here. On a full disk it goes on as the start before."""
-        if self._settings.steps[-1].number < life.FIRST_SCHEMA:
-            return Life()
-        before = life.read(connection)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            begun = life.begin_start(connection)
-            connection.execute("COMMIT")
-        except apsw.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if before is None or not is_full(error) or self._ballast.is_there:
-                raise
-            log.warning("no space to write this start down: members are told of the one before")
-            return before
-        return begun
 
     def shut(self) -> None:
         """Close the files and let others have them."""
@@ -170,6 +182,7 @@ class WriterLane(Lane):
                 clean = False
                 log.warning("closing %s: %s", self._path, error)
         self._segments.close()
+        self._last.end(clean=clean)
         self._lock.release(clean=clean)
 
     def read(self, question: Callable[[apsw.Connection], T]) -> T:
@@ -208,6 +221,7 @@ class WriterLane(Lane):
         connection = self.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._counting, self._growing = self._counted, self._highest
             value = work(connection)
             self._segments.flush()
             self._commits += 1
@@ -221,6 +235,8 @@ class WriterLane(Lane):
                 raise
             raise told from error
         self._segments.keep()
+        self._counted, self._highest = self._counting, self._growing
+        self._last.note(self._counted, self._highest)
         if self._settings.after_commit is not None:
             self._settings.after_commit(self._commits)
         return value
@@ -260,7 +276,7 @@ class WriterLane(Lane):
 
         def write_all(connection: apsw.Connection) -> None:
             for ticket in group:
-                write(connection, ticket.work, self._segments)
+                self._write(connection, ticket.work)
 
         if len(group) > 1:
             # The border of the thread: whatever it was, it comes again for the one whose fault it is.
@@ -269,13 +285,33 @@ class WriterLane(Lane):
                 return
         for ticket in group:
             batch: Commit = ticket.work
-            ticket.work = lambda batch=batch: self._write_one(batch)
+            store = partial(self._write, batch=batch)
+            ticket.work = partial(self.transaction, store, outcomes=not batch.submitted)
             self._run(ticket)
 
-    def _write_one(self, batch: Commit) -> None:
-        self.transaction(
-            lambda connection: write(connection, batch, self._segments), outcomes=not batch.submitted
-        )
+    def _write(self, connection: apsw.Connection, batch: Commit) -> None:
+        self._counting = write(connection, batch, self._segments, self._counting)
+        if batch.submitted:
+            self._growing = batch.submitted[-1][0]
+
+    def change(self, work: Callable[[apsw.Connection], T]) -> T:
+        """As `transaction`, for what is no commit; it is counted like one."""
+
+        def counted(connection: apsw.Connection) -> T:
+            value = work(connection)
+            self._counting += 1
+            count(connection, self._counting)
+            return value
+
+        return self.transaction(counted)
+
+    def _wait(self) -> Ticket[Any] | None:
+        while self._last.behind:
+            try:
+                return self._queue.get(timeout=EVERY)
+            except queue.Empty:
+                self._last.catch_up()
+        return super()._wait()
 
     def _count_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._wal_pages = pages

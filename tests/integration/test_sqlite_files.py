@@ -60,6 +60,7 @@ async def test_only_the_owner_may_read_what_the_store_makes(tmp_path: Path) -> N
         "tasks.db",
         "tasks.db-wal",
         "tasks.db-shm",
+        "tasks.db.last",
         "tasks.db.lock",
         "tasks.db.ballast",
         "copy.db",
@@ -191,9 +192,9 @@ async def test_a_damaged_database_is_found_after_a_crash(tmp_path: Path) -> None
         await a_store(tmp_path).open()
 
 
-async def test_a_proper_close_leaves_one_file_and_a_note(tmp_path: Path) -> None:
+async def test_a_proper_close_leaves_one_file_and_two_notes(tmp_path: Path) -> None:
     await filled(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["tasks.db", "tasks.db.lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tasks.db", "tasks.db.last", "tasks.db.lock"]
     assert (tmp_path / "tasks.db.lock").read_text() == "closed\n"
 
 

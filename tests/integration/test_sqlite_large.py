@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from taskmessenger.core.commit import Commit
-from taskmessenger.core.errors import StoreError
+from taskmessenger.core.errors import DataMissing, StoreError
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.store.large import LARGE, MUCH
 from taskmessenger.store.segments import SEGMENT_SIZE
@@ -258,16 +258,22 @@ async def test_files_that_are_lost_cost_their_values_only(
         path.unlink()
     if what == "directory":
         path.parent.rmdir()
+    with pytest.raises(DataMissing, match=r"a file of values gone or cut short .*--accept-data-loss"):
+        await a_store(tmp_path).open()
     store = a_store(tmp_path)
+    store.accept_loss(True)
     with caplog.at_level(logging.ERROR):
         assert len((await store.open()).tasks) == 2
-    assert "1 files are missing or cut short, such as " in caplog.text
+    assert "a loss of data is accepted: a file of values gone" in caplog.text
     with pytest.raises(StoreError, match="payload of task 1 cannot be read"):
         await store.payloads([1])
     await store.commit(submit(3, payload=big(3)))
     assert await store.payloads([2, 3]) == {2: b"\xa1x", 3: big(3)}
     await store.commit(settle(1))
     assert await store.prune(T0 * 2, 10) == 1
+    await store.close()
+    store = a_store(tmp_path)  # it was accepted once for all
+    await store.open()
     await store.close()
 
 
@@ -292,6 +298,7 @@ async def test_a_copy_has_the_large_values_in_its_one_file(store: SqliteStore, t
     await other.close()
     assert sorted(path.name for path in (tmp_path / "other").iterdir()) == [
         "tasks.db",
+        "tasks.db.last",
         "tasks.db.lock",
         "tasks.db.values",
     ]

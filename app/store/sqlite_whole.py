@@ -1,0 +1,44 @@
+"""The database as a whole: its life, and copies of it. A part of `SqliteStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..core.life import Life
+from . import life
+from .access import Access
+from .archive import Facts, Manifest
+
+
+class SqliteWhole:
+    """What is done to all of it at once."""
+
+    _access: Access
+
+    def accept_loss(self, accepted: bool) -> None:
+        """Before `open`: whether to go on although something that was stored is gone."""
+        self._access.writer.accept_loss = accepted
+
+    async def begin_epoch(self, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:
+        """Have what was said of this database before belong to a former life; durable when it returns.
+
+        `heard`: epochs that members know of and this database does not. Answers with the next free task id.
+        """
+        return await self._access.change(life.begin_epoch, why, heard)
+
+    async def backup(self, target: Path) -> None:
+        """Copy the database, as it is now, to the new file `target`; work goes on meanwhile.
+
+        Raises:
+            Conflict: `target` exists. StoreFull: no space for the copy. StoreError: it cannot be written.
+        """
+        await self._access.backup(target)
+
+    async def archive(self, target: Path, extra: Mapping[str, bytes], facts: Facts) -> Manifest:
+        """Put a copy of the database, as it is now, and `extra` into the new file `target`; work goes on.
+
+        Raises:
+            Conflict: `target` exists. StoreFull: no space for it. StoreError: it cannot be written.
+        """
+        return await self._access.archive(target, extra, facts)
