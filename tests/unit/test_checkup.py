@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 from taskmessenger.core.errors import ConfigError
+from taskmessenger.handle import NetworkRow
 from taskmessenger.net.zerotier.network import JoinState, JoinStatus
 from taskmessenger.net.zerotier.peers import Peer
 from taskmessenger.net.zerotier.status import NodeStatus
 from taskmessenger.paths import under
 from taskmessenger.roles import checkup
+
+from tests.support.fleet_ca import a_fleet, a_member
 
 NEAR = Peer(node_id="1c77d2e0aa", role="leaf", direct=True, latency_ms=3, version="1.8.10")
 FAR = Peer(node_id="90be41f7d3", role="leaf", direct=False, latency_ms=None, version="")
@@ -90,3 +93,39 @@ async def test_many_who_ask_cost_one_look(tmp_path: Path) -> None:
         assert mine.path("90be41f7d3") == "relayed"
         assert mine.path("somebody") == ""
     assert len(looks) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "again"),
+    [("worker", "taskmessenger --role worker --no-ui --join -"), ("client", "taskmessenger join")],
+)
+def test_a_certificate_is_judged_by_how_long_it_is_still_good(tmp_path: Path, role: str, again: str) -> None:
+    paths, days = under(tmp_path / "home"), 86_400.0
+    folder = paths.identity(role)
+    authority = a_fleet(tmp_path / "fleet")
+    assert list(checkup.certificate(role, paths)) == [], "who has not joined has none"
+
+    def judged(issued: float) -> NetworkRow:
+        member = a_member(authority, tmp_path / str(issued), role=role, peer_id="x-fern-0001", issued=issued)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(member.folder, folder)
+        [row] = checkup.certificate(role, paths)
+        assert row.what == f"{role} certificate"
+        return row
+
+    good, soon, expired = judged(-10 * days), judged(-28 * days), judged(-31 * days)
+    assert (good.state, good.cure) == ("ok", "")
+    assert "x-fern-0001 of " in good.value
+    assert "valid for 19 d 23 h; dials tcp://" in good.value
+    assert (soon.state, soon.cure) == ("bad", "start it, so that it can be renewed")
+    assert "valid for 1 d 23 h" in soon.value
+    assert (expired.state, expired.value) == ("bad", "x-fern-0001: has expired")
+    assert expired.cure == f"join again with a new invite: `{again}`"
+
+
+async def test_a_node_that_no_root_has_answered_yet_or_that_does_not_run_says_so(tmp_path: Path) -> None:
+    lost = await rows(replace(STATUS, online=False), tmp_path)
+    assert lost["zerotier node"][1] == "7f3a91c04d, no root has answered yet, 9993/udp"
+    ended = await rows(replace(STATUS, online=False, running=False), tmp_path)
+    assert ended["zerotier node"][1] == "7f3a91c04d, not running, 9993/udp"
