@@ -24,6 +24,9 @@ RESEND_BATCH: Final = 256
 WINDOW_BYTES: Final = 32 * 1024 * 1024
 """Outcomes on their way, sent and not acknowledged: bounds what waits in the memory of either side. A single
 one may be larger."""
+WORTH_KEEPING: Final = 0.0005
+"""Seconds. What took so long is on disk before the next one begins: should that one take this process along,
+the disk shows what had ended. Shorter ones are kept together."""
 HELD_BYTES: Final = 256 * 1024
 """Of outcomes that wait for company before they are sent; more leave at once."""
 RECORD_BYTES: Final = 32
@@ -59,6 +62,8 @@ class Outbox:
         self._started: dict[int, int] = {}
         self.since: float | None = None
         """When the oldest of what `flush` would send was kept, or began (monotonic)."""
+        self.quiet: Callable[[], bool] | None = None
+        """Asked whether `waiting` need not return for what has begun, or is kept; None: it does."""
         self._ended: list[Kept] = []
         self.held: dict[_Key, Kept] = {}
         """Kept on disk, and sent by the next `flush`."""
@@ -95,7 +100,8 @@ class Outbox:
     def started(self, task: int, attempt: int) -> None:
         """An attempt runs. Not told when it is over before the next flush."""
         self._started[task] = attempt
-        self._filled.set()
+        if self.quiet is None or not self.quiet():
+            self._filled.set()
 
     def ended(self, task: int, attempt: int, ended: Ended) -> None:
         """An attempt is over."""
@@ -111,6 +117,10 @@ class Outbox:
                 how = How.REFUSED
             body = None if error is None else _encode(error)
             self._ended.append(Kept(task, attempt, int(how), ended.seconds, body))
+        if ended.seconds >= WORTH_KEEPING:
+            self.keep()
+            if self.quiet is not None and self.quiet():
+                return
         self._filled.set()
 
     def released(self, leases: list[_Key], how: How = How.RELEASED) -> None:
@@ -146,6 +156,7 @@ class Outbox:
     async def waiting(self) -> None:
         """Until there is something to keep or to tell."""
         await self._filled.wait()
+        self._filled = anyio.Event()
 
     def wake(self) -> None:
         """Have `waiting` return, whether there is anything new or not."""
@@ -153,8 +164,6 @@ class Outbox:
 
     def keep(self) -> None:
         """Put what has ended on disk, where it survives this process; it is sent by `flush`."""
-        if self._filled.is_set():  # one that is not may have somebody waiting for it
-            self._filled = anyio.Event()
         if self.since is None and (self._ended or self._started or self._released):
             self.since = monotonic()
         if self._ended:

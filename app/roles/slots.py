@@ -20,14 +20,11 @@ log = logging.getLogger(__name__)
 
 YIELD_SECONDS: Final = 0.002
 """How long short tasks may run one after the other before the event loop gets its turn."""
-WORTH_KEEPING: Final = 0.0005
-"""Seconds. What took so long is on disk before the next one begins: should that one take this process along,
-the disk shows what had ended. Shorter ones are kept together."""
 MAX_REMEMBERED: Final = 10_000
 """Ended attempts that are remembered in case their lease arrives after their end."""
 MAX_HISTORY: Final = 200
 """Ended attempts that are shown."""
-HORIZON: Final = 0.06
+HORIZON: Final = 0.08
 """Seconds of work that should wait here, so that no slot waits for the manager, nor while outcomes gather."""
 UNASKED: Final = 64
 """Leases that may wait here beyond twice as many as are ever asked for: the last may be under way."""
@@ -252,8 +249,6 @@ class Slots:
                 await self._linger(task)
             return
         self._outbox.ended(task, attempt, ended)
-        if ended.seconds >= WORTH_KEEPING:
-            self._outbox.keep()
         said = ended.error.message if ended.error is not None else ""
         self.history.append((task, attempt, job.kind, ended.status, ended.seconds, time(), said))
         average = self.average

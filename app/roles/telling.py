@@ -14,7 +14,7 @@ from typing import Final
 from .outbox import Outbox
 from .slots import Slots
 
-COMPANY_SECONDS: Final = 0.04
+COMPANY_SECONDS: Final = 0.06
 """How long news may wait for more of them."""
 COMPANY: Final = 32
 """Outcomes that are enough: more of them together would hardly cost less each."""
@@ -25,6 +25,10 @@ REFILL_SECONDS: Final = 0.012
 async def tell(outbox: Outbox, slots: Slots, told: Callable[[], None]) -> None:
     """Keep what ends on disk at once, and send it in time, for ever; `told` is called after each time."""
     alarm = _Alarm(outbox.wake)
+
+    def quiet() -> bool:
+        return _patience(outbox, slots) > 0
+
     try:
         while True:
             await outbox.waiting()
@@ -32,11 +36,14 @@ async def tell(outbox: Outbox, slots: Slots, told: Callable[[], None]) -> None:
             patience = _patience(outbox, slots)
             if patience > 0:
                 alarm.set(patience)
+                outbox.quiet = quiet  # while the alarm is set, what need not wake anybody does not
                 continue
+            outbox.quiet = None
             alarm.cancel()
             outbox.flush()
             told()
     finally:
+        outbox.quiet = None
         alarm.cancel()
 
 

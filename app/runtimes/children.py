@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable
@@ -80,6 +81,8 @@ class Child:
         self._on_gone = on_gone
         self._splitter = Splitter()
         self._unsent = memoryview(b"")
+        self._blocked = False
+        """The channel is full, and what is unsent waits for it."""
         self._answer: asyncio.Future[Answer | None] | None = None
         self._send_on: Send | None = None
         self._fault = ""
@@ -101,6 +104,9 @@ class Child:
         self._pipes = [
             _Pipe(self._loop, pipe, take) for pipe, take in zip(pipes, self._takers(), strict=True) if pipe
         ]
+        self._printed = select.poll()
+        for pipe in self._pipes:
+            self._printed.register(pipe.number, select.POLLIN)
         self._watch()
 
     @property
@@ -177,8 +183,10 @@ class Child:
             return  # it is dying; its death will say more
         self._unsent = self._unsent[sent:]
         if self._unsent:
+            self._blocked = True
             self._loop.add_writer(self._channel, self._on_writable)
-        else:
+        elif self._blocked:
+            self._blocked = False
             self._loop.remove_writer(self._channel)
 
     def _on_channel(self) -> bool:
@@ -240,8 +248,9 @@ class Child:
         self._output(output)
 
     def _finish(self, answer: Answer | None) -> None:
-        for pipe in self._pipes:
-            pipe.pump()  # what was printed belongs to this job and comes before its end
+        if self._printed.poll(0):
+            for pipe in self._pipes:
+                pipe.pump()  # what was printed belongs to this job and comes before its end
         waiting, self._answer, self._send_on = self._answer, None, None
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
@@ -308,6 +317,7 @@ class _Pipe:
         self, loop: asyncio.AbstractEventLoop, pipe: IO[bytes], take: Callable[[bytes], bool]
     ) -> None:
         self._loop, self._pipe, self._take = loop, pipe, take
+        self.number = pipe.fileno()
         self._paused: asyncio.TimerHandle | None = None
         self._wanted = True
         os.set_blocking(pipe.fileno(), False)
