@@ -32,6 +32,8 @@ GOALS: Final = {
     "round_trip_p50_ms": "<= 2",
     "round_trip_p99_ms": "<= 6",
     "large_echo_mb_per_s": ">= 100",
+    "short_tasks_wall_of_pool": "<= 1.1",
+    "short_tasks_cpu_beside_ms": "<= 0.6",
     "queued_bytes_per_task": "<= 1000",
     "idle_cpu_percent": "<= 2",
     "manager_ready_s": "<= 1",
@@ -140,6 +142,7 @@ async def _measure(plan: Plan) -> dict[str, Any]:
         figures |= await in_fleet(
             f"throughput, {workers} workers", partial(_rates, plan=plan, workers=workers)
         )
+    figures |= await in_fleet("short tasks beside a process pool", partial(_short, plan=plan))
     figures |= await in_fleet("queue and idle", partial(_quiet, plan=plan))
     if plan.sessions:
         figures |= await in_fleet("many sessions", partial(_many, plan=plan))
@@ -163,6 +166,12 @@ async def _rates(fleet: Any, plan: Plan, workers: int) -> dict[str, float]:
             found |= await measures.round_trip(remote, results, 200 if plan.quick else 1_000)
             found["large_echo_mb_per_s"] = await measures.large(remote, results, 64 if plan.quick else 400)
     return found
+
+
+async def _short(fleet: Any, plan: Plan) -> dict[str, float]:
+    from .bench_short import short_tasks
+
+    return await short_tasks(fleet, *((300, 1) if plan.quick else (1_000, 3)))
 
 
 async def _many(fleet: Any, plan: Plan) -> dict[str, float]:

@@ -24,7 +24,7 @@ MAX_REMEMBERED: Final = 10_000
 """Ended attempts that are remembered in case their lease arrives after their end."""
 MAX_HISTORY: Final = 200
 """Ended attempts that are shown."""
-HORIZON: Final = 0.08
+HORIZON: Final = 0.12
 """Seconds of work that should wait here, so that no slot waits for the manager, nor while outcomes gather."""
 UNASKED: Final = 64
 """Leases that may wait here beyond twice as many as are ever asked for: the last may be under way."""

@@ -18,7 +18,7 @@ COMPANY_SECONDS: Final = 0.06
 """How long news may wait for more of them."""
 COMPANY: Final = 32
 """Outcomes that are enough: more of them together would hardly cost less each."""
-REFILL_SECONDS: Final = 0.012
+REFILL_SECONDS: Final = 0.015
 """Work that must wait here meanwhile, for each slot: new leases come when outcomes have gone."""
 
 

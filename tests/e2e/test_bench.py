@@ -51,6 +51,8 @@ def test_all_that_is_asked_for_is_measured_and_rates_are_named_as_such(tmp_path:
         "round_trip_p50_ms",
         "round_trip_p99_ms",
         "large_echo_mb_per_s",
+        "short_tasks_wall_of_pool",
+        "short_tasks_cpu_beside_ms",
         "queued_bytes_per_task",
         "empty_submit_p99_ms",
         "empty_lease_p99_ms",
