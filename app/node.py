@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from . import __version__, loops
+from . import __version__, descriptors, loops
 from .config.model import JobLimits, ManagerConfig, WorkerConfig
 from .core.errors import ConfigError, NotApproved, Refused, Unreachable, UsageError
 from .locks import OneWorker
@@ -122,6 +122,7 @@ async def worker(
     from .roles.worker import Worker
     from .runtimes.runner import Runtimes
 
+    descriptors.raise_limit(descriptors.WORKER)
     home = private_directory(paths.identity("worker").parent)
     loops.runs_foreign_code("a worker's kinds")
     with OneWorker(home / "worker.lock"):

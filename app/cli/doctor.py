@@ -49,7 +49,7 @@ class Finding(msgspec.Struct, frozen=True):
 def doctor(*, as_json: bool) -> None:
     """Look for what is wrong on this machine; exit code 1 when something is.
 
-    Looks at settings, disk, clock, certificates, the manager, libzt and the ZeroTier nodes of this user.
+    Looks at settings, disk, clock, limits, certificates, the manager, libzt and ZeroTier nodes of this user.
 
     \b
     Examples:
@@ -77,6 +77,7 @@ def examine(paths: Paths) -> Iterator[Finding]:
         yield from _guarded(f"{role} settings", partial(_settings, role, paths, configs))
     yield from _judged("disk", partial(checkup.disk, paths))
     yield from _judged("clock", partial(checkup.clock, paths))
+    yield from _judged("files", checkup.files)
     for member in checkup.MEMBERS:
         yield from _judged(f"{member} certificate", partial(checkup.certificate, member, paths))
     trips: dict[str, float] = {}

@@ -232,11 +232,13 @@ class ManagerLimits(Group, frozen=True):
     """What the manager lets others take of it."""
 
     sessions: Positive = 1200
-    """Authenticated sessions at a time."""
+    """Sessions of workers and clients at a time; operators and the local socket have places of their own."""
+    sessions_per_member: Positive = 32
+    """Of those, with the certificate of one client or operator."""
     unauthenticated: Positive = 1024
     """Connections that have not proved who they are, in all."""
     unauthenticated_per_address: Positive = 64
-    """The same, from one address."""
+    """The same, from one address, or from one /64 of IPv6."""
     handshake_seconds: Seconds = 10.0
     """Seconds to prove it."""
     outbox: Annotated[int, Meta(ge=64 * 1024, le=2**40)] = 4 * MIB

@@ -15,6 +15,7 @@
         StoreLocked         7   another manager has it
         DataMissing         1   something of it is gone, and nobody has accepted that
         StoreFull           1   no space left; nothing was accepted
+        StoreBusy           1   too many files are open; nothing was done, it passes
         StoreFailed         1   an I/O error; the manager must stop
       Overloaded            1   a bound was reached; try again later
       PeerError             1   the other side broke the protocol
@@ -132,6 +133,12 @@ class StoreFull(StoreError):
     """No space left on the device; the batch was not stored."""
 
     code = "store_full"
+
+
+class StoreBusy(StoreError):
+    """Too many files are open: nothing was done, and the same may succeed in a moment."""
+
+    code = "store_busy"
 
 
 class StoreFailed(StoreError):

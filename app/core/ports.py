@@ -27,6 +27,7 @@ class TaskStore(Protocol):
         Calls may overlap; they are carried out in the order they were made.
 
         Raises:
+            StoreBusy: too many files are open; likewise.
             StoreFull: no space; nothing of `batch` is stored, and the store stays usable.
             StoreFailed: the disk failed; the store refuses everything from now on.
         """

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 RECEIVE_SIZE: Final = 256 * 1024
 """Most bytes taken from the kernel at a time, unless the caller asks for another number."""
-ACCEPT_BATCH: Final = 64
+ACCEPT_BATCH: Final = 16
 """Connections taken in one go, before anything else gets its turn."""
 ACCEPT_BACKOFF: Final = 0.1
 """Seconds to wait after the system refused to hand out a connection."""

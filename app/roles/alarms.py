@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..core.text import printable
 from ..handle import Alarm, KindRow, PoolStatus, WorkerRow
+from .conduct import Offender
 
 IDLE_SECONDS: Final = 5.0
 """Workers may be idle beside a full queue for so long before that is strange."""
@@ -32,6 +34,7 @@ class Facts:
     """By kind: outcomes, and failures among them, of the last minutes."""
     pending: int = 0
     """Members that wait for approval."""
+    offenders: tuple[Offender, ...] = ()
 
 
 class Alarms:
@@ -64,6 +67,12 @@ def _all(facts: Facts) -> Iterator[Alarm]:
         yield from _of_kinds(facts)
     if facts.pending:
         yield Alarm("warning", "pending", pending_words(facts.pending), 0.0)
+    for one in facts.offenders:
+        text = (
+            f"{one.role} {one.peer} broke the protocol {one.crimes} times ({printable(one.last, 100)}):"
+            f" `taskmessenger worker revoke {one.peer}` ends that"
+        )
+        yield Alarm("warning", "misbehaves", text, 0.0, f"{one.role}:{one.peer}")
     for worker in facts.workers:
         if worker.state == "away":
             text = f"worker {worker.id} is away: its {worker.held} leases hold a while longer"

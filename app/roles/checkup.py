@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 
+from .. import descriptors
 from ..core.errors import TaskMessengerError
 from ..core.spans import span
 from ..core.text import printable
@@ -79,6 +80,7 @@ class Checkup:
         looks: list[tuple[str, Callable[[], Iterator[NetworkRow]]]] = [
             ("disk", partial(disk, self._paths)),
             ("clock", partial(clock, self._paths)),
+            ("files", files),
         ]
         if self._member is not None:
             looks.append((f"{self._member} certificate", partial(certificate, self._member, self._paths)))
@@ -111,6 +113,16 @@ def disk(paths: Paths) -> Iterator[NetworkRow]:
             yield NetworkRow("disk", text, BAD, "free some space, or move TASKMESSENGER_HOME")
         else:
             yield NetworkRow("disk", text)
+
+
+def files() -> Iterator[NetworkRow]:
+    """How many files and connections a process of this user may have open."""
+    most = descriptors.most()
+    text = f"a process may open {most:,}"
+    if most < descriptors.FEW:
+        yield NetworkRow("files", text, BAD, "raise the hard limit (`ulimit -Hn`, LimitNOFILE=)")
+    else:
+        yield NetworkRow("files", text)
 
 
 def clock(paths: Paths) -> Iterator[NetworkRow]:

@@ -11,7 +11,7 @@ import msgspec
 
 from ..core import effects as e
 from ..core.effects import LeaseRow, OutcomeRow
-from ..core.errors import StoreError, StoreFailed
+from ..core.errors import PeerError, StoreBusy, StoreError, StoreFailed
 from ..handle import ErrorInfo, Outcome
 from ..net import messages as m
 from ..net.framing import FRAGMENT
@@ -25,6 +25,8 @@ SMALL: Final = 1_024
 """Bytes up to which payloads are read from the store together."""
 TOGETHER: Final = 500
 """How many of them."""
+BUSY_SECONDS: Final = 1.0
+"""Between two tries to read a payload while too many files are open."""
 Reply = Callable[[e.Accepted | e.Rejected | e.Done], None]
 _errors: Final = msgspec.msgpack.Decoder(ErrorInfo)
 
@@ -40,6 +42,10 @@ class Link:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.told = ""
+        """Why this side closed it, where that was decided; for the log."""
+        self.crime = False
+        """It is closed for something that its peer had no right to do."""
 
     def send(self, message: m.Message, *, urgent: bool = False) -> None:
         """Queue a message for the other side."""
@@ -126,7 +132,7 @@ class Delivery:
                 self.unconfirmed[self._next_steer] = effect.session
                 link.send(m.Steer(self._next_steer, effect.verb, effect.scope, effect.deadline))
             case e.Disconnect():
-                log.warning("session %d is closed: %s", effect.session, effect.message)
+                link.told, link.crime = effect.message, effect.code == PeerError.code
                 link.cut(effect.code, effect.message)
 
     def forget(self, session: int) -> None:
@@ -182,7 +188,7 @@ class Delivery:
             if not await link.room(self.outbox):
                 return False
             try:
-                payload = (await self._fetch([row[0]])).get(row[0])
+                payload = await self._payload(row[0])
             except StoreFailed as error:
                 log.warning("the payload of task %d cannot be read: %s", row[0], error)
                 link.cut("store", "the manager cannot read the payloads of some tasks: come back later")
@@ -194,6 +200,14 @@ class Delivery:
             if payload is not None:
                 send_leases(link, [(*row[:3], payload)])
         return True
+
+    async def _payload(self, task: int) -> bytes | None:
+        """Of one task, from the store; that too many files are open is waited out."""
+        while True:
+            try:
+                return (await self._fetch([task])).get(task)
+            except StoreBusy:
+                await anyio.sleep(BUSY_SECONDS)
 
     def _tell(self, link: Link, rows: list[OutcomeRow]) -> None:
         """Outcomes with their results; without, for a reader that is behind."""

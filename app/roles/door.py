@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from time import time
 from typing import Final
@@ -19,19 +18,22 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute
 
 from .. import __version__
-from ..config.model import Leases, ManagerLimits
-from ..core.errors import NotApproved, Overloaded, PeerError, Refused, TaskMessengerError, Unreachable
+from ..config.model import ManagerConfig
+from ..core.errors import NotApproved, PeerError, Refused, TaskMessengerError, Unreachable
 from ..core.text import printable
 from ..net import messages as m
 from ..net.protocol import PeerSilent, Wire
 from ..net.security.enrol import EnrolRequest
+from ..net.security.limiter import origin
 from ..net.security.local import admit_local, peer_uid
 from ..net.security.tls import ssl_object, wrap_server
 from ..net.security.trust import Credentials, admit, peer_of
 from ..net.session import Ended, Session
 from ..net.transport import Carriers, pulse
+from .conduct import Complaints, Conduct
 from .lifetime import PUT_BACK, Lifetime
 from .pace import Pace, Paced
+from .places import Places, Stranger
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ LOG_SECONDS: Final = 1.0
 """At most one line about refused strangers in this time; the others are counted."""
 REFUSE_SECONDS: Final = 1.0
 """For a refusal to arrive."""
+REFUSING: Final = 64
+"""Refusals on their way at a time; beyond that connections are closed without a word."""
 LOOK: Final = "look"
 """What managers offer that consoles may look at."""
 APPROVE: Final = "approve"
@@ -68,92 +72,81 @@ class Door:
     def __init__(
         self,
         *,
-        limits: ManagerLimits,
-        leases: Leases,
-        max_payload: int,
+        config: ManagerConfig,
         lifetime: Lifetime,
         tls: ssl.SSLContext,
         converse: Converse,
         carriers: Carriers,
+        places: Places,
+        conduct: Conduct,
     ) -> None:
-        self._limits, self._leases, self._max_payload = limits, leases, max_payload
+        self._limits, self._leases, self._max_payload = config.limits, config.leases, config.tasks.max_payload
         self._lifetime, self._registrar = lifetime, lifetime.registrar
         self._tls, self._converse = tls, converse
         self._carriers = carriers
+        self._places, self._conduct = places, conduct
         self._pace = Pace()
-        self._strangers: Counter[str] = Counter()
-        self._guests = 0
-        self._logged = float("-inf")
-        self._unlogged = 0
+        self._of_strangers, self._of_members = Complaints(LOG_SECONDS), Complaints()
+        self._refusing = 0
 
     async def come_in(self, scheme: str, stream: ByteStream) -> None:
         """A connection on a network listener of addresses with that scheme."""
         remote = stream.extra(SocketAttribute.remote_address)  # noqa: S610 - not Django's
         host, port = (str(remote[0]), remote[1]) if isinstance(remote, tuple) else (remote, 0)
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        await self._receive(stream, address, host, local=False)
+        await self._receive(stream, address, local=False)
 
     async def come_in_locally(self, stream: ByteStream) -> None:
         """A connection on the local socket."""
-        await self._receive(stream, "unix://", "", local=True)
+        await self._receive(stream, "unix://", local=True)
 
-    async def _receive(self, stream: ByteStream, address: str, host: str, *, local: bool) -> None:
+    async def _receive(self, stream: ByteStream, address: str, *, local: bool) -> None:
         """From the first byte to the last: nothing that happens here may reach another session."""
-        session: Session | None = None
-        try:
-            with self._stranger(host), _in_time(self._limits.handshake_seconds):
-                if not local:
-                    stream = await self._secure(stream, address)
-                session = Session(stream, Wire("stranger", anyio.current_time()))
-                guest = await self._greet(session, stream, address, local=local)
-            if guest is not None:
-                await self._host(guest, session)
-        except (Ended, Unreachable):
-            pass
-        except TaskMessengerError as error:
-            self._complain(address, error)
-            if session is not None and not isinstance(error, PeerSilent):
-                await self._refuse(session, error)
-        except Exception as error:  # the border of a connection: a bug in greeting one peer ends that peer's
-            log.exception("greeting %s failed: %s", address, type(error).__name__)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await (session.aclose() if session is not None else anyio.aclose_forcefully(stream))
+        with ExitStack() as kept:
+            session: Session | None = None
+            credentials: Credentials | None = None
+            try:
+                with _in_time(self._limits.handshake_seconds), ExitStack() as unknown:
+                    if local:
+                        kept.enter_context(self._places.here())
+                        admit_local(peer_uid(stream.extra(SocketAttribute.raw_socket)))  # noqa: S610
+                    else:
+                        stranger = unknown.enter_context(self._places.stranger(_place(address)))
+                        stream = await self._secure(stream, address, stranger)
+                        credentials = peer_of(ssl_object(stream))  # type: ignore[arg-type]
+                    session = Session(stream, Wire("stranger", anyio.current_time()))
+                    if credentials is not None:
+                        unknown.close()
+                        kept.enter_context(self._places.member(credentials.peer_id, credentials.role))
+                        self._conduct.check(credentials.peer_id, anyio.current_time())
+                    guest = await self._greet(session, credentials, address, local=local)
+                if guest is not None:
+                    await self._converse(guest, session)
+            except (Ended, Unreachable):
+                pass
+            except TaskMessengerError as error:
+                self._complain(address, credentials, error)
+                if session is not None and not isinstance(error, PeerSilent):
+                    await self._refuse(session, error)
+            except (
+                Exception
+            ) as error:  # the border of a connection: a bug in greeting one peer ends that peer's
+                log.exception("greeting %s failed: %s", address, type(error).__name__)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await (session.aclose() if session is not None else anyio.aclose_forcefully(stream))
 
-    async def _secure(self, stream: ByteStream, address: str) -> ByteStream:
+    async def _secure(self, stream: ByteStream, address: str, stranger: Stranger) -> ByteStream:
         """TLS over it."""
-        paced = Paced(stream, self._pace)
+        paced = Paced(stream, self._pace, stranger.makes_sense)
         secure = await wrap_server(paced, self._tls, address)
         paced.release()
         return secure
 
-    @contextmanager
-    def _stranger(self, host: str) -> Iterator[None]:
-        """Count connections that have not proved who they are."""
-        limits = self._limits
-        if self._strangers.total() >= limits.unauthenticated:
-            raise Overloaded("too many connections are in their handshake; try again in a moment")
-        if self._strangers[host] >= limits.unauthenticated_per_address:
-            raise Overloaded(
-                f"too many connections from {host} are in their handshake; try again in a moment"
-            )
-        self._strangers[host] += 1
-        try:
-            yield
-        finally:
-            self._strangers[host] -= 1
-            if not self._strangers[host]:
-                del self._strangers[host]
-
     async def _greet(
-        self, session: Session, stream: ByteStream, address: str, *, local: bool
+        self, session: Session, credentials: Credentials | None, address: str, *, local: bool
     ) -> Guest | None:
         """Who is it? None when they only came to join."""
-        credentials = None
-        if local:
-            admit_local(peer_uid(stream.extra(SocketAttribute.raw_socket)))  # noqa: S610
-        else:
-            credentials = peer_of(ssl_object(stream))  # type: ignore[arg-type]
         first = await session.hear()
         if isinstance(first, m.WantAuthority | m.Hello):
             self._carriers.check(address, first.carrier)
@@ -165,8 +158,6 @@ class Door:
             raise PeerError(f"a conversation does not begin with `{type(first).__name__}`")
         protocol = _common_version(first.oldest, first.newest)
         role, peer = ("operator", LOCAL) if local else await self._admit(credentials, first)
-        if self._guests >= self._limits.sessions:
-            raise Overloaded(f"this manager has its {self._limits.sessions} sessions; raise limits.sessions")
         await self._lifetime.compare(peer, first.mark)
         self._carriers.admitted(address, first.carrier)
         scheme = address.partition("://")[0]
@@ -217,8 +208,7 @@ class Door:
             name=join.name,
             inventory=join.inventory,
         )
-        host = address.partition("://")[2].rpartition(":")[0]
-        granted = await self._registrar.enrol(request, host, time())
+        granted = await self._registrar.enrol(request, _place(address), time())
         log.info(
             "%s joined as %s from %s with invite %s%s",
             granted.peer_id,
@@ -238,30 +228,26 @@ class Door:
             )
         )
 
-    async def _host(self, guest: Guest, session: Session) -> None:
-        self._guests += 1
-        try:
-            await self._converse(guest, session)
-        finally:
-            self._guests -= 1
-
     async def _refuse(self, session: Session, error: TaskMessengerError) -> None:
-        """Say why, if there is still somebody to hear it."""
-        with anyio.move_on_after(REFUSE_SECONDS), suppress(TaskMessengerError):
-            await session.say(m.Refusal(error.code, str(error)))
-            await session.linger()
+        """Say why, if there is still somebody to hear it, and not too many are being told already."""
+        if self._refusing >= REFUSING:
+            return
+        self._refusing += 1
+        try:
+            with anyio.move_on_after(REFUSE_SECONDS), suppress(TaskMessengerError):
+                await session.say(m.Refusal(error.code, str(error)))
+                await session.linger()
+        finally:
+            self._refusing -= 1
 
-    def _complain(self, address: str, error: TaskMessengerError) -> None:
+    def _complain(self, address: str, shown: Credentials | None, error: TaskMessengerError) -> None:
         if isinstance(error, NotApproved):  # said when it joined; it asks every few seconds
             log.debug("%s was refused: %s", address, printable(str(error)))
             return
         now = anyio.current_time()
-        if now - self._logged < LOG_SECONDS:
-            self._unlogged += 1
-            return
-        more = f" (and {self._unlogged} more like it)" if self._unlogged else ""
-        self._logged, self._unlogged = now, 0
-        log.warning("%s was refused: %s%s", address, printable(str(error)), more)
+        more = self._of_strangers.due("", now) if shown is None else self._of_members.due(shown.peer_id, now)
+        if more is not None:
+            log.warning("%s was refused: %s%s", address, printable(str(error)), more)
 
 
 @contextmanager
@@ -281,3 +267,10 @@ def _common_version(oldest: int, newest: int) -> int:
             " use versions of this program that are closer to each other"
         )
     return min(newest, m.PROTOCOL)
+
+
+def _place(address: str) -> str:
+    """Where it comes from, as far as limits go. ZeroTier nodes of one network share a prefix."""
+    scheme, _, rest = address.partition("://")
+    host = rest.rpartition(":")[0]
+    return f"{scheme} {host}" if scheme == "zt" else origin(host)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from ..config.model import ManagerConfig
 from ..core import stimuli as s
 from ..core.blob import error_blob
-from ..core.errors import NotFound, Overloaded, StoreFull, TaskMessengerError, TimedOut
+from ..core.errors import NotFound, Overloaded, StoreBusy, StoreFull, TaskMessengerError, TimedOut
 from ..core.pool import Patience, Pool
 from ..core.ports import TaskStore
 from ..core.retry import Backoff
@@ -39,6 +39,7 @@ from .endpoints import advertised, endpoints_for
 from .entrances import Entrances
 from .lifetime import Lifetime
 from .membership import Membership
+from .places import Places, allowed
 from .sessions import Sessions
 from .view import ManagerView
 from .writer import Writer
@@ -102,6 +103,7 @@ class Manager:
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
         self.lifetime = Lifetime(store, self.writer, self.registrar, self._sessions.part)
         self.copies = Copies(store, self.authority)
+        self.view.telemetry.offenders = self._sessions.offenders
         self.membership = Membership(store, self._sessions.here, self.view.telemetry.members_changed)
         self._stopping = anyio.Event()
         self._stop_now = False
@@ -150,13 +152,13 @@ class Manager:
     def _serve(self, tasks: TaskGroup, entrances: Entrances, local: Listener) -> None:
         config = self.config
         door = Door(
-            limits=config.limits,
-            leases=config.leases,
-            max_payload=self.max_payload,
+            config=config,
             lifetime=self.lifetime,
             tls=self._tls,
             converse=self._sessions.converse,
             carriers=self._carriers,
+            places=Places(allowed(config.limits)),
+            conduct=self._sessions.conduct,
         )
         tasks.start_soon(self.writer.run)
         tasks.start_soon(self._prune)
@@ -267,7 +269,7 @@ class Manager:
                 try:
                     before = time() - retention.days * DAY
                     forgotten = await self.writer.between(partial(self.store.prune, before, PRUNE_BATCH))
-                except (StoreFull, TimedOut) as error:
+                except (StoreBusy, StoreFull, TimedOut) as error:
                     log.warning("old tasks cannot be forgotten now: %s", error)
                     break
                 await anyio.sleep(0.01)

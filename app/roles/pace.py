@@ -29,9 +29,11 @@ class Pace:
 class Paced(ByteStream):
     """A stream whose reader waits for its turn, until `release`."""
 
-    def __init__(self, inner: ByteStream, pace: Pace) -> None:
+    def __init__(self, inner: ByteStream, pace: Pace, answered: Callable[[], None]) -> None:
+        """`answered` is told when this side first says something: the other one made sense until there."""
         self._inner = inner
         self._pace: Pace | None = pace
+        self._answered = answered
 
     def release(self) -> None:
         """The handshake is over."""
@@ -44,6 +46,8 @@ class Paced(ByteStream):
         return data
 
     async def send(self, item: bytes) -> None:
+        if self._pace is not None:
+            self._answered()
         await self._inner.send(item)
 
     async def send_eof(self) -> None:

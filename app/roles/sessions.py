@@ -20,6 +20,7 @@ from ..net.security.enrol import Registrar
 from ..net.security.trust import Credentials
 from ..net.session import Session
 from .client_link import ClientLink, Office
+from .conduct import Complaints, Conduct, Offender
 from .deliver import Delivery
 from .desk import Desk
 from .door import Guest
@@ -46,6 +47,8 @@ class Sessions:
         """As last shown or renewed; those at the local socket have none."""
         self._revoked: set[str] = set()
         """Since the start: somebody may have been on the way in at that moment."""
+        self.conduct = Conduct()
+        self._complaints = Complaints()
 
     async def converse(self, guest: Guest, session: Session) -> None:
         """Serve one peer until its link ends; whatever happens ends with this session."""
@@ -66,10 +69,13 @@ class Sessions:
             await session.run(link.handle)
         except PeerError as error:
             reason = printable(str(error))
-            log.warning("%s broke the protocol: %s", guest.peer, reason)
+            self._crime(guest, reason)
         except TaskMessengerError as error:
-            reason = printable(str(error))
-            log.info("the link to %s ended: %s", guest.peer, reason)
+            reason = printable(link.told or str(error))
+            if link.crime:
+                self._crime(guest, reason)
+            elif (more := self._complaints.due(guest.peer, anyio.current_time())) is not None:
+                log.info("the link to %s ended: %s%s", guest.peer, reason, more)
         except Exception as error:  # the border of a session: a bug in serving one peer ends that one alone
             reason = f"internal error: {type(error).__name__}"
             log.exception("serving %s failed", guest.peer)
@@ -82,6 +88,18 @@ class Sessions:
         if isinstance(link, WorkerLink) and link.left:
             await self._office.member_left(guest.peer)
 
+    def _crime(self, guest: Guest, what: str) -> None:
+        """It broke the protocol; what the kernel vouches for is this user, who can do as they like anyway."""
+        now = anyio.current_time()
+        if (more := self._complaints.due(f"{guest.peer} broke", now)) is not None:
+            log.warning("%s broke the protocol: %s%s", guest.peer, what, more)
+        if guest.credentials is not None:
+            self.conduct.crime(guest.peer, guest.role, what, now)
+
+    def offenders(self) -> tuple[Offender, ...]:
+        """Members that break the protocol again and again."""
+        return tuple(self.conduct.offenders(anyio.current_time()))
+
     def here(self) -> frozenset[str]:
         """Members that have a session."""
         return frozenset(self._peers.values())
@@ -89,6 +107,7 @@ class Sessions:
     def revoked(self, peer_id: str) -> None:
         """Trust has ended: close the connections of this peer, and those that it is just making."""
         self._revoked.add(peer_id)
+        self.conduct.forget(peer_id)
         for number, peer in self._peers.items():
             if peer == peer_id:
                 self._delivery.links[number].cut("refused", f"{peer_id} was revoked")

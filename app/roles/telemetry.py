@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter, time
 from typing import Any, Final
@@ -23,6 +24,7 @@ from ..handle import KindRow, SessionRow, Snapshot, WorkerRow
 from ..logs import Tail
 from ..net import messages as m
 from .alarms import Alarms, Facts
+from .conduct import Offender
 from .curves import STEPS, Curves
 from .desk import Desk
 from .happenings import logged, told
@@ -97,6 +99,8 @@ class Telemetry:
         self._running: Counter[str] = Counter()
         self._offers: Counter[str] = Counter()
         self._idle: Counter[str] = Counter()
+        self.offenders: Callable[[], tuple[Offender, ...]] = tuple
+        """Members that misbehave; set by whoever knows."""
         self._tail = Tail()
         self._cursor = 0
 
@@ -204,7 +208,7 @@ class Telemetry:
         idle = {kind: count for kind, count in self._idle.items() if f"kind:{kind}" not in status.paused}
         recent = {row.name: self._curves.recent(row.name) for row in kinds}
         workers = self._parts["workers"].value or ()
-        facts = Facts(status, kinds, workers, idle, recent, self._desk.waiting)
+        facts = Facts(status, kinds, workers, idle, recent, self._desk.waiting, self.offenders())
         self._parts["fleet"].renew(status)
         self._parts["kinds"].renew(kinds)
         self._parts["alarms"].renew(self._alarms.now(facts, time()))

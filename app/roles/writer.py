@@ -16,7 +16,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..core.effects import Decision, Effect, Event
-from ..core.errors import StoreFull
+from ..core.errors import StoreBusy, StoreFull
 from ..core.journal import Journal
 from ..core.pool import Pool
 from ..core.ports import TaskStore
@@ -127,18 +127,18 @@ class Writer:
                 self._act(decision.effects)
 
     async def _commit(self, decision: Decision) -> None:
-        """A full disk is waited out: the pool has decided, so this batch must be stored before the next."""
+        """A full disk is waited out, and so are too many open files: the pool has decided on this batch."""
         while True:
             try:
                 await self._store.commit(decision.commit)
-            except StoreFull as error:
+            except (StoreBusy, StoreFull) as error:
                 if not self.degraded:
                     log.warning("nothing is accepted: %s", error)
                 self.degraded = str(error)
                 await anyio.sleep(FULL_RETRY_SECONDS)
             else:
                 if self.degraded:
-                    log.warning("there is space again: tasks are accepted")
+                    log.warning("the store can be written to again: tasks are accepted")
                 self.degraded = ""
                 return
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import apsw
 
-from ..core.errors import StoreError, StoreFailed, StoreFull, StoreLocked
+from .. import descriptors
+from ..core.errors import StoreBusy, StoreError, StoreFailed, StoreFull, StoreLocked
 
 OLDEST_SQLITE: Final = (3, 51, 3)
 """Older ones can corrupt a WAL database that two connections use at once."""
@@ -128,16 +129,27 @@ def is_full(error: apsw.Error | OSError) -> bool:
     return isinstance(error, apsw.FullError) or extended == apsw.SQLITE_IOERR_SHMSIZE
 
 
+def _is_busy(error: apsw.Error | OSError) -> bool:
+    """Whether a file could not be opened because too many are. SQLite does not say why it cannot open one."""
+    if isinstance(error, OSError):
+        return error.errno in descriptors.NO_MORE
+    return isinstance(error, apsw.CantOpenError) and descriptors.exhausted()
+
+
 def as_store_error(error: apsw.Error | OSError, path: Path) -> StoreError:
     """The `error` of SQLite, or of a file beside it, in words for an operator."""
     if is_full(error):
         return StoreFull(f"no space left for {path}: free some space; nothing was lost")
+    if _is_busy(error):
+        return StoreBusy(f"too many files are open to use {path}: try again; raise the limit (`ulimit -n`)")
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return StoreLocked(f"another program has {path} locked: let it finish, then try again")
-    if isinstance(error, apsw.NotADBError):
-        return StoreFailed(f"{path} is not a database: move it away, or {RESTORE}")
-    if isinstance(error, apsw.CorruptError):
-        return StoreFailed(f"{path} is damaged ({error}): stop the manager and {RESTORE}")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        other = isinstance(error, apsw.NotADBError)
+        what = (
+            "is not a database: move it away, or" if other else f"is damaged ({error}): stop the manager and"
+        )
+        return StoreFailed(f"{path} {what} {RESTORE}")
     if isinstance(error, (*_DISK, OSError)):
         what = f"{type(error).__name__}: {error}"
         return StoreFailed(f"the disk failed under {path} ({what}): check it, then start the manager again")

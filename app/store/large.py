@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-from ..core.errors import StoreError
+from ..core.errors import StoreBusy, StoreError
 from .bulk import Bulk, numbers
 from .database import RESTORE, fetch
 from .segments import Place, Segments, Unreadable, Use
@@ -150,6 +150,8 @@ def fill_in(connection: apsw.Connection, segments: Segments) -> None:
         for task_id, part, *place in rows:
             try:
                 value = read(task_id, Part(part), Place(*place), segments)
+            except StoreBusy:
+                raise
             except StoreError as error:
                 log.warning("the copy has a value less: %s", error)
                 connection.execute(_GIVE_UP_ONE, (task_id, part))

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from ..core.errors import StoreBusy
+from ..descriptors import NO_MORE
 from .disk import Disk
 from .files import PRIVATE_DIRECTORY
 from .reclaim import Reclaim
@@ -105,12 +107,14 @@ class Segments:
         """The value at `place`.
 
         Raises:
-            Unreadable: it is damaged, and how.
+            Unreadable: it is damaged, and how. StoreBusy: too many files are open.
         """
         path = self._path(place.segment)
         try:
             value = self.disk.read(path, place.size, place.start)
         except OSError as error:
+            if error.errno in NO_MORE:
+                raise StoreBusy(f"too many files are open to read {path}: try again") from error
             raise Unreadable(f"{path}: {error.strerror}") from error
         if len(value) != place.size:
             raise Unreadable(f"{path} ends before it")

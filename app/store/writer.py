@@ -19,6 +19,7 @@ import apsw
 from ..core.commit import Commit, Recovered
 from ..core.errors import StoreFailed, StoreFull
 from ..core.life import Life
+from ..descriptors import NO_MORE
 from . import judge, life
 from .database import RESTORE, Health, as_store_error, check_library, connect_writer
 from .files import Ballast, LockFile, make_private
@@ -103,10 +104,12 @@ class WriterLane(Lane):
             StoreLocked, StoreTooNew, StoreFailed: it cannot be used, and was let go again.
         """
         check_library()
-        make_private(self._path)
         try:
+            make_private(self._path)
             clean = self._lock.acquire(self._path)
         except OSError as error:
+            if error.errno in NO_MORE:
+                raise as_store_error(error, self._path) from error
             raise StoreFailed(
                 f"cannot lock {self._lock.path}: {error.strerror}; see to its permissions"
             ) from error

@@ -38,12 +38,15 @@ class NotReady(AssertionError):
 class Process:
     """One role, started as a person would. Output of both kinds is appended to `log`."""
 
-    def __init__(self, role: str, home: Path, words: list[str], log: Path, stdin: str | None = None) -> None:
+    def __init__(
+        self, role: str, home: Path, words: list[str], log: Path, stdin: str | None = None, limits: str = ""
+    ) -> None:
+        """`limits`: what a shell says before it starts this, as `ulimit -n 256`."""
         self.role, self.home, self.log = role, home, log
         self._from = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
-                [*COMMAND, "--role", role, "--no-ui", *words],
+                [*(_after(limits) if limits else ()), *COMMAND, "--role", role, "--no-ui", *words],
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -101,6 +104,10 @@ class Process:
         return f"{self.role} {self.pid} {what}:\n{self.said()[-LOG_SHOWN:]}"
 
 
+def _after(limits: str) -> list[str]:
+    return ["sh", "-c", f'{limits} && exec "$@"', "sh"]
+
+
 class Fleet:
     """One manager and its workers. Each has a home of its own below `root`, and a log beside it."""
 
@@ -108,6 +115,8 @@ class Fleet:
         self.root, self.home = root, root / "manager"
         self.started: list[Process] = []
         self._listen = ANY_PORT
+        self.limits = ""
+        """Of the manager's process; see `Process`."""
         root.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -145,7 +154,8 @@ class Fleet:
             process.kill()
 
     def _start(self, role: str, home: Path, words: list[str], stdin: str | None = None) -> Process:
-        process = Process(role, home, words, self.root / f"{home.name}.log", stdin)
+        limits = self.limits if role == "manager" else ""
+        process = Process(role, home, words, self.root / f"{home.name}.log", stdin, limits)
         self.started.append(process)
         return process
 

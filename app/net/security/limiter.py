@@ -1,4 +1,7 @@
-"""How often an address may fail to join before it has to wait. Knows no clock and no socket."""
+"""Where somebody comes from, as far as it counts, and how often one may fail to join from there.
+
+Knows no clock and no socket.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class FailureLimiter:
 
     def wait(self, address: str, now: float) -> float:
         """Seconds until this address may try again; 0 when it may now."""
-        record = self._records.get(_key(address))
+        record = self._records.get(origin(address))
         if record is None:
             return 0.0
         left = record.blocked_until - now
@@ -49,7 +52,7 @@ class FailureLimiter:
 
     def failed(self, address: str, now: float) -> None:
         """It failed."""
-        key = _key(address)
+        key = origin(address)
         record = self._records.setdefault(key, _Record())
         self._records.move_to_end(key)
         quiet = now - record.failures[-1] if record.failures else 0.0
@@ -65,11 +68,14 @@ class FailureLimiter:
 
     def succeeded(self, address: str) -> None:
         """It joined: what was before is forgiven."""
-        self._records.pop(_key(address), None)
+        self._records.pop(origin(address), None)
 
 
-def _key(address: str) -> str:
-    """What counts as one address; brackets and a zone, as in `[fe80::1%eth0]`, do not."""
+def origin(address: str) -> str:
+    """What counts as one address: of IPv6 the first 64 bits, and all of what is no address of the Internet.
+
+    Brackets and a zone, as in `[fe80::1%eth0]`, do not count.
+    """
     try:
         parsed = ipaddress.ip_address(address.strip("[]").partition("%")[0])
     except ValueError:
