@@ -241,6 +241,8 @@ class ManagerLimits(Group, frozen=True):
     """The same, from one address, or from one /64 of IPv6."""
     handshake_seconds: Seconds = 10.0
     """Seconds to prove it."""
+    buffers: Annotated[int, Meta(ge=72 * MIB, le=2**40)] = 128 * MIB
+    """Bytes of unfinished and unread messages of all peers together; beyond that who has most is cut off."""
     outbox: Annotated[int, Meta(ge=64 * 1024, le=2**40)] = 4 * MIB
     """Bytes waiting to be sent to one peer; a slower one is cut off and may come back."""
 

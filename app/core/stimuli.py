@@ -6,7 +6,7 @@ are numbers that come back in effects, so that the host knows whom to answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -119,7 +119,7 @@ class Holding:
     """All (task, attempt) pairs a worker still has: running, waiting, or finished and not acknowledged."""
 
     session: int
-    leases: Sequence[tuple[int, int]]
+    leases: Collection[tuple[int, int]]
 
 
 @dataclass(slots=True)

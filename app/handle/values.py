@@ -258,8 +258,11 @@ class TaskReader(Protocol):
         """One task, or None; its payload only up to `payload_limit` bytes."""
         ...
 
-    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
-        """Of these tasks, those that have ended, with results."""
+    async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]:
+        """Of these tasks, those that have ended, with results.
+
+        In their order, up to the one with which they have `most` bytes or more.
+        """
         ...
 
     async def totals(self) -> dict[int, int]:

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from ..core.errors import FrameTooLarge, PeerError
+from .bounds import HEAD, Bound
 
 FRAGMENT: Final = 64 * 1024
 """Largest body of a frame, in bytes: how long a large message can hold up an urgent one."""
@@ -192,11 +193,16 @@ class FrameWriter:
 class _Body:
     """What has come of a message that is not whole yet: in pieces, so that it is put together only once."""
 
-    __slots__ = ("_pieces", "size")
+    __slots__ = ("_pieces", "begun", "grew", "judged", "most", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, now: float) -> None:
         self._pieces: list[bytes | bytearray] = []
         self.size = 0
+        self.most = most
+        """Bytes that it may have."""
+        self.judged = False
+        """`most` is what its first bytes allow."""
+        self.begun = self.grew = now
 
     def add(self, piece: bytes) -> None:
         self.size += len(piece)
@@ -206,6 +212,15 @@ class _Body:
         if not (self._pieces and isinstance(self._pieces[-1], bytearray)):
             self._pieces.append(bytearray())
         self._pieces[-1] += piece
+
+    def head(self) -> bytes:
+        """Its first bytes."""
+        found = bytearray()
+        for piece in self._pieces:
+            found += piece[: HEAD - len(found)]
+            if len(found) == HEAD:
+                break
+        return bytes(found)
 
     def whole(self) -> bytes:
         return b"".join(self._pieces)
@@ -226,8 +241,10 @@ class FrameReader:
         self._max_buffered = max_buffered
         self._streams: dict[int, _Body] = {}
         self._held = 0
+        self._now = 0.0
+        self._bound: Bound | None = None
         self._head = bytearray()
-        self._body = _Body()
+        self._body = _Body(max_message, 0.0)
         """Where the rest of the current frame goes: a stream's own, or one for a small message."""
         self._missing = 0
         self._stream = 0
@@ -240,13 +257,21 @@ class FrameReader:
         """Bytes held of messages that are not complete."""
         return self._held + len(self._head) + (0 if self._stream else self._body.size)
 
-    def limit(self, max_message: int) -> None:
-        """From the next frame on, refuse messages larger than this many bytes."""
-        self._max_message = max_message
+    def limit(self, max_message: int, bound: Bound | None = None) -> None:
+        """From the next frame on, refuse messages larger than this many bytes, or than `bound` allows."""
+        self._max_message, self._bound = max_message, bound
         self._max_whole = min(max_message, FRAGMENT)
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Every message that `data` completes.
+    def waited_for(self, now: float) -> tuple[float, float]:
+        """Seconds since the oldest unfinished message began, and for which one of them did not grow."""
+        bodies = self._streams.values()
+        return (
+            max((now - body.begun for body in bodies), default=0.0),
+            max((now - body.grew for body in bodies), default=0.0),
+        )
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:
+        """Every message that `data` completes, which came at the moment `now`.
 
         Raises:
             FrameTooLarge: a message, or all unfinished ones together, would be larger than allowed.
@@ -254,6 +279,7 @@ class FrameReader:
         """
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
+        self._now = now
         done: list[bytes] = []
         offset, end = 0, len(data)
         unpack, most = _HEADER.unpack_from, self._max_whole
@@ -298,24 +324,30 @@ class FrameReader:
                 f"a frame header that means nothing: length {length}, flags and stream {kind:#010x}"
             )
         body = self._streams.get(stream)
-        self._check_size(length, body.size if body is not None else 0, stream)
+        self._check_size(length, body, stream)
         if body is None:
             if stream and len(self._streams) >= self._max_streams:
                 raise FrameTooLarge(f"more than {self._max_streams} large messages at the same time")
-            body = _Body()
+            body = _Body(self._max_message, self._now)
             if stream:
                 self._streams[stream] = body
         self._body, self._missing, self._stream, self._final = body, length, stream, final
 
-    def _check_size(self, length: int, before: int, stream: int) -> None:
+    def _check_size(self, length: int, body: _Body | None, stream: int) -> None:
+        before = body.size if body is not None else 0
         if length > FRAGMENT:
             raise FrameTooLarge(f"a frame of {length} bytes, allowed are {FRAGMENT}")
-        if before + length > self._max_message:
-            raise FrameTooLarge(
-                f"a message of {before + length} bytes or more, allowed are {self._max_message}"
-            )
+        most = self._max_message if body is None else self._most(body, before + length)
+        if before + length > most:
+            raise FrameTooLarge(f"a message of {before + length} bytes or more, allowed are {most}")
         if stream and self._held + length > self._max_buffered:
             raise FrameTooLarge(f"unfinished messages of more than {self._max_buffered} bytes together")
+
+    def _most(self, body: _Body, size: int) -> int:
+        """Bytes that a message may have that will have so many at least. Looked at once: few get so large."""
+        if self._bound is not None and not body.judged and size > FRAGMENT:
+            body.most, body.judged = min(self._max_message, self._bound(body.head())), True
+        return body.most
 
     def _fill(self, data: bytes, offset: int, done: list[bytes]) -> int:
         """Move what belongs to the current frame into its buffer; returns the offset after it."""
@@ -324,10 +356,11 @@ class FrameReader:
         self._missing -= len(piece)
         if self._stream:
             self._held += len(piece)
+            self._body.grew = self._now
         if not self._missing and self._final:
             done.append(self._body.whole())
             if self._stream:
                 del self._streams[self._stream]
                 self._held -= self._body.size
-            self._body, self._stream = _Body(), 0
+            self._body, self._stream = _Body(self._max_message, self._now), 0
         return offset + len(piece)

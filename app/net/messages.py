@@ -68,10 +68,12 @@ class Offer(Base, frozen=True, tag=20):
 
 
 class Holding(Base, frozen=True, tag=21):
-    """All leases that the worker still has, after which it gets new ones."""
+    """All leases that the worker still has, after which it gets new ones; many in several messages."""
 
     tasks: list[int]
     attempts: list[int]
+    more: bool = False
+    """The rest follows."""
 
 
 class Started(Base, frozen=True, tag=22):

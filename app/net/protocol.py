@@ -18,13 +18,19 @@ from math import isfinite
 from typing import Final
 
 from ..core.errors import PeerError, TimedOut
+from ..handle import Group
+from .bounds import MAX_TASKS, PLAIN, bound_for, overfull
 from .framing import MAX_MESSAGE, UNAUTHENTICATED, FrameReader, FrameWriter
-from .messages import MAY_SAY, Beat, Goodbye, Message, pack, unpack
+from .messages import MAY_SAY, Beat, Goodbye, Message, Submit, pack, unpack
 
 GREETING_SECONDS: Final = 10.0
 """From the first byte of a link to the end of its handshake."""
 STALL: Final = 2.5
 """When this end has not looked at the clock for so long, silence is its own fault."""
+UNFINISHED_SECONDS: Final = 600.0
+"""For the largest message to arrive, beside others."""
+STALLED_SECONDS: Final = 60.0
+"""In which each message that has begun must go on."""
 MAX_LOAD: Final = 16
 """Numbers that a beat may carry."""
 MAX_LOAD_NAME: Final = 32
@@ -60,10 +66,14 @@ class Wire:
         self.peer_load: dict[str, float] = {}
         self.received = self.sent = 0
         """Bytes."""
+        self.frames = 0
+        """Messages of all sorts that came last."""
         self.last_heard = now
         self._reader = FrameReader(max_message=UNAUTHENTICATED)
         self._writer = FrameWriter()
         self._may = MAY_SAY[hears]
+        self._guarded = False
+        """Submissions are looked at before they are decoded."""
         self._heartbeat = 0.0
         self._dead_after = GREETING_SECONDS
         self._started = self._looked = now
@@ -73,12 +83,19 @@ class Wire:
         self._held: list[bytes] = []
         """Bodies not looked at yet: what follows the handshake may only be read by the rules after it."""
         self._busy = False
+        self._handled = 0
+        """Bytes of the messages that this end handles now."""
         self._echo: int | None = None
         """The newest beat of the other side that has no echo yet."""
         self._goodbye: Goodbye | None = None
         """Leaves when nothing else is left to say."""
         self._over = False
         """The other side has said its last word."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of messages in memory, about: unfinished, being handled, and waiting to be sent."""
+        return self._reader.buffered + self._handled + self._writer.pending
 
     @property
     def pending(self) -> int:
@@ -89,7 +106,8 @@ class Wire:
         """The handshake is done: the other side is `hears`, and both give signs of life from now on."""
         self.phase = Phase.OPEN
         self._may = MAY_SAY[hears]
-        self._reader.limit(max_message=MAX_MESSAGE)
+        self._reader.limit(MAX_MESSAGE, bound_for(hears, MAX_MESSAGE))
+        self._guarded = hears in {"client", "operator"}
         self._heartbeat, self._dead_after = heartbeat, dead_after
         self._next_beat = now
         self.last_heard = self._looked = self.acknowledged = now
@@ -111,6 +129,13 @@ class Wire:
             self._writer = FrameWriter()  # frames leave whole, so a new one begins where the old one ended
             self._echo = None
             self._goodbye = Goodbye(code, message)
+        self._reader = FrameReader(max_message=UNAUTHENTICATED)
+        self.phase, self._over = Phase.CLOSING, True
+
+    def let_go(self) -> None:
+        """The link is gone, and with it all that was to be said or understood."""
+        self._reader, self._writer = FrameReader(max_message=UNAUTHENTICATED), FrameWriter()
+        self._held, self._handled = [], 0
         self.phase, self._over = Phase.CLOSING, True
 
     def to_send(self, limit: int) -> bytes:
@@ -132,6 +157,11 @@ class Wire:
     def ready(self, now: float) -> None:
         """This end reads again; the other side's silence counts from here."""
         self._busy, self.last_heard = False, now
+        self._handled = 0
+
+    def wait_over(self, now: float) -> None:
+        """This end has waited before it looked at what came last."""
+        self._busy, self.last_heard = False, now
 
     def receive(self, data: bytes, now: float) -> list[Message]:
         """The messages that `data` completes, echoes aside; none after a `Goodbye`.
@@ -143,7 +173,8 @@ class Wire:
             return []
         self.last_heard = now
         self.received += len(data)
-        bodies = self._reader.feed(data)
+        bodies = self._reader.feed(data, now)
+        self.frames, self._handled = len(bodies), sum(map(len, bodies))
         if self.phase is Phase.GREETING or self._held:
             self._held += bodies
             if self.phase is Phase.GREETING:
@@ -151,7 +182,7 @@ class Wire:
             bodies, self._held = self._held, []
         messages: list[Message] = []
         for body in bodies:
-            message = self._allowed(unpack(body, known=True))
+            message = self._allowed(self._unpack(body))
             if isinstance(message, Beat):
                 self._on_beat(message, now)
                 if message.echo:
@@ -161,6 +192,14 @@ class Wire:
                 self._over = True
                 break
         return messages
+
+    def _unpack(self, body: bytes) -> Message:
+        """What it says. A submission of too many tasks is one that is told so, whatever they are."""
+        if self._guarded and len(body) > PLAIN:
+            request = overfull(body)
+            if request is not None:
+                return Submit(request, [Group("", [])] * (MAX_TASKS + 1))
+        return unpack(body, known=True)
 
     def greeting(self) -> Message | None:
         """The next message of the handshake, when it is there.
@@ -186,12 +225,19 @@ class Wire:
             raise PeerSilent(f"no handshake within {GREETING_SECONDS:g} s")
         if now - self.last_heard >= self._dead_after:
             raise PeerSilent(f"no sign of life for {now - self.last_heard:.1f} s")
+        self._check_unfinished(now)
         if self.phase is Phase.OPEN and now >= self._next_beat:
             self._next_beat = now + self._heartbeat
             self._sequence += 1
             self._beats[self._sequence] = now
             self._beats.pop(self._sequence - 8, None)
             self.send(Beat(self._sequence, 0, self.load), urgent=True)
+
+    def _check_unfinished(self, now: float) -> None:
+        """Whoever begins to say something has to end it: until then it is held in memory."""
+        began, grew = self._reader.waited_for(now)
+        if not self._busy and (began > UNFINISHED_SECONDS or grew > STALLED_SECONDS):
+            raise PeerError(f"a message that is not finished {began:.0f} s after its first byte")
 
     def deadline(self) -> float:
         """The moment of the next `tick`."""

@@ -7,14 +7,17 @@ they handle, nothing is read: that is how a slow end slows the other one down, a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from traceback import clear_frames
 from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
 
 from ..core.errors import PeerError, TaskMessengerError, Unreachable
+from .budget import Account
 from .messages import Goodbye, Message
 from .protocol import PeerSilent, Phase, Wire
+from .rate import Rate
 
 READ_SIZE: Final = 256 * 1024
 WRITE_SIZE: Final = 256 * 1024
@@ -54,10 +57,15 @@ class Session:
         self._sent: anyio.Event | None = None
         """Set when something has left; made by whoever waits for that."""
         self._ended = False
+        self.account: Account | None = None
+        """Where is noted what this session holds in memory, if anybody does."""
+        self.rate: Rate | None = None
+        """How fast the other side may speak, if that is bounded."""
 
     def send(self, message: Message, *, urgent: bool = False) -> None:
         """Queue a message; it leaves when `run` next gets its turn."""
         self.wire.send(message, urgent=urgent)
+        self._note()
         self._wake.set()
 
     def close(self, code: str, message: str = "") -> None:
@@ -70,15 +78,19 @@ class Session:
         self.wire.cut(code, message)
         self._hurry()
 
+    def _note(self) -> None:
+        if self.account is not None:
+            self.account.hold(self.wire.held)
+
     async def room(self, most: int) -> bool:
-        """Wait until at most `most` bytes wait to be sent; False when the session ended instead.
+        """Wait until at most `most` bytes wait to be sent; False when nothing more will be sent.
 
         Bounded, because a side that takes nothing is cut off.
         """
         while self.wire.pending > most and not self._ended:
             self._sent = self._sent or anyio.Event()
             await self._sent.wait()
-        return not self._ended
+        return not self._ended and self.wire.phase is not Phase.CLOSING
 
     async def say(self, message: Message) -> None:
         """Send one message now: for the handshake, before `run`.
@@ -125,6 +137,7 @@ class Session:
                 tasks.start_soon(self._tick)
                 await self._read(handle)
         except BaseExceptionGroup as group:
+            _let_go(group)
             known, rest = group.split((TaskMessengerError, *STREAM_ENDED))
             if rest is not None or known is None:
                 raise
@@ -137,6 +150,9 @@ class Session:
         finally:
             self._ended = True
             self._tell_sent()
+            self.wire.let_go()
+            if self.account is not None:
+                self.account.close()
 
     async def linger(self) -> None:
         """Let the other side read the last word and close; what it still says is not looked at."""
@@ -164,7 +180,9 @@ class Session:
                 last = messages[-1]
                 wire.busy(now)
                 await handle(messages)
+                messages = []
                 wire.ready(clock())
+                self._note()
                 if isinstance(last, Goodbye):
                     raise Ended(last.code, last.message)
                 if wire.pending:
@@ -172,8 +190,18 @@ class Session:
             data = await stream.receive(READ_SIZE)
             now = clock()
             messages = wire.receive(data, now)
+            self._note()
+            if self.rate is not None:
+                await self._slow_down(self.rate.wait(wire.frames, messages, now))
             if wire.pending:
                 self._wake.set()
+
+    async def _slow_down(self, seconds: float) -> None:
+        """Read nothing for so long: the other side says too much."""
+        if seconds > 0:
+            self.wire.busy(self._clock())
+            await anyio.sleep(seconds)
+            self.wire.wait_over(self._clock())
 
     async def _write(self) -> None:
         while True:
@@ -213,6 +241,7 @@ class Session:
                     await self._stream.send(data)
             except TimeoutError as error:
                 raise PeerSilent(f"the other side took nothing for {WRITE_SECONDS:g} s") from error
+            self._note()
             self._tell_sent()
 
     async def _last_word(self, error: PeerError) -> None:
@@ -232,6 +261,14 @@ class Session:
             if self.wire.pending:
                 self._wake.set()
             await anyio.sleep(max(0.01, min(self.wire.deadline() - now, 1.0)))
+
+
+def _let_go(error: BaseException) -> None:
+    """Forget what the calls that failed held: else it stays in memory until circles are looked for."""
+    clear_frames(error.__traceback__)
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            _let_go(one)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> TaskMessengerError:

@@ -17,6 +17,7 @@ from ..core.errors import NotFound, Refused, TaskMessengerError, UsageError, by_
 from ..core.text import printable
 from ..handle import Act, ActDone
 from ..handle.filters import filter_of
+from ..net.bounds import MAX_IDS
 from .copies import Copies
 from .deliver import Delivery
 from .door import LOCAL
@@ -30,8 +31,6 @@ MAX_NAME: Final = 256
 """Characters of a scope, a batch, an idempotency key."""
 MAX_KIND: Final = 64
 MAX_SECONDS: Final = 10 * 365 * 86400.0
-MAX_IDS: Final = 1_000_000
-"""Tasks in one command or question."""
 MAX_ID: Final = 2**63 - 1
 IDS_UNIT: Final = 100
 """Ids of a command that weigh as much as a task."""

@@ -35,6 +35,11 @@ class Office(Gate, Chief, Protocol):
     """What a session needs of the manager besides tasks."""
 
     @property
+    def buffers(self) -> int:
+        """Bytes of messages that all sessions may hold together."""
+        ...
+
+    @property
     def view(self) -> ManagerView:
         """What consoles look at."""
         ...
@@ -49,7 +54,7 @@ class Office(Gate, Chief, Protocol):
 
     async def member_left(self, peer_id: str) -> None: ...
 
-    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]: ...
+    async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]: ...
 
 
 class ClientLink(Link):
@@ -137,15 +142,22 @@ class ClientLink(Link):
         told: set[int] = set()
         self._told, start, look = 0, 0, FIRST_LOOK
         while start < len(ids) and await self.room(self._delivery.outbox):
-            found = await self._office.outcomes(ids[start : start + look])
-            start += look
-            for part in in_parts(found):
-                self._told += len(part)
-                self.send(m.Outcomes(request, part))
-            told.update(one.id for one in found)
-            size = sum(OUTCOME_BYTES + len(one.result or b"") for one in found)
+            async with self._delivery.looking:
+                seen, size, found = await self._look(request, ids[start : start + look])
+            start += seen
+            self._told += len(found)
+            told.update(found)
             look = min(MOST_LOOK, look * 4) if size < LOOK_BYTES // 4 else max(1, look // 4)
         return told
+
+    async def _look(self, request: int, ids: Sequence[int]) -> tuple[int, int, list[int]]:
+        """Send what is known of the first of these: says how many, how many bytes, and which have ended."""
+        found = await self._office.outcomes(ids, LOOK_BYTES)
+        for part in in_parts(found):
+            self.send(m.Outcomes(request, part))
+        results = sum(len(one.result or b"") for one in found)
+        seen = ids.index(found[-1].id) + 1 if results >= LOOK_BYTES else len(ids)
+        return seen, results + OUTCOME_BYTES * len(found), [one.id for one in found]
 
     async def _command(self, message: m.Command) -> None:
         act = Act(message.verb, tuple(message.ids), scope=message.scope, number=message.deadline)

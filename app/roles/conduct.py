@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ..core.errors import Overloaded
+from ..net.rate import Rate
 
 MAX_MEMBERS: Final = 4_096
 """Remembered at once. Beyond that the one that has been good for longest is forgotten."""
@@ -86,6 +87,21 @@ class Conduct:
         for peer, one in self._records.items():
             if one.crimes >= FREE and now - one.at <= FORGIVEN_SECONDS:
                 yield Offender(peer, one.role, one.crimes, one.last)
+
+
+class Rates:
+    """How fast each member may speak, whatever sessions it has."""
+
+    def __init__(self) -> None:
+        self._rates: OrderedDict[str, Rate] = OrderedDict()
+
+    def of(self, peer: str) -> Rate:
+        """The one of this member."""
+        rate = self._rates.setdefault(peer, Rate())
+        self._rates.move_to_end(peer)
+        if len(self._rates) > MAX_MEMBERS:
+            self._rates.popitem(last=False)
+        return rate
 
 
 class Complaints:

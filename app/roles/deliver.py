@@ -87,6 +87,8 @@ class Delivery:
         """Orders to workers that are not known to be in force: sequence number to session."""
         self.on_damaged: Callable[[int, int, int], None] = lambda _session, _task, _attempt: None
         """Told session, task and attempt of a lease whose payload cannot be read any more."""
+        self.looking = anyio.Lock()
+        """One reads results from the store at a time, so that no more are in memory than are counted."""
         self._replies: dict[int, Reply] = {}
         self.outbox = outbox
         self._fetch, self._start = fetch, start

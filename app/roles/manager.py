@@ -97,6 +97,7 @@ class Manager:
         )
         self.view = ManagerView(config, self.writer, self.desk, self.delivery)
         self.max_payload, self.max_attempts = tasks.max_payload, tasks.max_attempts
+        self.buffers = config.limits.buffers
         self._tls = server_context(self.authority.ca_pem, self.authority.issue_manager(time()))
         self._tasks: TaskGroup | None = None
         self._listening: tuple[Address, ...] = ()
@@ -240,9 +241,9 @@ class Manager:
         """Everyone who may run tasks."""
         return await self.desk.workers()
 
-    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
-        """Of these tasks, those that have ended."""
-        return await self.store.outcomes(ids)
+    async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]:
+        """Of these tasks, those that have ended; up to about `most` bytes of results."""
+        return await self.store.outcomes(ids, most)
 
     async def retry(self, ids: Sequence[int]) -> list[int]:
         """Tasks that failed for good get another life; answers with those that did."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import msgspec
@@ -42,6 +42,10 @@ _HERE: Final = frozenset({"worker_fault", "overloaded", "stuck"})
 """Errors that say something of this worker, and nothing of the task."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 _Key = tuple[int, int]
+_End = tuple[int, int, int, float, bytes | None]
+_T = TypeVar("_T")
+COLUMN: Final = 1_024
+"""Rows of numbers in one message: with the largest ones they are less than a frame."""
 
 
 def local_fault(ended: Ended) -> str:
@@ -182,10 +186,12 @@ class Outbox:
             self._released.clear()
             return
         if self._started:
-            self.send(m.Started(list(self._started), list(self._started.values())))
+            for part, _ in in_columns(list(self._started.items())):
+                self.send(m.Started(*part))
             self._started = {}
         if self._released:
-            self.send(m.Broke(self._released))
+            for rows in batched(self._released):
+                self.send(m.Broke(rows))
             self._released = []
         if not ended:
             return
@@ -209,9 +215,10 @@ class Outbox:
     def resume(self, leases: list[_Key], begun: list[_Key]) -> None:
         """The first words of a session: what this worker has, and what has run out of the manager's sight."""
         assert self.send is not None
-        for kind, keys in ((m.Holding, [*leases, *self.keys]), (m.Started, begun)):
-            if keys or kind is m.Holding:
-                self.send(kind([task for task, _ in keys], [attempt for _, attempt in keys]))
+        for part, more in in_columns([*leases, *self.keys]):
+            self.send(m.Holding(*part, more))
+        for part, _ in in_columns(begun) if begun else ():
+            self.send(m.Started(*part))
         self.resend()
 
     def resend(self) -> None:
@@ -264,8 +271,7 @@ def send_outcomes(send: Callable[[m.Message], None], outcomes: list[Kept]) -> No
     """Successes in columns, small ones together and large ones alone; the rest as they are."""
     good = [one for one in outcomes if not one.how]
     ends = [(one.task, one.attempt, one.how, one.seconds, one.body) for one in outcomes if one.how]
-    if ends:
-        send(m.Broke(ends))
+    _send_ends(send, ends)
     small: list[Kept] = []
     size = 0
     for one in good:
@@ -280,6 +286,37 @@ def send_outcomes(send: Callable[[m.Message], None], outcomes: list[Kept]) -> No
         size += length + 16
     if small:
         _send_good(send, small)
+
+
+def _send_ends(send: Callable[[m.Message], None], ends: list[_End]) -> None:
+    """Small errors together, large ones alone."""
+    small: list[_End] = []
+    size = 0
+    for end in ends:
+        length = RECORD_BYTES + len(end[4] or b"")
+        if length > FRAGMENT // 2:
+            send(m.Broke([end]))
+            continue
+        if size + length > FRAGMENT // 2:
+            send(m.Broke(small))
+            small, size = [], 0
+        small.append(end)
+        size += length
+    if small:
+        send(m.Broke(small))
+
+
+def batched(rows: list[_T]) -> Iterator[list[_T]]:
+    """As many at a time as fit into one frame, whatever their numbers."""
+    for start in range(0, len(rows), COLUMN):
+        yield rows[start : start + COLUMN]
+
+
+def in_columns(leases: Sequence[_Key]) -> Iterator[tuple[tuple[list[int], list[int]], bool]]:
+    """Tasks and attempts, as many as fit into one frame, and whether more follow. At least one part."""
+    for start in range(0, max(1, len(leases)), COLUMN):
+        part = leases[start : start + COLUMN]
+        yield ([task for task, _ in part], [attempt for _, attempt in part]), start + COLUMN < len(leases)
 
 
 def _send_good(send: Callable[[m.Message], None], good: list[Kept]) -> None:

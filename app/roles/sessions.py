@@ -15,13 +15,15 @@ import anyio
 from ..core import stimuli as s
 from ..core.errors import PeerError, TaskMessengerError
 from ..core.text import printable
+from ..net.budget import Budget
+from ..net.framing import MAX_MESSAGE
 from ..net.security.certificates import Certificate
 from ..net.security.enrol import Registrar
 from ..net.security.trust import Credentials
 from ..net.session import Session
 from .client_link import ClientLink, Office
-from .conduct import Complaints, Conduct, Offender
-from .deliver import Delivery
+from .conduct import Complaints, Conduct, Offender, Rates
+from .deliver import Delivery, Link
 from .desk import Desk
 from .door import Guest
 from .worker_link import WorkerLink
@@ -31,6 +33,11 @@ log = logging.getLogger(__name__)
 
 EXPIRY_SECONDS: Final = 1.0
 """How often is looked for certificates that have expired."""
+
+
+HONEST: Final = MAX_MESSAGE + MAX_MESSAGE // 2
+"""Bytes of messages that one member may have good reasons to hold: a largest one, and others beside it."""
+OWN: Final = 3 * MAX_MESSAGE
 
 
 class Sessions:
@@ -47,7 +54,10 @@ class Sessions:
         """As last shown or renewed; those at the local socket have none."""
         self._revoked: set[str] = set()
         """Since the start: somebody may have been on the way in at that moment."""
-        self.conduct = Conduct()
+        self._budget = Budget(office.buffers, HONEST)
+        self._own = Budget(OWN, OWN)
+        """Of those at the local socket."""
+        self.conduct, self._rates = Conduct(), Rates()
         self._complaints = Complaints()
 
     async def converse(self, guest: Guest, session: Session) -> None:
@@ -65,6 +75,7 @@ class Sessions:
         elif guest.role == "worker":
             hello = guest.hello
             inbox.put_nowait(s.WorkerJoined(number, guest.peer, hello.instance, hello.fresh, guest.address))
+        self._bound(guest, session, link)
         try:
             await session.run(link.handle)
         except PeerError as error:
@@ -87,6 +98,17 @@ class Sessions:
             inbox.put_nowait(s.LinkLost(number, reason) if guest.role == "worker" else s.Unwatch(number))
         if isinstance(link, WorkerLink) and link.left:
             await self._office.member_left(guest.peer)
+
+    def _bound(self, guest: Guest, session: Session, link: Link) -> None:
+        """What it holds and says counts; whoever comes through the local socket shares with nobody else."""
+
+        def cut(why: str, greedy: bool) -> None:
+            link.told, link.crime = why, greedy
+            link.cut("overloaded", why)
+
+        known = guest.credentials is not None
+        session.account = (self._budget if known else self._own).open(guest.peer, cut)
+        session.rate = self._rates.of(guest.peer) if known else None
 
     def _crime(self, guest: Guest, what: str) -> None:
         """It broke the protocol; what the kernel vouches for is this user, who can do as they like anyway."""
@@ -143,6 +165,8 @@ class Sessions:
             self._credentials[number] = replace(shown, serial=new.serial, expires_at=new.not_after)
             return granted.certificate
 
-        link = WorkerLink(number, guest.peer, session, self._writer.inbox, self._delivery, renew)
+        link = WorkerLink(
+            number, guest.peer, session, self._writer.inbox, self._delivery, renew, self._office.max_payload
+        )
         link.version = printable(guest.hello.version, 32)
         return link

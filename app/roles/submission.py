@@ -10,6 +10,7 @@ from ..core import effects as e
 from ..core import stimuli as s
 from ..core.errors import TaskMessengerError, UsageError, by_code
 from ..handle import Group
+from ..net.bounds import MAX_TASKS
 from .acts import MAX_KIND, MAX_NAME, MAX_SECONDS
 from .deliver import Delivery
 from .inbox import weight_of
@@ -17,8 +18,6 @@ from .writer import Writer
 
 MAX_PRIORITY: Final = 100
 MAX_ATTEMPTS: Final = 1_000
-MAX_TASKS: Final = 100_000
-"""Tasks in one submission: they are decided on in one go, and everybody else waits for that."""
 Answer = Callable[[list[int], int, TaskMessengerError | None], None]
 """Told once: ids in order, how many of them were there before, or why a group was refused."""
 

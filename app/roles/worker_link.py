@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from ..config.model import MAX_PAYLOAD
 from ..core import stimuli as s
 from ..core.errors import PeerError, Refused
 from ..core.stimuli import How
@@ -22,6 +23,7 @@ from ..net import messages as m
 from ..net.session import Session
 from .deliver import Delivery, Link
 from .inbox import WORKERS_SHARE, Inbox, weight_of
+from .results import bad_results, without
 
 MAX_KINDS: Final = 1_000
 MAX_KIND: Final = 64
@@ -44,6 +46,8 @@ MAX_NUMBER: Final = 2**63 - 1
 """Highest task id or attempt that can be: they are stored."""
 MAX_SECONDS: Final = 1e10
 """Longest time that an attempt can have run."""
+MAX_HELD: Final = 150_000
+"""Leases that a worker may hold, and outcomes that it may still have to send, together."""
 RENEW_SECONDS: Final = 1.0
 """Least time between two certificates for one worker."""
 _ENDS: Final = frozenset(int(how) for how in How) - {How.SUCCEEDED}
@@ -62,6 +66,7 @@ class WorkerLink(Link):
         inbox: Inbox,
         delivery: Delivery,
         renew: Callable[[bytes], Awaitable[bytes]],
+        max_result: int = MAX_PAYLOAD,
     ) -> None:
         super().__init__(session)
         self.number, self.worker = number, worker
@@ -75,7 +80,10 @@ class WorkerLink(Link):
         self.progress: dict[int, tuple[int, float | None, str, bytes]] = {}
         """Of running tasks: attempt, fraction, note, newest output."""
         self._inbox, self._delivery, self._renew = inbox, delivery, renew
+        self._max_result = max_result
         self._renewed = float("-inf")
+        self._held: set[tuple[int, int]] = set()
+        """What it has said so far that it holds, while more follows."""
 
     async def handle(self, messages: list[m.Message]) -> None:
         """Take what arrived. Waits for room only when far more is there than workers have credit for."""
@@ -86,8 +94,7 @@ class WorkerLink(Link):
             if isinstance(message, m.RenewMe):
                 await self._on_renew(message)
                 continue
-            stimulus = self._stimulus(message)
-            if stimulus is not None:
+            for stimulus in self._stimuli(message):
                 await self._inbox.put(stimulus, _weight(stimulus), share=WORKERS_SHARE)
 
     async def _on_renew(self, message: m.RenewMe) -> None:
@@ -101,26 +108,34 @@ class WorkerLink(Link):
         except Refused as error:
             self.cut(error.code, str(error))
 
-    def _stimulus(self, message: m.Message) -> s.Stimulus | None:  # noqa: PLR0911 - a table
+    def _stimuli(self, message: m.Message) -> Iterator[s.Stimulus]:
         match message:
             case m.Finished():
-                return self._finished(message)
+                yield from self._finished(message)
             case m.Broke():
-                return self._broke(message)
+                yield self._broke(message)
             case m.Started():
                 _check_leases(message.tasks, message.attempts)
-                return s.Started(self.number, message.tasks, message.attempts)
+                yield s.Started(self.number, message.tasks, message.attempts)
             case m.Offer():
-                return self._offered(message)
+                yield self._offered(message)
             case m.Holding():
-                _check_leases(message.tasks, message.attempts)
-                return s.Holding(self.number, list(zip(message.tasks, message.attempts, strict=True)))
+                yield from self._holds(message)
             case m.Goodbye(code="left"):
                 self.left = True
-                return s.WorkerLeft(self.number)
+                yield s.WorkerLeft(self.number)
             case _:
                 self._note(message)
-                return None
+
+    def _holds(self, message: m.Holding) -> Iterator[s.Holding]:
+        """Once all of it has been said."""
+        _check_leases(message.tasks, message.attempts)
+        if len(self._held) + len(message.tasks) > MAX_HELD:
+            raise PeerError(f"more than {MAX_HELD:,} leases and outcomes")
+        self._held.update(zip(message.tasks, message.attempts, strict=True))
+        if not message.more:
+            held, self._held = self._held, set()
+            yield s.Holding(self.number, held)
 
     def _note(self, message: m.Message) -> None:
         """What the pool need not know."""
@@ -129,13 +144,23 @@ class WorkerLink(Link):
         elif isinstance(message, m.Steered):
             self._delivery.confirm(self.number, message.sequence)
 
-    def _finished(self, message: m.Finished) -> s.Finished:
+    def _finished(self, message: m.Finished) -> Iterator[s.Finished | s.Broke]:
         _check_leases(message.tasks, message.attempts)
         _same_length(message.tasks, message.results, message.seconds)
         _check_seconds(message.seconds)
         for task in message.tasks if self.progress else ():
             self.progress.pop(task, None)
-        return s.Finished(self.number, message.tasks, message.attempts, message.results, message.seconds)
+        bad = bad_results(message.results, self._max_result)
+        if bad:
+            yield s.Broke(
+                self.number,
+                [
+                    (message.tasks[n], message.attempts[n], How.REFUSED, message.seconds[n], error)
+                    for n, error in bad.items()
+                ],
+            )
+            message = m.Finished(*(without(column, bad) for column in msgspec.structs.astuple(message)))
+        yield s.Finished(self.number, message.tasks, message.attempts, message.results, message.seconds)
 
     def _broke(self, message: m.Broke) -> s.Broke:
         ends = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -235,12 +236,15 @@ class MemoryStore(MemoryRoster):
             attempts=tuple(AttemptInfo(*a[1:6], error=decode_error(a[6])) for a in newest),
         )
 
-    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
-        """Of these tasks, those that have ended, with results."""
+    async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]:
+        """Of these tasks, those that have ended, with results; see `TaskReader`."""
         ends = (kept.end for i in ids if (kept := self._tasks.get(i)) is not None)
-        return [
+        found = [
             Outcome(e[8], e[0], e[1], e[3], e[6], decode_error(e[7]), e[5]) for e in ends if e is not None
         ]
+        sizes = accumulate(len(one.result or b"") for one in found)
+        return [one for one, size in zip(found, sizes, strict=True)
+                if most is None or size - len(one.result or b"") < most]  # fmt: skip
 
     async def totals(self) -> dict[int, int]:
         """How many tasks are kept, by stored state."""

@@ -82,8 +82,10 @@ def detail(
     )
 
 
-def outcomes(connection: apsw.Connection, ids: Sequence[int], segments: Segments) -> list[Outcome]:
-    """Those of `ids` that have ended, in their order.
+def outcomes(
+    connection: apsw.Connection, ids: Sequence[int], segments: Segments, most: int | None
+) -> list[Outcome]:
+    """Those of `ids` that have ended, in their order; up to the one with which they have `most` bytes.
 
     Raises:
         StoreError: a result is damaged.
@@ -93,10 +95,16 @@ def outcomes(connection: apsw.Connection, ids: Sequence[int], segments: Segments
         return []
     found = fetch(connection, _OUTCOMES, numbers(wanted))
     places = large.places(connection, [row[0] for row in found if row[4] is None], Part.RESULT)
-    results = {
-        task_id: large.read(task_id, Part.RESULT, place, segments) for task_id, place in places.items()
-    }
-    return [Outcome(*(*row[:4], results.get(row[0], row[4]), decode_error(row[5]), row[6])) for row in found]
+    read: list[Outcome] = []
+    size = 0
+    for one in found:
+        place = places.get(one[0])
+        result = one[4] if place is None else large.read(one[0], Part.RESULT, place, segments)
+        read.append(Outcome(*(*one[:4], result, decode_error(one[5]), one[6])))
+        size += len(result or b"")
+        if most is not None and size >= most:
+            break
+    return read
 
 
 def payloads(connection: apsw.Connection, ids: Sequence[int], segments: Segments) -> dict[int, bytes]:

@@ -156,9 +156,9 @@ class SqliteStore(SqliteRoster, SqliteWhole):
         access = self._access
         return await access.ask(access.quick, queries.detail, task_id, payload_limit, access.segments)
 
-    async def outcomes(self, ids: Sequence[int]) -> list[Outcome]:
-        """Of these tasks, those that have ended, with results."""
-        return await self._access.ask(self._access.quick, queries.outcomes, ids, self._access.segments)
+    async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]:
+        """Of these tasks, those that have ended, with results; see `TaskReader`."""
+        return await self._access.ask(self._access.quick, queries.outcomes, ids, self._access.segments, most)
 
     async def totals(self) -> dict[int, int]:
         """How many tasks are kept, by stored state; counted from the rows, which takes time."""

@@ -517,3 +517,12 @@ async def test_a_new_epoch_leaves_the_numbers_of_the_old_one_to_it(store: Store,
     assert (found.life.current.epoch, found.next_task_id) == (new.current.epoch, next_id)
     assert heard in found.life.epochs
     assert [row[0] for row in found.tasks] == [7]
+
+
+async def test_outcomes_are_read_up_to_so_many_bytes_of_results(store: Store) -> None:
+    sizes = {1: 10, 2: 300_000, 3: 300_000, 4: 10}
+    await store.commit(submit(*sizes))
+    await store.commit(Commit(settled=[settled(i, result=b"\xc0" * size) for i, size in sizes.items()]))
+    assert [one.id for one in await store.outcomes([*sizes], 10**9)] == [1, 2, 3, 4]
+    assert [one.id for one in await store.outcomes([*sizes], 300_000)] == [1, 2]
+    assert [one.id for one in await store.outcomes([3, 4], 1)] == [3]

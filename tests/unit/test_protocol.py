@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from taskmessenger.core.errors import FrameTooLarge, PeerError
 from taskmessenger.net import messages as m
@@ -144,7 +144,7 @@ def test_rights_are_what_each_role_needs_and_no_more() -> None:
 # ---- any chunking ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_messages_arrive_whole_however_the_bytes_are_cut(data) -> None:
     manager, member = a_pair()

@@ -72,7 +72,7 @@ async def test_what_a_worker_says_becomes_stimuli_in_order(desk) -> None:
     )
     assert got == [
         s.Offered(7, frozenset("ab"), frozenset("b"), 2, 4),
-        s.Holding(7, [(1, 2)]),
+        s.Holding(7, {(1, 2)}),
         s.Started(7, [3], [1]),
         s.Finished(7, [3], [1], [b"\xc0"], [0.5]),
         s.Broke(7, [(4, 1, How.CRASHED, 0.5, ERROR), (5, 1, How.RELEASED, 0.0, None)]),
@@ -185,7 +185,13 @@ async def test_who_is_no_member_any_more_is_told_so_when_it_asks_for_a_certifica
 
 
 async def test_results_weigh_what_they_hold_in_memory(desk) -> None:
-    await desk.link.handle([m.Finished([1], [1], [bytes(100 * UNIT_BYTES)], [0.1])])
+    await desk.link.handle(
+        [
+            m.Finished(
+                [1], [1], [b"\xc6" + (100 * UNIT_BYTES).to_bytes(4, "big") + bytes(100 * UNIT_BYTES)], [0.1]
+            )
+        ]
+    )
     assert desk.inbox._weight == 101
     await desk.link.handle([m.Holding(list(range(1, 51)), [1] * 50)])
     assert desk.inbox._weight == 151
@@ -205,3 +211,23 @@ async def test_orders_are_confirmed_by_who_got_them(desk) -> None:
     desk.delivery.unconfirmed = {1: 7, 2: 8}
     await desk.say(m.Steered(1), m.Steered(2), m.Steered(3))
     assert desk.delivery.unconfirmed == {2: 8}
+
+
+async def test_what_a_worker_holds_is_told_once_all_of_it_was_said(desk) -> None:
+    assert await desk.say(m.Holding([1, 2], [1, 1], more=True), m.Holding([3], [2], more=True)) == []
+    assert await desk.say(m.Holding([4], [1])) == [s.Holding(7, {(1, 1), (2, 1), (3, 2), (4, 1)})]
+    assert await desk.say(m.Holding([], [])) == [s.Holding(7, set())]
+
+
+async def test_a_worker_that_holds_more_than_any_can_breaks_the_protocol(desk) -> None:
+    parts = [m.Holding(list(range(n, n + 1_000)), [1] * 1_000, more=True) for n in range(1, 200_000, 1_000)]
+    with pytest.raises(PeerError):
+        await desk.say(*parts)
+
+
+async def test_bad_results_end_their_attempts_for_good_and_the_others_succeed(desk) -> None:
+    broke, finished = await desk.say(
+        m.Finished([1, 2, 3], [1, 2, 1], [b"\xc0", b"\x91", b"\xa1x"], [0.1, 0.2, 0.3])
+    )
+    assert [end[:4] for end in broke.ends] == [(2, 2, How.REFUSED, 0.2)]
+    assert finished == s.Finished(7, [1, 3], [1, 1], [b"\xc0", b"\xa1x"], [0.1, 0.3])

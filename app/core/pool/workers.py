@@ -65,7 +65,7 @@ def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
     worker = pool.by_session.get(got.session)
     if worker is None:
         return
-    has = {(task_id, attempt) for task_id, attempt in got.leases}  # a fenced attempt may run beside its heir
+    has = set(got.leases)  # a fenced attempt may run beside its heir
     missing = [task_id for task_id, attempt in worker.held.items() if (task_id, attempt) not in has]
     fenced = [(task_id, attempt) for task_id, attempt in has if worker.held.get(task_id) != attempt]
     # A new process lost what its predecessor ran; an old one simply never got what we sent into a dead link.
