@@ -182,7 +182,7 @@ class Wire:
             bodies, self._held = self._held, []
         messages: list[Message] = []
         for body in bodies:
-            message = self._allowed(self._unpack(body))
+            message = self._allowed(_unpacked(body) if self._guarded else unpack(body, known=True))
             if isinstance(message, Beat):
                 self._on_beat(message, now)
                 if message.echo:
@@ -192,14 +192,6 @@ class Wire:
                 self._over = True
                 break
         return messages
-
-    def _unpack(self, body: bytes) -> Message:
-        """What it says. A submission of too many tasks is one that is told so, whatever they are."""
-        if self._guarded and len(body) > PLAIN:
-            request = overfull(body)
-            if request is not None:
-                return Submit(request, [Group("", [])] * (MAX_TASKS + 1))
-        return unpack(body, known=True)
 
     def greeting(self) -> Message | None:
         """The next message of the handshake, when it is there.
@@ -267,3 +259,11 @@ class Wire:
         self.peer_load = {name: number for name, number in beat.load.items() if isfinite(number)}
         if self.phase is Phase.OPEN:
             self._echo = beat.sequence
+
+
+def _unpacked(body: bytes) -> Message:
+    """What a client says. A submission of too many tasks is one that is told so, whatever they are."""
+    request = overfull(body) if len(body) > PLAIN else None
+    if request is not None:
+        return Submit(request, [Group("", [])] * (MAX_TASKS + 1))
+    return unpack(body, known=True)
