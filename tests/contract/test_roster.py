@@ -166,3 +166,9 @@ async def test_a_peer_is_forgotten_once(roster: Roster) -> None:
     assert await roster.forget_peer("p1") is True
     assert await roster.forget_peer("p1") is False
     assert await roster.peer("p1") is None
+
+
+async def test_invites_of_one_moment_have_an_order_of_their_own(roster: Roster) -> None:
+    for name in ("i2", "i3", "i1"):
+        await roster.add_invite(an_invite(name, created_at=T0))
+    assert [invite.id for invite in await roster.invites()] == ["i3", "i2", "i1"]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import anyio
 import psutil
 import pytest
-from taskmessenger.core.errors import NotFound, StoreFull
+from msgspec.structs import replace
+from taskmessenger.config.model import Retention
+from taskmessenger.core.errors import NotFound, Overloaded, StoreFull
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import ErrorInfo
+from taskmessenger.net import messages as m
 from taskmessenger.roles import slots, writer
+from taskmessenger.roles.worker import MAX_DRAIN
 from taskmessenger.runtimes.base import FAILED, Ended
+from taskmessenger.store.sqlite import SqliteStore
 
 from tests.support.fleet import Real, a_fleet, results, running, submit, unpacked
 from tests.support.runtimes import is_running, until
@@ -267,3 +272,91 @@ async def test_a_full_disk_of_the_manager_loses_nothing_and_keeps_its_workers(tm
         assert unpacked((await results(remote, [task]))[task]) == "done"
         await until(lambda: node.worker.outbox.unacknowledged == 0)
         assert node.error is None
+
+
+async def test_with_little_space_nothing_new_is_taken_and_what_is_there_goes_on(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        node = await fleet.worker()
+        ended, held = (await submit(remote, "raise", 1, max_attempts=1)) + (await submit(remote, "hold", 1))
+        await results(remote, [ended])
+        await running(fleet, held)
+        store = fleet.manager.store
+        store._low_water = 1 << 60
+        for attempt in (
+            lambda: submit(remote, "echo", 1),
+            lambda: remote.command("retry", ids=[ended]),
+        ):
+            with pytest.raises(StoreFull, match="disk is nearly full: free some space there"):
+                await attempt()
+        node.puppet.finish(held, "kept")
+        assert unpacked((await results(remote, [held]))[held]) == "kept"
+        store._low_water = 0
+        assert await remote.command("retry", ids=[ended]) == [ended]
+
+
+async def test_a_manager_that_stops_takes_no_retry(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        await fleet.worker()
+        (ended,) = await submit(remote, "raise", 1, max_attempts=1)
+        await results(remote, [ended])
+        (held,) = await submit(remote, "hold", 1)
+        await running(fleet, held)
+        fleet.manager.stop()
+        for attempt in (
+            lambda: submit(remote, "echo", 1),
+            lambda: remote.command("retry", ids=[ended]),
+        ):
+            with pytest.raises(Overloaded, match="the manager is stopping"):
+                await attempt()
+        assert (await remote.outcomes([ended]))[0].state == TaskState.FAILED
+
+
+async def test_old_tasks_that_cannot_be_forgotten_on_a_full_disk_are_forgotten_later(
+    tmp_path, monkeypatch, caplog
+) -> None:
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        await fleet.worker()
+        ids = await submit(remote, "echo", *range(5))
+        await results(remote, ids)
+        await fleet.stop()
+        fleet.config = replace(fleet.config, retention=Retention(days=1e-9, every=0.05))
+        tried: list[float] = []
+
+        async def full(self, *_: object) -> int:
+            tried.append(anyio.current_time())
+            raise StoreFull("no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteStore, "prune", full)
+            await fleet.start()
+            await until(lambda: len(tried) >= 2)
+            assert [r for r in caplog.records if "old tasks cannot be forgotten now" in r.message]
+        async with fleet.operator() as again:
+            await again.status()
+            with anyio.fail_after(30):
+                while await again.outcomes(ids):
+                    await anyio.sleep(0.02)
+
+
+async def test_a_worker_lets_itself_be_drained_for_days_and_not_for_ever(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        node = await fleet.worker()
+        (task,) = await submit(remote, "hold", 1)
+        await running(fleet, task)
+        node.worker._steer(m.Steer(1, "drain", "", deadline=1e15))
+        assert node.worker._deadline == MAX_DRAIN
+        await until(lambda: node.worker.controls.leave_by is not None)
+        node.puppet.finish(task)
+        await results(remote, [task])
+
+
+async def test_what_came_before_an_order_is_told_before_its_confirmation(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet:
+        node = await fleet.worker()
+        said: list[m.Message] = []
+        outbox = node.worker.outbox
+        outbox.send = said.append
+        outbox.released([(7, 1)])
+        node.worker._steer(m.Steer(5, "pause", "all"))
+        kinds = [type(one) for one in said]
+        assert kinds.index(m.Broke) < kinds.index(m.Steered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 from taskmessenger.core import effects as e
-from taskmessenger.core.errors import StoreFailed
+from taskmessenger.core.errors import StoreError, StoreFailed
 from taskmessenger.core.stimuli import Options
 from taskmessenger.handle import Outcome
 from taskmessenger.net import messages as m
@@ -233,3 +233,24 @@ async def test_orders_are_in_force_when_each_worker_has_said_so_or_is_gone(post)
 async def test_an_order_to_nobody_is_waited_for_by_nobody(post) -> None:
     post.delivery.act([e.Steer(99, "pause", "all")])
     assert post.delivery.unconfirmed == {}
+
+
+async def test_a_damaged_payload_ends_its_task_alone(post) -> None:
+    post.payloads = {2: b"x"}
+    damaged: list[tuple[int, int, int]] = []
+    post.delivery.on_damaged = lambda *about: damaged.append(about)
+    fetch = post.fetch
+
+    async def broken(ids, most=None) -> dict[int, bytes]:
+        if 1 in ids:
+            raise StoreError("the payload of task 1 cannot be read")
+        return await fetch(ids, most)
+
+    post.delivery._fetch = broken
+    post.delivery.act([e.Assign(7, "w", [(1, 4, ECHO, None), (2, 1, ECHO, None)])])
+    with anyio.fail_after(BOUND):
+        while not (damaged and post.line.said):
+            await anyio.lowlevel.checkpoint()
+    assert damaged == [(7, 1, 4)]
+    assert post.line.ended is None
+    assert [lease[0] for said in post.line.said for _, group in said.leases for lease in group] == [2]

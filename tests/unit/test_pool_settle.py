@@ -11,6 +11,7 @@ import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import FINAL, TaskState
+from taskmessenger.core.pool import Pool
 from taskmessenger.core.pool.losses import LOST_RESTARTED, LOST_SILENT
 from taskmessenger.core.pool.operate import CANCELLED
 from taskmessenger.core.pool.settle import FREE_RELEASES, RELEASED_WAIT
@@ -232,3 +233,23 @@ def test_the_errors_of_the_pool_read_as_error_infos(blob: bytes, code: str) -> N
     assert info.code == code
     assert " " in info.message
     assert info.stack == ""
+
+
+def test_how_long_a_task_ran_and_how_long_it_took_from_its_submission_are_two_figures() -> None:
+    fleet = Fleet()
+    fleet.submit()
+    fleet.wait(40.0)
+    worker = fleet.worker()
+    fleet.do(s.Finished(worker.session, [1], [1], [NULL], [0.25]))
+    assert list(fleet.pool.tallies.kinds["echo"].seconds) == [0.25]
+    assert list(fleet.pool.tallies.latencies) == [pytest.approx(40.0)]
+
+
+def test_a_pool_that_is_told_nothing_about_it_tries_again_after_a_while() -> None:
+    fleet = Fleet(Pool())
+    worker = fleet.worker()
+    fleet.submit()
+    worker.fail(1)
+    due = fleet.task(1).due
+    assert due is not None
+    assert due > fleet.now

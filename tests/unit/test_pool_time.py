@@ -112,3 +112,18 @@ def test_a_jump_of_the_wall_clock_changes_nothing(jump: float) -> None:
     assert worker.held == {1: 2}
     fleet.wait(2.0)
     assert worker.held == {}
+
+
+def test_the_clock_is_looked_at_when_the_first_of_all_things_ends() -> None:
+    fleet = Fleet()
+    assert fleet.pool.deadline() is None, "nothing will end"
+    fleet.submit(delay=100.0)
+    fleet.submit(delay=0.5)
+    assert fleet.pool.deadline() == pytest.approx(fleet.now + 0.5)
+    fleet.worker("w1")
+    assert fleet.pool.deadline() == pytest.approx(fleet.now + 0.5)
+    fleet.wait(0.5)
+    assert fleet.pool.deadline() == pytest.approx(fleet.now + LOOK), "soon, lest a stall looks like silence"
+    lease = min(worker.lease_until for worker in fleet.pool.workers.values())
+    fleet.stall(lease - fleet.now - LOOK / 2)
+    assert fleet.pool.deadline() <= lease

@@ -218,3 +218,20 @@ def test_only_the_same_user_and_root_may_come_in() -> None:
     admit_local(0)
     with pytest.raises(Refused, match="run as that user"):
         admit_local(os.geteuid() + 1)
+
+
+def test_of_more_addresses_than_are_remembered_the_one_quiet_longest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_ADDRESSES", 10)
+    limiter = FailureLimiter()
+    for number in range(1, 11):
+        for _ in range(6):
+            limiter.failed(f"10.0.0.{number}", NOW + number)
+    limiter.failed("10.0.0.1", NOW + 20)  # not quiet at all
+    for _ in range(6):
+        limiter.failed("10.0.1.1", NOW + 21)
+    assert len(limiter) == 10
+    assert limiter.wait("10.0.1.1", NOW + 21) > 0, "whoever has many addresses is slowed at each"
+    assert limiter.wait("10.0.0.1", NOW + 21) > 0
+    assert limiter.wait("10.0.0.2", NOW + 21) == 0
