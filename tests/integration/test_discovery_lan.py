@@ -6,10 +6,13 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import anyio
+import psutil
 import pytest
 from taskmessenger.core.errors import Conflict, UsageError
+from taskmessenger.net.discovery import lan as lan_module
 from taskmessenger.net.discovery.beacon import Beacon
 from taskmessenger.net.discovery.carrier import Carrier, Place
 from taskmessenger.net.discovery.finder import Finder
@@ -126,6 +129,58 @@ async def test_an_interface_that_comes_later_is_used_then(
     assert [record.message for record in caplog.records if "192.0.2.1" in record.message] == [
         "discovery cannot use the network of 192.0.2.1: Cannot assign requested address"
     ]
+
+
+def test_the_machine_is_asked_for_the_addresses_of_interfaces_that_are_up() -> None:
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    told = {
+        entry.address: name
+        for name, entries in psutil.net_if_addrs().items()
+        for entry in entries
+        if entry.family == socket.AF_INET
+    }
+    found = lan_module._own_addresses()
+    assert found == sorted(set(found))
+    assert not [address for address in found if address.startswith("127.")]
+    assert set(found) == {
+        address for address, name in told.items() if name in up and not address.startswith("127.")
+    }
+
+
+def test_an_interface_that_is_down_or_loops_back_is_none_to_send_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry(address: str, family: int = socket.AF_INET) -> SimpleNamespace:
+        return SimpleNamespace(address=address, family=family)
+
+    there = {
+        "lo": [entry("127.0.0.1")],
+        "eth0": [entry("192.0.2.9"), entry("fe80::1", socket.AF_INET6), entry("192.0.2.1")],
+        "eth1": [entry("198.51.100.1")],
+    }
+    up = {name: SimpleNamespace(isup=name != "eth1") for name in there}
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: there)
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: up)
+    assert lan_module._own_addresses() == ["192.0.2.1", "192.0.2.9"]
+
+
+async def test_what_is_sent_to_this_machine_alone_is_not_heard(port: int) -> None:
+    heard: list[bytes] = []
+
+    async def hear(data: bytes, _place: Place, _: Carrier) -> None:
+        heard.append(data)
+
+    lan = Lan(port, LOOPBACK)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lan.listen, hear)
+            await anyio.lowlevel.checkpoint()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(b"to you alone", ("127.0.0.1", port))
+            assert await lan.send(b"to all")
+            await until(lambda: bool(heard))
+            tasks.cancel_scope.cancel()
+    finally:
+        lan.close()
+    assert heard == [b"to all"]
 
 
 def test_a_port_that_somebody_has_for_himself_is_named(port: int) -> None:

@@ -156,6 +156,41 @@ async def test_the_ballast_comes_back_with_the_space(
     await store.close()
 
 
+async def test_on_a_disk_that_stays_full_the_ballast_is_not_tried_at_each_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes many megabytes each time."""
+    store = a_store(tmp_path, ballast=1 << 20)
+    await store.open()
+    store._ballast.release()
+    tried: list[int] = []
+    monkeypatch.setattr(store._ballast, "fill", tried.append)
+    for _ in range(50):
+        assert store.low_space()
+    await store.totals()  # on the same thread, so after what was posted
+    assert len(tried) == 1
+    await store.close()
+
+
+async def test_a_copy_for_which_there_is_no_space_leaves_nothing_and_can_be_made_later(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    store = a_store(tmp_path)
+    await store.open()
+    target = small_disk / "copy.db"
+    for number in range(1, 401):
+        await store.commit(submit(number, payload=LARGE))
+    _stuff(small_disk)
+    with pytest.raises(StoreError, match=r"copy\.db: free some space|cannot copy the database to .*copy\.db"):
+        await store.backup(target)
+    assert [path.name for path in small_disk.iterdir()] == ["stuff"]
+    assert await store.payloads([1]) == {1: LARGE}, "the store goes on"
+    (small_disk / "stuff").unlink()
+    await store.backup(target)
+    assert target.stat().st_size > 400 * len(LARGE)
+    await store.close()
+
+
 async def test_a_manager_starts_on_a_full_disk(small_disk: Path) -> None:
     store = a_store(small_disk, ballast=1 << 20)
     await store.open()
