@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
+import psutil
 
 from ..core.errors import TimedOut
 from ..handle import Group
@@ -38,6 +39,8 @@ ANSWERED: Final = 4
 """Leases in each tick."""
 TICK: Final = 0.004
 """Seconds. Together a load that a busy machine bears too: what is measured is the depth of the queue."""
+ROOM: Final = 10_000
+"""Tasks that are open beside those of the deep queue, at most."""
 LEASE_SECONDS: Final = 30.0
 
 
@@ -103,19 +106,28 @@ class _Consumer:
 async def deep_queue(fleet: Fleet, tasks: int) -> dict[str, float]:
     """Submit and lease latency on an empty pool and on one with so many tasks queued; then a restart."""
     figures: dict[str, float] = {}
+    fleet.configure(tasks_max_pending=tasks + ROOM)
     await fleet.start_manager()
+    figures["empty_manager_mib"] = _memory(fleet)
     async with attach(dialler(fleet.paths)) as remote, _worker(fleet, remote) as consumer:
         figures |= await _probe("empty", remote, consumer)
         consumer.serving = False
         await queue(remote, tasks)
         consumer.serving = True
         figures |= await _probe("deep", remote, consumer)
+        figures["deep_manager_mib"] = _memory(fleet)
         figures["deep_left"] = float((await remote.status()).totals.get("queued", 0))
     fleet.kill(MANAGER)
     start = time.perf_counter()
     await fleet.start_manager()
     figures["deep_restart_s"] = time.perf_counter() - start
+    figures["deep_restart_mib"] = _memory(fleet)
     return figures
+
+
+def _memory(fleet: Fleet) -> float:
+    """What the manager takes, in MiB; right after a start it is at its highest."""
+    return float(psutil.Process(fleet.pid(MANAGER)).memory_info().rss) / 2**20
 
 
 @asynccontextmanager

@@ -56,7 +56,7 @@ class Fleet:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._listen = LISTEN[transport]
         self._settings = {"TASKMESSENGER_ZEROTIER_ADVERTISE": f"{HERE}:{NODE_PORT}"}
-        """Of what listens, or dials, over ZeroTier."""
+        """In the environment of every process; at first of what listens, or dials, over ZeroTier."""
         if transport == "zerotier" and (named := library()) is not None:
             self._settings["TASKMESSENGER_ZEROTIER_LIBRARY_PATH"] = str(named)
 
@@ -78,6 +78,10 @@ class Fleet:
     def paths(self) -> Paths:
         """The manager's places."""
         return under(self.home / MANAGER)
+
+    def configure(self, **settings: object) -> None:
+        """For processes that start from now on: `tasks_max_pending=5`."""
+        self._settings |= {f"TASKMESSENGER_{name.upper()}": str(value) for name, value in settings.items()}
 
     # ---- starting ---------------------------------------------------------------------------------------
 
