@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults import crash, crowds, disk, garbage, load, pauses, power, recovery
+from tests.faults import crash, crowds, disk, garbage, load, pauses, power, queues, recovery
 from tests.faults.elsewhere import ELSEWHERE, Tests
 from tests.support.chaos import Run
 
@@ -50,7 +50,7 @@ FULL_SIZES = {"F20": {"LINK_STEP": 1}, "F50": {"POOL_MACHINE_EXAMPLES": 1_000, "
 
 PLAYED = [
     Fault("F1", "the manager is killed at random moments, while it starts too", crash.killed_managers,
-          {"kills": 20, "tasks": 20_000, "workers": 3}, {"kills": 100, "tasks": 100_000, "workers": 20}),
+          {"kills": 20, "tasks": 25_000, "workers": 3}, {"kills": 100, "tasks": 100_000, "workers": 20}),
     Fault("F2", "the manager dies before and after every commit of a script", _at_every_commit,
           {"steps": 200, "large": 0.03}, {"steps": 2_000, "large": 0.01}),
     Fault("F3", "the power fails at every sync; un-synced sectors are lost, torn or kept", power.power_loss,
@@ -78,6 +78,8 @@ PLAYED = [
           {"workers": 10, "tasks": 1_000}, {"workers": 100, "tasks": 4_000}),
     Fault("F46", "tasks are handed in faster than the fleet can work", load.overload,
           {"seconds": 5, "max_pending": 2_000}, {"seconds": 600, "max_pending": 100_000}),
+    Fault("F47", "a queue far longer than what is kept in memory, over kill -9", queues.long_queue,
+          {"tasks": 150_000}, {"tasks": 10_000_000}),
     Fault("F48", "all tasks fail at once, again and again", load.retry_storm,
           {"tasks": 2_000}, {"tasks": 50_000}),
     Fault("F49", "everything is cancelled while it waits and runs", load.cancel_storm,
