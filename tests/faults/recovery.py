@@ -158,19 +158,19 @@ class Life:
             store = a_store(folder, bounds=Bounds(in_full=0 if self.points % 2 else IN_FULL))
             found = await store.open()
             pool = _a_pool(self.points)
+            attempts = {row[0]: row[13] for row in found.tasks} | dict.fromkeys(_gathered(found), 0)
             pool.recover(found, self.now, WALL)
             check(pool)
-            await self._all_there(store, found, pool, what)
+            await self._all_there(store, attempts, pool, what)
             if self.points % EVERY == 0:
                 self.lived_on += 1
                 await self._live_on(store, pool, what)
             await store.close()
 
-    async def _all_there(self, store: SqliteStore, found: Recovered, pool: Pool, what: str) -> None:
+    async def _all_there(self, store: SqliteStore, attempts: dict[int, int], pool: Pool, what: str) -> None:
         """Nothing that anybody was told is missing or other than it was told."""
         told, must = self.told, self.run.must
         ends = await _ends(store, told)
-        attempts = {row[0]: row[13] for row in found.tasks} | dict.fromkeys(_gathered(found), 0)
         there = pool.tasks.keys() | ids_in_backlog(pool)
         must(there == attempts.keys(), f"G1: {what}: the pool has not taken over what is stored")
         gone = told.accepted - there - ends.keys()

@@ -293,3 +293,13 @@ def test_a_used_pool_does_not_recover() -> None:
     fleet.submit()
     with pytest.raises(AssertionError):
         fleet.pool.recover(fleet.store.load(), fleet.now, fleet.wall)
+
+
+def test_rows_that_were_taken_over_are_not_kept_beside_the_tasks() -> None:
+    fleet = Stored()
+    fleet.submit(3)
+    fleet.submit(2, delay=60.0)
+    found = fleet.store.load()
+    pool = Pool()
+    pool.recover(found, fleet.now, fleet.wall)
+    assert (len(pool.tasks), found.tasks) == (5, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from heapq import heapify
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
-    """Tasks go back to their queues, or to the workers that have them."""
+    """Tasks go back to their queues, or to the workers that have them. Takes the tasks out of `found`."""
     assert not pool.tasks, "a pool recovers before anything else happens"
     pool.next_id, pool.next_grant = found.next_task_id, found.next_grant
     pool.paused = {name.removeprefix(PAUSE) for name in found.settings if name.startswith(PAUSE)}
@@ -47,13 +48,18 @@ def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
 def _load_tasks(
     pool: Pool, rows: list[OpenRow], shared: dict[tuple[object, ...], Options], now: float, wall: float
 ) -> None:
-    """As they were stored. Options are shared again between tasks that have the same."""
+    """As they were stored. Options are shared again between tasks that have the same.
+
+    Takes the rows away: many of them in memory beside the tasks would take twice the room.
+    """
+    left = deque(rows)
+    rows.clear()
     tasks, keys = pool.tasks, pool.keys
-    for row in rows:
+    while left:
         (
             task_id, kind, priority, max_attempts, timeout, batch, key, digest, state, submitted, due, target,
             payload, attempt, spent, crashes,
-        ) = row  # fmt: skip
+        ) = left.popleft()  # fmt: skip
         same = (kind, priority, max_attempts, timeout, batch, target)
         options = shared.get(same) or _options(same, shared)
         task = tasks[task_id] = Task(task_id, options, payload, submitted)
