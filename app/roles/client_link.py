@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 FIRST_LOOK: Final = 16
 """Outcomes read from the store at first; then more or fewer, as their results turn out small or large."""
 MOST_LOOK: Final = 256
+EVENT_IDS: Final = 100_000
+"""Ids of tasks that one answer about events names, beyond those of its first event."""
 LOOK_BYTES: Final = 1024 * 1024
 """Of results, to be read at a time; about."""
 
@@ -210,5 +212,12 @@ class ClientLink(Link):
 
     def _events(self, message: m.GetEvents) -> None:
         page = self._writer.journal.since(max(0, message.cursor), max(1, min(message.limit, 1000)))
-        events = [(what, who, list(tasks), why) for _, (what, who, tasks, why) in page.events]
-        self.send(m.Events(message.request, events, page.cursor, page.missed))
+        events: list[tuple[str, str, list[int], str]] = []
+        told = 0
+        for _, (what, who, tasks, why) in page.events:
+            told += len(tasks)
+            if events and told > EVENT_IDS:
+                break  # the rest is for the next question
+            events.append((what, who, list(tasks), why))
+        cursor = page.cursor - len(page.events) + len(events)
+        self.send(m.Events(message.request, events, cursor, page.missed))

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from ..core.effects import Decision, Effect, Event
+from ..core.effects import Decision, Effect, Event, kept
 from ..core.errors import StoreBusy, StoreFull
 from ..core.journal import Journal
 from ..core.pool import Pool
@@ -121,7 +121,7 @@ class Writer:
                     self._stored = anyio.Event()
                 if decision.events:
                     wall = self._wall()
-                    self.journal.extend((wall, event) for event in decision.events)
+                    self.journal.extend((wall, kept(event)) for event in decision.events)
                 if decision.commit.settled:
                     self._count(len(decision.commit.settled))
                 self._act(decision.effects)

@@ -7,12 +7,13 @@ import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.errors import NotFound, StoreFull, UsageError
+from taskmessenger.core.journal import Journal
 from taskmessenger.handle import Group, Outcome
 from taskmessenger.net import messages as m
 from taskmessenger.net.framing import FRAGMENT
 from taskmessenger.roles import acts, client_link
 from taskmessenger.roles.acts import checked_ids, checked_scope
-from taskmessenger.roles.client_link import ClientLink
+from taskmessenger.roles.client_link import EVENT_IDS, ClientLink
 from taskmessenger.roles.deliver import Delivery
 from taskmessenger.roles.inbox import Inbox
 from taskmessenger.roles.submission import check_group
@@ -327,3 +328,21 @@ def test_ids_are_numbers_that_tasks_can_have(monkeypatch) -> None:
             checked_ids(ids)
     with pytest.raises(UsageError):
         checked_ids([1, 2, 3, 4])
+
+
+async def test_events_of_many_tasks_are_told_in_answers_of_a_bounded_size(desk) -> None:
+    journal = desk.writer.journal = Journal()
+    journal.extend(
+        (1.0, ("submitted", "echo", range(n * EVENT_IDS, (n + 1) * EVENT_IDS), "")) for n in range(3)
+    )
+    journal.extend((1.0, ("started", "w1", [n], "")) for n in range(5))
+    told, cursor, sizes = [], 0, []
+    for _ in range(4):
+        (answer,) = await desk.ask(m.GetEvents(1, cursor))
+        told += answer.events
+        cursor = answer.cursor
+        sizes.append(sum(len(ids) for _, _, ids, _ in answer.events))
+    assert [(what, len(ids)) for what, _, ids, _ in told] == [("submitted", EVENT_IDS)] * 3 + [
+        ("started", 1)
+    ] * 5
+    assert (max(sizes), cursor) == (EVENT_IDS, 8)

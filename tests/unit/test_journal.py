@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
+from taskmessenger.core.effects import kept
 from taskmessenger.core.journal import Journal
+from taskmessenger.roles.happenings import told
 
 
 def journal(events: int, capacity: int = 10) -> Journal[int]:
@@ -67,3 +71,17 @@ def test_what_was_read_and_what_was_missed_is_everything(
         accounted += page.missed + len(page.events)
         cursor = page.cursor
         assert accounted == cursor <= ring.next
+
+
+def test_what_is_kept_of_an_event_takes_eight_bytes_for_each_task_and_says_the_same() -> None:
+    ids = list(range(1_000_000, 1_050_000, 5))
+    event = ("succeeded", "w1", ids, "")
+    tracemalloc.start()
+    kept_one = kept(event)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 9 * len(ids)
+    assert list(kept_one[2]) == ids
+    assert told(1.0, kept_one) == told(1.0, event)
+    few = ("succeeded", "w1", [1, 2], "")
+    assert kept(few) is few

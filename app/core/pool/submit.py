@@ -120,7 +120,7 @@ def _accept(pool: Pool, got: Submit, places: Sequence[int] | None, now: float, w
     pool.accepted += len(ids)
     pool.totals[code] += len(ids)
     pool.changed_totals = True
-    pool.events.append(("submitted", kind, ids, ""))
+    pool.events.append(("submitted", kind, range(first, end), ""))
     return ids
 
 
