@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from taskmessenger import logs
 
 from tests.support.namespaces import (  # noqa: F401  hooks and fixtures of tests with ZeroTier nodes
@@ -19,6 +20,10 @@ from tests.support.namespaces import (  # noqa: F401  hooks and fixtures of test
     pytest_runtest_protocol,
     pytest_sessionstart,
 )
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 
 @pytest.fixture(autouse=True)

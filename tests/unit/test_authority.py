@@ -248,7 +248,7 @@ def test_garbage_in_place_of_a_request_is_the_peers_fault(fleet: Authority, csr:
 GOOD_CSR = identities.make_csr(identities.new_key())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(GOOD_CSR) - 1), value=st.integers(0, 255), cut=st.integers(0, 8))
 def test_no_damaged_request_does_worse_than_being_refused(
     fleet: Authority, at: int, value: int, cut: int
@@ -260,7 +260,7 @@ def test_no_damaged_request_does_worse_than_being_refused(
         assert bytes(damaged) == GOOD_CSR, "the signature covers every byte"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damaged_certificate_does_worse_than_being_refused(fleet: Authority, data: st.DataObject) -> None:
     damaged = bytearray(fleet.ca_der)

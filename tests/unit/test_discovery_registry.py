@@ -210,7 +210,7 @@ def test_a_datagram_that_is_too_long_is_not_looked_at(fleet: Fleet) -> None:
     refused(knowing(fleet), data + bytes(MAX_DATAGRAM + 1 - len(data)), Fault.OVERSIZED)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_datagram_cut_short_or_with_a_changed_byte_changes_nothing(
     fleet: Fleet, data: st.DataObject
@@ -226,7 +226,7 @@ def test_a_datagram_cut_short_or_with_a_changed_byte_changes_nothing(
     assert state(registry) == before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=MAX_DATAGRAM + 50), st.booleans(), st.integers(0, 1100))
 def test_noise_changes_nothing(fleet: Fleet, noise: bytes, headed: bool, length: int) -> None:
     registry = knowing(fleet)
@@ -236,7 +236,7 @@ def test_noise_changes_nothing(fleet: Fleet, noise: bytes, headed: bool, length:
     assert state(registry) == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300))
 def test_noise_signed_by_a_member_changes_nothing(fleet: Fleet, noise: bytes) -> None:
     registry = knowing(fleet)
@@ -252,7 +252,7 @@ _any = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 5) | _any, max_size=8))
 def test_a_word_outside_its_bounds_is_no_word(fields: list[object]) -> None:
     word = decode(msgspec.msgpack.encode(fields))

@@ -139,7 +139,7 @@ def performed(ends: tuple[End, End], steps: list[tuple[str, bool, int, int]]) ->
                 break
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sizes, sizes, st.lists(step, max_size=300))
 def test_in_any_order_of_events_the_bounds_hold_and_everything_arrives(
     there: list[int], back: list[int], steps: list[tuple[str, bool, int, int]]
@@ -155,7 +155,7 @@ def test_in_any_order_of_events_the_bounds_hold_and_everything_arrives(
         assert reader.window.ended
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sizes, sizes, st.lists(step, max_size=300))
 def test_a_carrier_that_breaks_anywhere_leaves_a_beginning_and_a_stream_without_its_end(
     there: list[int], back: list[int], steps: list[tuple[str, bool, int, int]]
@@ -289,7 +289,7 @@ def test_garbage_is_refused_however_it_is_cut(garbage: bytes) -> None:
             deque(map(window.feed, pieces), maxlen=0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.integers(1, 64))
 def test_whatever_arrives_is_taken_or_refused(data: bytes, size: int) -> None:
     window = Window()
