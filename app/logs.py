@@ -23,6 +23,7 @@ from .config.model import MIB, Logging
 from .core.errors import ConfigError
 from .core.text import printable, redact
 from .paths import Paths, Role, private_directory
+from .streams import underneath
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -70,8 +71,18 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+_PACKAGE: Final = __name__.partition(".")[0]
+_ours: Final[list[logging.Handler]] = []
+"""Get the lines of this package whatever becomes of the root logger's handlers."""
+
+
 class _Quiet(logging.StreamHandler[TextIO]):
     """Writes lines; one that cannot be written is lost, and nothing else is."""
+
+    def close(self) -> None:
+        """Not by `logging.shutdown` and the like."""
+        if self not in _ours:
+            super().close()
 
     def handleError(self, record: LogRecord) -> None:  # noqa: N802  the name is logging's
         """A full disk or a closed terminal must not stop, or flood, whoever wanted to say something."""
@@ -84,8 +95,45 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return os.fdopen(descriptor, "a", encoding="utf-8")
 
+    def close(self) -> None:
+        if self not in _ours:
+            super().close()
+
     def handleError(self, record: LogRecord) -> None:  # noqa: N802  the name is logging's
         """See `_Quiet`; standard error still gets the line."""
+
+
+class _Logger(logging.Logger):
+    """A logger of this package. Task code shares `logging`: what it does there silences none of these.
+
+    `dictConfig` disables loggers that are there, `disable` silences all, `basicConfig` takes handlers away.
+    """
+
+    def __new__(cls, name: str, *more: Any) -> logging.Logger:  # type: ignore[misc]
+        """One of these for a module of ours, and an ordinary one for anybody else's."""
+        return super().__new__(cls) if _is_ours(name) else logging.Logger(name, *more)
+
+    @property
+    def disabled(self) -> bool:
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        """It is not."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is logging's
+        return level >= self.getEffectiveLevel()
+
+    def callHandlers(self, record: LogRecord) -> None:  # noqa: N802
+        for handler in _ours:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        at: logging.Logger | None = self
+        while at is not None:
+            for handler in at.handlers:
+                if handler not in _ours and record.levelno >= handler.level:
+                    handler.handle(record)
+            at = at.parent if at.propagate else None
 
 
 class Tail(logging.Handler):
@@ -104,6 +152,32 @@ class Tail(logging.Handler):
         return [self._lines.popleft() for _ in range(len(self._lines))]
 
 
+def follow(handler: logging.Handler) -> None:
+    """Give it every line from here on, also those of libraries and of task code."""
+    _own_loggers()
+    _ours.append(handler)
+    logging.getLogger().addHandler(handler)
+
+
+def unfollow(handler: logging.Handler) -> None:
+    """The end of `follow`."""
+    if handler in _ours:
+        _ours.remove(handler)
+    logging.getLogger().removeHandler(handler)
+
+
+def _is_ours(name: str) -> bool:
+    return name == _PACKAGE or name.startswith(f"{_PACKAGE}.")
+
+
+def _own_loggers() -> None:
+    """The loggers of this package, those that are there and those to come."""
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if type(logger) is logging.Logger and _is_ours(name):
+            logger.__class__ = _Logger
+    logging.setLoggerClass(_Logger)
+
+
 def setup(role: Role, config: Logging, paths: Paths, stream: TextIO | None = None) -> Path | None:
     """Log as `config` says, to `stream` (default: standard error) and a file; returns the file.
 
@@ -112,7 +186,7 @@ def setup(role: Role, config: Logging, paths: Paths, stream: TextIO | None = Non
     Raises:
         ConfigError: the file cannot be written.
     """
-    stream = sys.stderr if stream is None else stream
+    stream = underneath(sys.stderr) if stream is None else stream
     as_text = config.format == "text" or (config.format == "auto" and stream.isatty())
     console = _Quiet(stream)
     console.setFormatter(TextFormatter() if as_text else JsonFormatter())
@@ -121,10 +195,10 @@ def setup(role: Role, config: Logging, paths: Paths, stream: TextIO | None = Non
     if path is not None:
         handlers.append(_file_handler(path, config))
     close()
-    root = logging.getLogger()
-    root.setLevel(config.level.upper())
+    logging.getLogger().setLevel(config.level.upper())
+    logging.getLogger(_PACKAGE).setLevel(config.level.upper())
     for handler in handlers:
-        root.addHandler(handler)
+        follow(handler)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
@@ -133,10 +207,10 @@ def setup(role: Role, config: Logging, paths: Paths, stream: TextIO | None = Non
 
 def close() -> None:
     """Undo `setup`: let go of the file and of standard error."""
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if isinstance(h, _Quiet | _PrivateFile)]:
-        root.removeHandler(handler)
+    for handler in [h for h in _ours if isinstance(h, _Quiet | _PrivateFile)]:
+        unfollow(handler)
         handler.close()
+    logging.getLogger(_PACKAGE).setLevel(logging.NOTSET)
     logging.captureWarnings(capture=False)
 
 

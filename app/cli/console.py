@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .. import streams
 from ..core.errors import TaskMessengerError, UsageError
 from ..core.text import printable, redact
 from ..paths import Paths, find
 from ..record import recording
+from .own_terminal import own_terminal
 
 if TYPE_CHECKING:
     from ..handle import NodeHandle
@@ -122,7 +124,10 @@ def role(
     answer = None
     try:
         file = find().config_file("worker" if word == "worker" else "manager")
-        answer = _show(handle, read_only=read_only, leaving=leaving(word), settings_file=file, extras=extras)
+        with own_terminal() if word == "worker" else nullcontext():  # a manager runs no task code
+            answer = _show(
+                handle, read_only=read_only, leaving=leaving(word), settings_file=file, extras=extras
+            )
     except ConsoleFailed as error:  # what runs has nothing to do with it
         click.echo(f"error: {error}", err=True)
         answer = HEADLESS
@@ -131,6 +136,7 @@ def role(
             click.echo(f"stopping the {word}", err=True)
             node.stop()
     if answer == HEADLESS:
+        streams.nothing_to_read()
         headless_log()
         click.echo(f"the {word} goes on without its console; Ctrl-C stops it", err=True)
         _outlive_the_terminal()

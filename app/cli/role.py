@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .. import streams
 from ..core.errors import UsageError
 from ..core.text import printable
 from ..paths import Paths, find
@@ -112,6 +113,7 @@ def _worker(
     if read_only is None:
         from .. import node
 
+        streams.nothing_to_read()
         node.run(node.worker, loaded.config, paths, invite, None, loaded.origins)
         return None
     from .. import hosted

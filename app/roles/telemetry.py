@@ -7,7 +7,6 @@ more than a hundredth of the time. Each is encoded once, and every console gets 
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from .. import logs
 from ..core.lifecycle import TaskState
 from ..core.pool.tally import Tally
 from ..feed import EVENTS, Feed
@@ -106,8 +106,7 @@ class Telemetry:
 
     async def run(self) -> None:
         """Keep the curves, and serve whoever looks from another thread; until cancelled."""
-        root = logging.getLogger()
-        root.addHandler(self._tail)
+        logs.follow(self._tail)
         try:
             await self.refresh()
             while True:
@@ -116,7 +115,7 @@ class Telemetry:
                     await self.refresh()
                 await anyio.sleep(LOOK_SECONDS)
         finally:
-            root.removeHandler(self._tail)
+            logs.unfollow(self._tail)
 
     async def look(self, asked: m.Look) -> m.View:
         """Everything that the asker does not have."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from .. import logs
 from ..core.errors import Conflict
 from ..core.text import printable
 from ..feed import Feed
@@ -63,8 +63,7 @@ class WorkerHandle(WorkerOnly):
 
     async def keep(self) -> None:
         """Take snapshots while somebody looks, until cancelled."""
-        root = logging.getLogger()
-        root.addHandler(self._tail)
+        logs.follow(self._tail)
         try:
             while True:
                 self._feed.add(logged(self._tail.take()))
@@ -72,7 +71,7 @@ class WorkerHandle(WorkerOnly):
                     self._publish()
                 await anyio.sleep(LOOK_SECONDS)
         finally:
-            root.removeHandler(self._tail)
+            logs.unfollow(self._tail)
             self._feed.add(logged(self._tail.take()))
             self._publish()  # what it ends with is what stays to be seen
 

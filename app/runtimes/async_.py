@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import anyio
 
+from ..streams import belongs_to, stay
 from .base import CANCELLED, TIMED_OUT, Ended, Job
 from .begin import Beginner
 from .context import Context, Stop
@@ -112,7 +113,10 @@ class AsyncRuntime:
         run = self._running[job.task] = _Run(job, kind, self._reports)
         run.steps = self._attempt(run, kind, value)
         try:
-            task = self._beginner.begin(run.steps, copy_context())
+            stay()
+            surroundings = copy_context()
+            surroundings.run(belongs_to.set, run.line.write)
+            task = self._beginner.begin(run.steps, surroundings)
             if run.answer is None:
                 await self._end_of(run, task)
         finally:

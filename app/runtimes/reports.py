@@ -10,7 +10,7 @@ import asyncio
 import threading
 
 from .base import Report
-from .context import OUTPUT_CHUNK, REPORT_INTERVAL, Pending
+from .context import OUTPUT_CAP, OUTPUT_CHUNK, REPORT_INTERVAL, Pending
 
 _Key = tuple[int, int]
 
@@ -18,15 +18,25 @@ _Key = tuple[int, int]
 class Line:
     """One job's way to report."""
 
-    __slots__ = ("_key", "_open", "_reports")
+    __slots__ = ("_key", "_left", "_open", "_reports")
 
     def __init__(self, reports: Reports, key: _Key) -> None:
         self._reports, self._key, self._open = reports, key, True
+        self._left = OUTPUT_CAP
 
     def send(self, progress: float | None, note: str, output: bytes) -> None:
         """Take it along with the next report. Callable from any thread."""
-        if self._open:
+        if not self._open:
+            return
+        if output:
+            output = output[: self._left]
+            self._left -= len(output)
+        if output or progress is not None:
             self._reports.post(self._key, progress, note, output)
+
+    def write(self, output: bytes) -> None:
+        """What the job printed; beyond the cap it is dropped."""
+        self.send(None, "", output)
 
     def close(self) -> None:
         """Deliver what is left, then nothing any more. On the event loop's thread."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import anyio
 
+from .. import streams
 from .async_ import AsyncRuntime
 from .base import Ended, Job, Report, Runtime
 from .endings import refused
@@ -47,6 +48,7 @@ class Runtimes:
         run_dir: Path,
         grace: float = GRACE_SECONDS,
     ) -> None:
+        streams.put_in_place()
         kinds = {kind.name: kind for kind in registry}
         reports = Reports(report)
         self._by_name: dict[str, Runtime] = {
@@ -84,6 +86,7 @@ class Runtimes:
         async with anyio.create_task_group() as closing:
             for runtime in self._all:
                 closing.start_soon(runtime.aclose)
+        streams.take_away()
 
 
 async def _unknown(job: Job) -> Ended:

@@ -19,6 +19,8 @@ from typing import Final
 
 import anyio
 
+from .. import streams
+from ..streams import belongs_to
 from .base import CANCELLED, TIMED_OUT, Ended, Job
 from .context import Context, Stop
 from .endings import cut_short, refused, settled, stuck
@@ -58,10 +60,9 @@ class _Work:
         """Set by the event loop, under the lock, when the handler was given up."""
         self.lingers: anyio.Event | None = None
         self.stop = Stop()
-        self.line: Line | None = None
+        self.line: Line = reports.line(job.task, job.attempt)
         self.context: Context | None = None
         if kind.takes_context:
-            self.line = reports.line(job.task, job.attempt)
             self.context = Context(job.task, job.attempt, job.kind, self.line.send, self.stop)
 
 
@@ -168,8 +169,7 @@ class ThreadRuntime:
         self._release(work)
 
     def _release(self, work: _Work) -> None:
-        if work.line is not None:
-            work.line.close()
+        work.line.close()
         self._turns.give_back()
         if not work.done.done():
             work.done.set_result(None)
@@ -180,7 +180,11 @@ class ThreadRuntime:
         while (work := self._todo.get()) is not None:
             work.thread = me
             began = monotonic()
+            streams.stay()
+            belongs_to.set(work.line.write)
             work.answer = attempt(work.kind, work.job.payload, work.context, work.stop)
+            belongs_to.set(None)
+            streams.mend()
             work.seconds = monotonic() - began
             with self._lock:
                 work.ended = True

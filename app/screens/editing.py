@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,13 @@ def _session(command: list[str], text: str, name: str) -> str | None:
         path = Path(folder) / f"{name}.json"
         path.write_text(text + "\n", encoding="utf-8")
         try:
-            code = subprocess.run([*command, str(path)], check=False).returncode
+            code = subprocess.run(
+                [*command, str(path)],
+                check=False,
+                stdin=sys.__stdin__,  # the terminal, wherever 0, 1 and 2 lead
+                stdout=sys.__stdout__,
+                stderr=sys.__stderr__,
+            ).returncode
         except OSError as error:
             raise UsageError(f"{command[0]}: cannot be started ({error.strerror}); set EDITOR") from error
         if code:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import traceback
 from types import FrameType
 from typing import Any, Final
@@ -19,7 +20,6 @@ from .leaving import HEADLESS
 
 MAX_REPORT: Final = 32_768
 """Characters of a report, from its end."""
-_STREAMS: Final = range(3)
 
 
 class Surviving(App[str]):
@@ -39,8 +39,9 @@ class Surviving(App[str]):
     def hang_up(self) -> None:
         """The terminal is gone: close as if the operator had left the node to itself."""
         nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in _STREAMS:  # the last paint must not fail, and must not wait
-            os.dup2(nowhere, stream)
+        for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
+            if stream is not None:  # the last paint must not fail, and must not wait
+                os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
         self.exit(HEADLESS)
 
@@ -87,7 +88,7 @@ def _resume_only_after_a_stop() -> None:
 def _is_there() -> bool:
     """Whether there still is a terminal at the other end."""
     try:
-        os.tcgetpgrp(0)
+        os.tcgetpgrp(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
     except OSError:
         return False
     return True

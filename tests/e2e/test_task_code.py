@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +16,9 @@ from taskmessenger.core.errors import Conflict
 from taskmessenger.locks import OneWorker
 from taskmessenger.paths import under
 
-from tests.support.processes import Fleet, fleet
+from tests.support.processes import COMMAND, Fleet, environment, fleet
 from tests.support.runtimes import is_running
+from tests.support.terminal import Terminal
 
 SWALLOWS = """
 import asyncio
@@ -64,6 +67,28 @@ RUNTIME = "thread"
 def handle(payload):
     with multiprocessing.get_context("fork").Pool(2) as pool:
         return sum(pool.map(abs, range(-10, 0)))
+"""
+
+
+PRINTS = """
+import os, subprocess, sys
+RUNTIME = "thread"
+def handle(payload, ctx):
+    print("PRINTED by the handler")
+    os.write(1, b"WRITTEN to a descriptor" + bytes([10]))
+    subprocess.run("echo WRITTEN by a program; echo WRITTEN as an error >&2", shell=True)
+    keys = subprocess.run(["head", "-c", "2"], stdout=subprocess.PIPE).stdout
+    ctx.progress(1.0, "done")
+    return [sys.stdout.isatty(), sys.stdout.encoding, len(keys)]
+"""
+SILENCES = """
+import logging, logging.config
+RUNTIME = "thread"
+def handle(payload):
+    logging.config.dictConfig({"version": 1})
+    logging.disable(logging.CRITICAL)
+    logging.basicConfig(force=True)
+    logging.shutdown()
 """
 
 
@@ -116,6 +141,47 @@ def test_what_a_task_forked_holds_nothing_of_the_worker(here: Fleet) -> None:
         here.worker("elm").stop()
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+def test_what_a_task_writes_reaches_neither_the_console_nor_its_keys(here: Fleet) -> None:
+    kinds(here, "yew", prints=PRINTS)
+    home = here.worker_home("yew")
+    join = ["--name", "yew", "--join", here.invite()]
+    with Terminal([*COMMAND, "--role", "worker", *join], environment(home)) as terminal:
+        terminal.until("connected")
+        for _ in range(2):
+            done = here.run("submit", "prints", "x", "--wait", "--json")
+            (outcome,) = json.loads(done.stdout)
+            assert outcome["result"] == [False, "utf-8", 0]
+        log = under(home).log_file("worker")
+        terminal.until(lambda: log.read_text().count("WRITTEN as an error") == 2)
+        assert log.read_text().count("WRITTEN to a descriptor") == 2
+        assert log.read_text().count("WRITTEN by a program") == 2
+        terminal.read(0.2)
+        assert not re.search(rb"(?<!task: )WRITTEN", terminal.raw)
+        terminal.press("q")
+        terminal.until("goes on here")
+        terminal.press("\r")
+        terminal.until("goes on without its console")
+        assert terminal.is_restored()
+        start = len(terminal.raw)
+        assert here.run("submit", "prints", "x", "--wait").returncode == 0
+        terminal.until("WRITTEN by a program", since=start)
+        terminal.signal(signal.SIGTERM)
+        assert terminal.ended() == 0
+
+
+def test_a_worker_goes_on_when_the_reader_of_its_output_has_gone_and_its_log_was_shut(here: Fleet) -> None:
+    kinds(here, "fig", prints=PRINTS, silences=SILENCES)
+    worker = here.worker("fig")
+    log = under(here.worker_home("fig")).log_file("worker")
+    assert here.run("submit", "silences", "x", "--wait").returncode == 0
+    assert here.run("submit", "prints", "x", "--wait").returncode == 0
+    worker.popen.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    for text in (log.read_text(), worker.said()):
+        assert "SIGTERM: stopping" in text
+        assert "draining" in text
 
 
 def test_a_second_worker_of_one_home_is_told_who_has_it(here: Fleet) -> None:
