@@ -24,9 +24,6 @@ RESEND_BATCH: Final = 256
 WINDOW_BYTES: Final = 32 * 1024 * 1024
 """Outcomes on their way, sent and not acknowledged: bounds what waits in the memory of either side. A single
 one may be larger."""
-WORTH_KEEPING: Final = 0.0005
-"""Seconds. What took so long is on disk before the next one begins: should that one take this process along,
-the disk shows what had ended. Shorter ones are kept together."""
 HELD_BYTES: Final = 256 * 1024
 """Of outcomes that wait for company before they are sent; more leave at once."""
 RECORD_BYTES: Final = 32
@@ -107,8 +104,8 @@ class Outbox:
         if self.quiet is None or not self.quiet():
             self._filled.set()
 
-    def ended(self, task: int, attempt: int, ended: Ended) -> None:
-        """An attempt is over."""
+    def ended(self, task: int, attempt: int, ended: Ended, *, keep: bool = False) -> None:
+        """An attempt is over. With `keep` it is on disk in this moment, else when `waiting` has returned."""
         self._started.pop(task, None)
         if ended.status == SUCCEEDED:
             self.done += 1
@@ -121,7 +118,7 @@ class Outbox:
                 how = How.REFUSED
             body = None if error is None else _encode(error)
             self._ended.append(Kept(task, attempt, int(how), ended.seconds, body))
-        if ended.seconds >= WORTH_KEEPING:
+        if keep:
             self.keep()
             if self.quiet is not None and self.quiet():
                 return

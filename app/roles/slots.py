@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 YIELD_SECONDS: Final = 0.002
 """How long short tasks may run one after the other before the event loop gets its turn."""
+WORTH_KEEPING: Final = 0.0005
+"""Seconds, for each slot. What took so long is on disk before the next one begins: should that one take this
+process along, the disk shows what had ended. Where they end faster, they are kept together."""
 MAX_REMEMBERED: Final = 10_000
 """Ended attempts that are remembered in case their lease arrives after their end."""
 MAX_HISTORY: Final = 200
@@ -248,7 +251,7 @@ class Slots:
             elif ended.status == STUCK:
                 await self._linger(task)
             return
-        self._outbox.ended(task, attempt, ended)
+        self._outbox.ended(task, attempt, ended, keep=ended.seconds >= WORTH_KEEPING * self.capacity)
         said = ended.error.message if ended.error is not None else ""
         self.history.append((task, attempt, job.kind, ended.status, ended.seconds, time(), said))
         average = self.average
