@@ -5,6 +5,7 @@ Those of its faults that are tests elsewhere run where they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ SECONDS = 300
 @pytest.mark.timeout(SECONDS)
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", PLAYED, ids=lambda fault: fault.number)
-async def test_guarantees_hold_whatever_breaks(fault: Fault, tmp_path: Path) -> None:
+async def test_guarantees_hold_whatever_breaks(
+    fault: Fault, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     run = fault.run(tmp_path / "x")
     try:
         await fault.play(run)
@@ -27,3 +30,5 @@ async def test_guarantees_hold_whatever_breaks(fault: Fault, tmp_path: Path) -> 
         pytest.skip(str(why))
     finally:
         print(fault.number, run.seed, run.figures, run.missed)
+        for missed in run.missed:
+            record_property("over goal", missed)

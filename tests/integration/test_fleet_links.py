@@ -8,7 +8,7 @@ import anyio
 import psutil
 import pytest
 from taskmessenger.config.model import Leases
-from taskmessenger.core.errors import TaskMessengerError
+from taskmessenger.core.errors import TaskMessengerError, Unreachable
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.net.faulty import FaultyTransport, Way
 from taskmessenger.net.tcp import TcpTransport
@@ -21,6 +21,8 @@ PATIENT = Leases(ttl=6.0, heartbeat=0.2, dead_after=0.6)
 """A link is given up long before a lease is."""
 STEP = int(os.environ.get("LINK_STEP", "133"))
 """Bytes between the places at which a link breaks, while a handshake may be under way."""
+LONG = Leases(ttl=60.0, heartbeat=0.2, dead_after=0.6)
+"""However busy the machine is, no lease ends meanwhile."""
 BRIEF = Leases(ttl=1.0, heartbeat=0.2, dead_after=0.6)
 
 
@@ -63,7 +65,7 @@ def _open_sockets() -> int:
 @pytest.mark.parametrize("way", [None, Way.OUT, Way.IN])
 async def test_a_partition_shorter_than_the_lease_repeats_nothing(tmp_path, way) -> None:
     async with (
-        a_fleet(tmp_path, leases=PATIENT) as fleet,
+        a_fleet(tmp_path, leases=LONG) as fleet,
         fleet.operator() as remote,
         FaultyTransport(TcpTransport(), seed=21) as bad,
     ):
@@ -319,3 +321,15 @@ async def test_results_larger_than_the_window_all_arrive_after_a_reconnect(tmp_p
             assert all(one.attempt == 1 for one in found.values())
             await until(lambda: node.worker.outbox.unacknowledged == 0)
             assert node.worker.outbox._on_the_way == 0
+
+
+async def test_who_waits_for_a_manager_that_does_not_come_back_is_told_when_the_patience_is_over(
+    tmp_path,
+) -> None:
+    async with a_fleet(tmp_path, leases=LONG) as fleet, fleet.operator(patience=1.0) as remote:
+        (task,) = await submit(remote, "hold", 1)
+        await fleet.kill()
+        with pytest.raises(Unreachable, match="did not come back within 1 s"), anyio.fail_after(60):
+            await remote.wait([task])
+        with pytest.raises(Unreachable):
+            await remote.status()
