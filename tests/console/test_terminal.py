@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import psutil
 import pytest
 from taskmessenger.paths import under
 
-from tests.support.processes import COMMAND, Fleet, environment, fleet
+from tests.support.processes import COMMAND, Fleet, environment, fleet, until
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,18 @@ def home(tmp_path: Path) -> Path:
 def running(tmp_path: Path) -> Iterator[Fleet]:
     with fleet(tmp_path / "f") as one:
         yield one
+
+
+def streams_of(pid: int) -> set[str]:
+    """What a process reads from and writes to."""
+    return {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)}
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has something of its own to do when this signal comes."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (caught,) = (int(line.split()[1], 16) for line in status if line.startswith("SigCgt:"))
+    return bool(caught >> number - 1 & 1)
 
 
 def quiet(terminal: Terminal) -> None:
@@ -85,7 +97,8 @@ def test_a_suspended_console_gives_the_terminal_back_and_comes_back(home: Path) 
 def test_a_manager_outlives_the_terminal_of_its_console(running: Fleet) -> None:
     with a_manager(running, COMMAND) as terminal:
         terminal.hang_up()
-        time.sleep(0.5)  # for what may happen to it then
+        until(lambda: streams_of(terminal.popen.pid) == {os.devnull})
+        until(lambda: catches(terminal.popen.pid, signal.SIGTERM))  # it goes on without a console
         assert running.answers()
         assert terminal.popen.poll() is None
         terminal.signal(signal.SIGTERM)
