@@ -184,8 +184,8 @@ class World:
             writer = Writer(pool, self.disk, delivery.act, wall=self.wall)
             desk = Desk(writer, self.disk, self.disk, delivery, name="sim", fleet="sim")
             office: Any = SimpleNamespace(
-                max_payload=2**20, accepting=lambda: None, outcomes=self.disk.outcomes, desk=desk,
-                store=self.disk, view=SimpleNamespace(standing=Standing()),
+                max_payload=2**20, buffers=2**28, accepting=lambda: None, outcomes=self.disk.outcomes,
+                desk=desk, store=self.disk, view=SimpleNamespace(standing=Standing()),
             )  # fmt: skip
             registrar: Any = None
             sessions = Sessions(writer, delivery, desk, registrar, office)
