@@ -40,6 +40,8 @@ _NAMES: Final = {
 def told(at: float, event: Event) -> Happening:
     """One event of the pool. Of one task it is about the task, else about the worker or kind."""
     what, who, tasks, why = event
+    if what == "requeued" and why:
+        why = f"again in {why} s"
     level, name = _NAMES.get(what, ("info", what if "." in what else f"pool.{what}"))
     if len(tasks) == 1:
         return at, level, name, str(tasks[0]), _joined(who, why)

@@ -16,6 +16,12 @@ def test_an_event_of_many_tasks_is_about_the_worker() -> None:
     assert text == "14 tasks: 7-18, 23, 25"
 
 
+def test_tasks_that_go_back_say_when_they_are_tried_again() -> None:
+    assert told(1.0, ("requeued", "echo", [7], "1.2"))[3:] == ("7", "echo, again in 1.2 s")
+    text = told(1.0, ("requeued", "echo", [7, 8], "0.8 to 1.2"))[4]
+    assert text == "2 tasks: 7-8, again in 0.8 to 1.2 s"
+
+
 def test_a_text_stays_short_however_many_tasks_there_are() -> None:
     text = told(1.0, ("lost", "w-1", list(range(0, 100_000, 2)), "lease expired"))[4]
     assert text.startswith("50,000 tasks: 0, 2, 4")

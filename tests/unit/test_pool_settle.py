@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
+from taskmessenger.core.effects import Decision
 from taskmessenger.core.lifecycle import FINAL, TaskState
 from taskmessenger.core.pool import Pool
 from taskmessenger.core.pool.losses import LOST_RESTARTED, LOST_SILENT
@@ -253,3 +254,44 @@ def test_a_pool_that_is_told_nothing_about_it_tries_again_after_a_while() -> Non
     due = fleet.task(1).due
     assert due is not None
     assert due > fleet.now
+
+
+def events_of(decision: Decision, what: str) -> list[tuple[str, str, tuple[int, ...], str]]:
+    return [(word, who, tuple(ids), why) for word, who, ids, why in decision.events if word == what]
+
+
+def test_tasks_that_go_back_together_are_one_event() -> None:
+    fleet = Fleet(backoff=Backoff(first=10.0, jitter=0.25), rng=Random(3))
+    worker = fleet.worker(trusted=True, capacity=600, kinds=("echo", "other"))
+    ids = fleet.submit(500)
+    other = fleet.submit(100, kind="other")
+    decision = worker.fail(*ids, *other)
+    ((_, _, first, waits), (_, kind, second, _)) = events_of(decision, "requeued")
+    assert first == tuple(ids)
+    assert (kind, second) == ("other", tuple(other))
+    least, longest = map(float, waits.split(" to "))
+    assert 7.5 <= least < 8.5
+    assert 11.5 < longest <= 12.5
+
+
+def test_tasks_that_end_together_in_one_way_are_one_event_and_batches_stay_apart() -> None:
+    fleet = Fleet()
+    worker = fleet.worker(capacity=50)
+    ids = fleet.submit(50, max_attempts=1)
+    first, second = worker.fail(*ids[:20]), worker.fail(*ids[20:])
+    assert events_of(first, "failed") == [("failed", "w1", tuple(ids[:20]), "")]
+    assert events_of(second, "failed") == [("failed", "w1", tuple(ids[20:]), "")]
+    waiting = fleet.submit(300)
+    fleet.do(s.Pause("all"))
+    cancelled = events_of(fleet.do(s.Cancel(waiting)), "cancelled")
+    assert sorted(i for *_, some, _ in cancelled for i in some) == waiting
+    assert len(cancelled) == 2, "those that the worker had, and those that nobody had"
+
+
+def test_one_task_that_goes_back_is_told_as_before() -> None:
+    fleet = Fleet()
+    worker = fleet.worker()
+    fleet.submit()
+    assert events_of(worker.fail(1), "requeued") == [("requeued", "echo", (1,), "1.0")]
+    fleet.wait(5.0, beating=[worker])
+    assert events_of(worker.fail(1, how=s.How.RELEASED), "requeued") == [("requeued", "echo", (1,), "")]

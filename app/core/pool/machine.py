@@ -14,6 +14,7 @@ from ..retry import Backoff
 from . import assign, operate, recover, settle, submit, timers, workers
 from .backlog import Backlog, Depth
 from .doubts import Blame
+from .gathered import Gathered
 from .lanes import Lane, LaneKey
 from .overdue import Patience
 from .payloads import Kept
@@ -76,7 +77,7 @@ class Pool:
         self.batch_keys: dict[str, tuple[int, bytes]] = {}
         """Keys that the store alone knows from now on: whoever asked it before this batch was not told."""
         self.changed_totals = False
-        self.kept, self.tallies, self.blame = Kept(), Tallies(), Blame()
+        self.kept, self.tallies, self.blame, self.gathered = Kept(), Tallies(), Blame(), Gathered()
 
     def recover(self, found: Recovered, now: float, wall: float) -> None:
         """Take over what the store held. Leases hold on for one full period, so that workers can return."""
@@ -156,6 +157,7 @@ class Pool:
     def _decision(self) -> Decision:
         submit.flush(self)
         self.kept.let_go()
+        self.gathered.clear()
         done = Decision(self.commit, self.effects, self.events)
         self.commit, self.effects, self.events = Commit(), [], []
         return done

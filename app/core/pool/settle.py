@@ -271,7 +271,7 @@ def finish(
     if task.watch is not None:
         told = (task.id, state.value, task.attempt, task.worker, None, error, seconds)
         pool.tells.setdefault(task.watch, []).append(told)
-    pool.events.append((state.word, task.worker or "", [task.id], ""))
+    pool.gathered.say(pool.events, state.word, task.worker or "", task.id)
 
 
 def reopen(pool: Pool, task: Task, at: At, *, delay: float) -> None:
@@ -289,7 +289,7 @@ def reopen(pool: Pool, task: Task, at: At, *, delay: float) -> None:
     else:
         enqueue(pool, task, at.now)
     store_open(pool, task)
-    pool.events.append(("requeued", task.options.kind, [task.id], f"{delay:.1f}" if delay else ""))
+    pool.gathered.say(pool.events, "requeued", task.options.kind, task.id, delay)
 
 
 def store_open(pool: Pool, task: Task) -> None:
