@@ -313,6 +313,9 @@ class PoolMachine(RuleBasedStateMachine):
 
     def is_crime(self, name: str, task_id: int, attempt: int) -> bool:
         """Whether it can be known that this worker was never leased that attempt."""
+        worker = self.world.pool.workers.get(name)
+        if worker is None or not worker.synced or (task_id, attempt) in worker.unwanted:
+            return False  # it may be of a life of the data that was taken back
         if task_id in self.world.pool.backlog:
             return True
         task = self.world.pool.tasks.get(task_id)

@@ -13,6 +13,8 @@ from taskmessenger.core import stimuli as s
 from taskmessenger.core.commit import Commit, unpack_leases
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.pool import Pool, check
+from taskmessenger.core.pool.doubts import SUSPECT
+from taskmessenger.core.pool.links import SLOTS
 from taskmessenger.core.pool.overdue import EXTENSION, LONGER, TAKE_OVER
 from taskmessenger.core.pool.timers import LOOK
 
@@ -179,6 +181,7 @@ class Books:
         assert self.has_backlog or known == keyed, "I10"
         self._verify_backlog(backlog)
         self._verify_leases()
+        self._verify_blame()
         self._verify_expiry()
         self._verify_outcomes()
         assert all(self.pool.is_open(task_id) for _, task_id in self.watched), "a watcher was not told"
@@ -216,6 +219,15 @@ class Books:
             allowed = {task.state, TaskState.SCHEDULED} if task.state is TaskState.QUEUED else {task.state}
             assert row.state in allowed, f"task {task_id} is {task.state.word}, stored as {row.state}"
             assert task.state is not TaskState.SCHEDULED or row.due == task.due_wall
+
+    def _verify_blame(self) -> None:
+        """What is held against tasks and known of workers would outlive this manager; nothing else would."""
+        names = self.store.settings
+        doubted = {i for i, doubt in self.pool.blame.doubts.items() if doubt.deaths or doubt.free}
+        assert {int(n.removeprefix(SUSPECT)) for n in names if n.startswith(SUSPECT)} == doubted
+        known = {name.removeprefix(SLOTS) for name in names if name.startswith(SLOTS)}
+        holders = {name for name, worker in self.pool.workers.items() if worker.held}
+        assert holders <= known <= self.pool.workers.keys(), "slots of workers are not stored, or for ever"
 
     def _verify_expiry(self) -> None:
         """G8: nobody keeps a lease in silence; but while the manager stood still, nobody was silent."""

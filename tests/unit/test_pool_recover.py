@@ -303,3 +303,104 @@ def test_rows_that_were_taken_over_are_not_kept_beside_the_tasks() -> None:
     pool = Pool()
     pool.recover(found, fleet.now, fleet.wall)
     assert (len(pool.tasks), found.tasks) == (5, [])
+
+
+def test_a_suspicion_outlives_the_manager() -> None:
+    fleet = Stored()
+    worker = fleet.worker(capacity=3)
+    ids = fleet.submit(3)
+    worker.start(*ids)
+    worker.restart()
+    fleet.crash()
+    fleet.wait(5.0)
+    assert [fleet.task(i).suspect for i in ids] == [True] * 3
+    other = fleet.worker("w2", capacity=3)
+    assert list(other.held) == ids[:1]
+    fleet.crash()
+    other.back(holding=[(ids[0], 2)])
+    fleet.submit(5)
+    assert list(other.held) == ids[:1], "it ran alone, and goes on alone"
+    fleet.do(s.Tick())
+    while other.held:
+        other.succeed(*other.held)
+    assert not [name for name in fleet.store.settings if name.startswith("suspect:")]
+
+
+def test_deaths_before_and_after_a_restart_of_the_manager_count_together_and_are_told() -> None:
+    fleet = Stored()
+    poison = fleet.submit(max_attempts=9)[0]
+    for number in range(2):
+        worker = fleet.worker(f"w{number}", capacity=2)
+        if number == 0:
+            fleet.submit()
+        worker.start(*worker.held)
+        worker.drop()
+        fleet.wait(TTL + 5)
+        fleet.crash()
+        fleet.do(s.Tick())
+    assert fleet.task(poison).crashes == 2
+    last = fleet.worker("w2")
+    last.start(poison)
+    last.drop()
+    (settled,) = [row for row in fleet.wait(TTL + 1).commit.settled if row[-1] == poison]
+    assert settled[0] == TaskState.FAILED
+    assert b"w0 at" in settled[7]
+    assert b"w2 at" in settled[7]
+
+
+def test_the_same_process_takes_its_death_back_from_the_next_manager_too() -> None:
+    fleet = Stored()
+    worker = fleet.worker()
+    fleet.submit()
+    worker.start(1)
+    worker.drop()
+    fleet.wait(TTL + 5)
+    assert fleet.task(1).crashes == 1
+    fleet.crash()
+    worker.back(holding=[])
+    assert (fleet.task(1).crashes, fleet.task(1).suspect) == (0, False)
+    fleet.crash()
+    assert fleet.task(1).crashes == 0
+
+
+def test_a_worker_that_never_returns_to_a_new_manager_counts_as_dead() -> None:
+    fleet = Stored()
+    worker = fleet.worker()
+    fleet.submit()
+    worker.start(1)
+    fleet.crash()
+    fleet.wait(TTL + 5)
+    assert (fleet.task(1).crashes, fleet.task(1).suspect) == (1, True)
+    worker.back(holding=[])
+    assert (fleet.task(1).crashes, fleet.task(1).suspect) == (0, False)
+
+
+def test_of_its_leases_only_those_are_suspect_that_had_a_slot() -> None:
+    fleet = Stored()
+    worker = fleet.worker(capacity=2, limit=9, kinds=("echo", "apart"), isolated=("apart",))
+    apart = fleet.submit(kind="apart")
+    ids = fleet.submit(8)
+    worker.drop()
+    fleet.crash()
+    fleet.wait(TTL + 1)
+    suspects = {i for i in (*apart, *ids) if fleet.task(i).suspect}
+    assert apart[0] not in suspects
+    assert ids[0] in suspects
+    assert ids[-1] not in suspects or len(suspects) < 8
+
+
+def test_what_is_stored_of_workers_goes_when_they_do() -> None:
+    fleet = Stored()
+    worker = fleet.worker()
+    fleet.submit()
+    assert "slots:w1" in fleet.store.settings
+    worker.succeed(1)
+    worker.drop()
+    assert "slots:w1" not in fleet.store.settings
+    worker.back(holding=[])
+    fleet.submit()
+    fleet.crash()
+    fleet.store.grants.clear()
+    fleet.crash()
+    fleet.do(s.Tick())
+    assert "slots:w1" not in fleet.store.settings

@@ -9,6 +9,7 @@ from ..commit import pack_leases
 from ..effects import Assign, LeaseRow
 from ..lifecycle import TaskState
 from .lanes import Lane, LaneKey
+from .links import describe_worker
 from .state import Grant, Task, Worker
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ def _grant(pool: Pool, worker: Worker, tasks: list[Task], now: float) -> None:
     assert len(worker.held) + len(tasks) <= worker.limit, "I8: more leases than credit"
     grant = Grant(pool.next_grant, len(tasks), now)
     worker.newest_grant = grant.seq
+    describe_worker(pool, worker)
     pool.next_grant += 1
     leases: list[LeaseRow] = []
     held, worker_id = worker.held, worker.id

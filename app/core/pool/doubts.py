@@ -1,7 +1,12 @@
-"""What is held against tasks: which deaths of workers they may have caused. Decides nothing about leases."""
+"""What is held against tasks: which deaths of workers they may have caused. Decides nothing about leases.
+
+It is kept over a restart of the manager, in settings of the store: few tasks have any of it.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -12,6 +17,8 @@ if TYPE_CHECKING:
     from .machine import Pool
     from .state import Task
 
+SUSPECT: Final = "suspect:"
+"""Settings of this prefix carry what is held against a task over a restart."""
 TOLD: Final = 16
 """Deaths that an error names."""
 
@@ -27,6 +34,8 @@ class Death:
     """Nothing else that ran there could have caused it."""
     counted: bool
     """It is one of the task's crashes. Deaths in company are counted once the task has killed alone."""
+    instance: str = ""
+    """The process (hexadecimal) that may be back after all; empty when it cannot, or is not known."""
 
 
 @dataclass(slots=True)
@@ -68,6 +77,35 @@ def doubt_of(pool: Pool, task: Task) -> Doubt:
     return doubt
 
 
+def keep(pool: Pool, task: Task) -> None:
+    """Write down what is held against it."""
+    doubt = doubt_of(pool, task)
+    deaths = [[d.worker, d.wall, d.attempt, d.alone, d.counted, d.instance] for d in doubt.deaths]
+    text = json.dumps([task.suspect, doubt.free, deaths]) if deaths or doubt.free else None
+    pool.commit.settings[f"{SUSPECT}{task.id}"] = text
+
+
+def recover(pool: Pool, settings: Mapping[str, str]) -> None:
+    """What a manager before this one held against tasks that are still open."""
+    for name, text in settings.items():
+        if not name.startswith(SUSPECT):
+            continue
+        task = pool.tasks.get(int(name.removeprefix(SUSPECT)))
+        if task is None:
+            pool.commit.settings[name] = None
+            continue
+        task.suspect, free, deaths = json.loads(text)
+        doubt = pool.blame.doubts[task.id] = Doubt([Death(*death) for death in deaths], free)
+        for death in doubt.deaths:
+            if death.instance:
+                instance = bytes.fromhex(death.instance)
+                loss = pool.blame.losses.setdefault(death.worker, Loss(instance, []))
+                if loss.instance == instance:
+                    loss.leases.append((task.id, death.attempt))
+        if task.suspect and task.worker is not None:
+            pool.workers[task.worker].alone = task.id
+
+
 def convict(pool: Pool, task: Task, death: Death) -> None:
     """It killed alone; so the deaths that it was near to before count as well."""
     doubt = doubt_of(pool, task)
@@ -76,12 +114,25 @@ def convict(pool: Pool, task: Task, death: Death) -> None:
         task.crashes += not earlier.counted
         earlier.counted = True
     doubt.deaths.append(death)
+    keep(pool, task)
 
 
 def suspect(pool: Pool, task: Task, death: Death) -> None:
     """It may have killed, as may others: from now on it runs alone."""
     task.suspect = True
     doubt_of(pool, task).deaths.append(death)
+    keep(pool, task)
+
+
+def may_return(pool: Pool, instance: bytes | None, leases: list[tuple[int, int]]) -> None:
+    """The process may live, and be back: remember which one it was, over a restart too."""
+    if instance is None:
+        return
+    for task_id, attempt in leases:
+        for death in pool.blame.doubts[task_id].deaths:
+            if death.attempt == attempt:
+                death.instance = instance.hex()
+        keep(pool, pool.tasks[task_id])
 
 
 def clear(pool: Pool, task: Task) -> None:
@@ -90,13 +141,24 @@ def clear(pool: Pool, task: Task) -> None:
     doubt = pool.blame.doubts.get(task.id)
     if doubt is not None:
         doubt.deaths = [death for death in doubt.deaths if death.counted]
+        keep(pool, task)
 
 
-def forget(pool: Pool, ids: list[int]) -> None:
-    """These have succeeded."""
+def spare(pool: Pool, task: Task) -> bool:
+    """A loss that costs it no attempt; says whether it may have one more of those."""
+    doubt = doubt_of(pool, task)
+    free = doubt.free < task.options.max_attempts
+    doubt.free += free
+    keep(pool, task)
+    return free
+
+
+def forget(pool: Pool, ids: Iterable[int]) -> None:
+    """These have ended."""
     if pool.blame.doubts:
         for task_id in ids:
-            pool.blame.doubts.pop(task_id, None)
+            if pool.blame.doubts.pop(task_id, None) is not None:
+                pool.commit.settings[f"{SUSPECT}{task_id}"] = None
 
 
 def excuse(pool: Pool, task: Task, worker: str, attempt: int) -> bool:
@@ -114,6 +176,7 @@ def excuse(pool: Pool, task: Task, worker: str, attempt: int) -> bool:
     task.crashes += sum(death.counted for death in deaths)
     doubt.deaths = deaths
     task.suspect = task.suspect and bool(deaths)
+    keep(pool, task)
     return True
 
 

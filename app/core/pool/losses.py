@@ -12,7 +12,7 @@ from ..lifecycle import TaskState
 from ..stimuli import How, WorkerJoined
 from . import doubts
 from .doubts import Death, Loss
-from .links import cut
+from .links import cut, forget_worker
 from .settle import ORPHANED, At, end_attempt, store_open
 from .state import Task, Worker
 from .submit import enqueue
@@ -95,9 +95,7 @@ def _spare(pool: Pool, task: Task, at: At, error: bytes) -> None:
 
 def _orphan(pool: Pool, task: Task, at: At, error: bytes) -> None:
     """Another one may have caused it: that costs no attempt, as long as there is an end to it."""
-    doubt = doubts.doubt_of(pool, task)
-    free = doubt.free < task.options.max_attempts
-    doubt.free += free
+    free = doubts.spare(pool, task)
     end_attempt(pool, task, How.FAILED, at, error=error, word=ORPHANED if free else "lost")
 
 
@@ -128,6 +126,7 @@ def expire(pool: Pool, worker: Worker, at: At) -> None:
     untold = UNTOLD if worker.limit > worker.capacity else 0
     accused = lose(pool, worker, held, at, died=not worker.draining, error=LOST_SILENT, untold=untold)
     if accused:
+        doubts.may_return(pool, worker.instance, accused)
         pool.blame.losses.pop(worker.id, None)
         pool.blame.losses[worker.id] = Loss(worker.instance, accused)
         while len(pool.blame.losses) > MAX_LOSSES:
@@ -135,7 +134,7 @@ def expire(pool: Pool, worker: Worker, at: At) -> None:
     if held:
         pool.events.append(("lost", worker.id, held, "lease expired"))
     if worker.session is None:
-        del pool.workers[worker.id]
+        forget_worker(pool, worker)
     else:  # connected and mute: it has to come back before it gets anything
         cut(pool, worker, "silent", f"worker {worker.id} gave no sign of life while its lease lasted")
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from ..commit import OpenRow, Recovered, WaitingRow, unpack_leases
 from ..lifecycle import TaskState
 from ..stimuli import Options
+from . import doubts
 from .backlog import Series
+from .links import SLOTS, recover_worker
 from .operate import LIMIT, PAUSE
 from .state import Grant, Task, Worker
 from .submit import TOTALS, enqueue, lane_of
@@ -33,11 +35,15 @@ def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
     _load_tasks(pool, found.tasks, shared, now, wall)
     _load_waiting(pool, found.waiting, shared, now)
     _load_grants(pool, found, now)
+    doubts.recover(pool, found.settings)
     pool.totals[TaskState.QUEUED] += pool.backlog.size
     for task in pool.tasks.values():
         pool.totals[task.state] += 1
         if task.state is TaskState.QUEUED:
             enqueue(pool, task, now)
+    for name in found.settings:
+        if name.startswith(SLOTS) and name.removeprefix(SLOTS) not in pool.workers:
+            pool.commit.settings[name] = None
     saved = json.loads(found.settings.get(TOTALS, "{}"))
     for state, count in saved.get("final", {}).items():
         pool.totals[int(state)] += count
@@ -111,6 +117,7 @@ def _load_grants(pool: Pool, found: Recovered, now: float) -> None:
             if worker is None:
                 worker = pool.workers[worker_id] = Worker(worker_id, pool.tallies.worker(worker_id))
                 worker.lease_until = now + pool.lease_ttl
+                recover_worker(worker, found.settings)
             _forget_older(pool, task)
             task.state, task.attempt = TaskState.LEASED, attempt
             task.worker, task.grant = worker_id, grant

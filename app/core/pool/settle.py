@@ -265,7 +265,7 @@ def finish(
         pool.kept.gone(task.payload)
         task.payload = None
     del pool.tasks[task.id]
-    pool.blame.doubts.pop(task.id, None)
+    forget(pool, [task.id])
     if task.key is not None:
         pool.batch_keys[task.key] = pool.keys.pop(task.key)
     if task.watch is not None:

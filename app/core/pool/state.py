@@ -55,8 +55,8 @@ class Worker:
     """One worker that is here, or whose leases still hold."""
 
     __slots__ = (
-        "address", "alone", "capacity", "drain_seconds", "draining", "fair_from", "held", "id", "instance",
-        "isolated", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
+        "address", "alone", "capacity", "described", "drain_seconds", "draining", "fair_from", "held", "id",
+        "instance", "isolated", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
         "restarted", "running", "session", "share", "synced", "unreturned", "unwanted",
     )  # fmt: skip
 
@@ -73,6 +73,8 @@ class Worker:
         self.limit = 0
         self.offered = (0, 0)
         """Capacity and limit as it said, before a cap."""
+        self.described: tuple[int, frozenset[str]] | None = None
+        """Slots and isolated kinds as they are stored, for as long as it may have leases."""
         self.newest_grant = 0
         """Sequence number of the last grant it got."""
         self.held: dict[int, int] = {}

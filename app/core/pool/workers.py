@@ -8,7 +8,7 @@ from ..effects import Disconnect, EndLeases, Steer
 from ..life import ID_GAP
 from ..stimuli import Beat, Holding, LinkLost, Offered, WorkerJoined, WorkerLeft, WorkerRevoked
 from .conduct import MAX_ROOM, cap
-from .links import unlink
+from .links import forget_worker, unlink
 from .losses import lose, withdraw
 from .settle import At
 from .state import Worker
@@ -125,7 +125,7 @@ def on_left(pool: Pool, got: WorkerLeft, now: float, wall: float) -> None:
     if worker is None:
         return
     lose(pool, worker, list(worker.held), At(now, wall), died=False)
-    del pool.workers[worker.id]
+    forget_worker(pool, worker)
     pool.events.append(("left", worker.id, (), ""))
 
 
@@ -138,6 +138,7 @@ def on_revoked(pool: Pool, got: WorkerRevoked, now: float, wall: float) -> None:
         pool.by_session.pop(worker.session, None)
         pool.effects.append(Disconnect(worker.session, "refused", f"worker {worker.id} was revoked"))
     lose(pool, worker, list(worker.held), At(now, wall), died=False)
+    forget_worker(pool, worker)
     pool.events.append(("revoked", worker.id, (), ""))
 
 
