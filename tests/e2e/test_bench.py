@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from taskmessenger.cli import bench, bench_measures
+from taskmessenger.cli import bench, bench_measures, bench_short
 from taskmessenger.cli.demo_fleet import Fleet
 
 from tests.support.processes import COMMAND, environment
@@ -93,3 +94,10 @@ def test_what_is_not_measured_over_zerotier_is_refused(tmp_path: Path, words: li
     )
     assert done.returncode == 2
     assert "over tcp only" in done.stderr
+
+
+async def test_short_tasks_are_measured_beside_a_pool_that_does_the_same() -> None:
+    found = await bench.in_fleet("short tasks", partial(bench_short.short_tasks, tasks=30, rounds=1))
+    assert found.keys() == {"short_tasks_wall_of_pool", "short_tasks_cpu_beside_ms"}
+    assert found["short_tasks_wall_of_pool"] > 0
+    assert 0 < found["short_tasks_cpu_beside_ms"] < 100
