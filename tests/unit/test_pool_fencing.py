@@ -6,6 +6,7 @@ import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.pool.backlog import Depth
 
 from tests.support.pool import NULL, Fleet, Peer, kinds_of, leases_in, one, the
 
@@ -217,3 +218,34 @@ def test_messages_of_a_session_that_is_over_change_nothing() -> None:
     assert not decision.commit
     assert worker.held == {1: 1}
     assert leases_in(decision) == {}
+
+
+@pytest.mark.parametrize("depth", [Depth(), Depth(in_full=0, shallow=0, drawn=2)], ids=["objects", "backlog"])
+def test_numbers_that_a_worker_has_from_a_moment_that_was_taken_back_are_not_given_again(depth) -> None:
+    fleet = Fleet(depth=depth)
+    fleet.submit(4, kind="other")
+    worker = fleet.worker("w1", kinds=("echo",))
+    worker.drop()
+    decision = worker.back(holding=[(2, 1), (7, 3)])
+    assert sorted(one(e.EndLeases, decision).leases) == [(2, 1), (7, 3)]
+    assert fleet.pool.unwanted == 2
+    worker.drop()
+    worker.join(fresh=False, kinds=("other",), capacity=9, holding=[(2, 1)])
+    assert worker.held == {1: 1, 2: 2, 3: 1, 4: 1}
+    decision = worker.send([(2, 1)])  # the large result came later than the books
+    assert kinds_of(decision) == ["Ack"]
+    assert (fleet.pool.refused, worker.held) == (0, {1: 1, 2: 2, 3: 1, 4: 1})
+    fleet.submit(kind="other")
+    assert fleet.pool.next_id == 9
+    worker.succeed(2)
+    assert 2 not in fleet.open()
+
+
+def test_what_was_neither_leased_nor_announced_is_a_forgery_after_all() -> None:
+    fleet = Fleet()
+    worker = fleet.worker("w1")
+    fleet.submit()
+    worker.drop()
+    worker.back(holding=[(1, 1), (50, 1)])
+    assert kinds_of(worker.send([(50, 1)])) == ["Ack"]
+    assert kinds_of(worker.send([(60, 1)])) == ["Disconnect"]

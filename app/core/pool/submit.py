@@ -158,14 +158,21 @@ def enqueue(pool: Pool, task: Task, now: float) -> None:
     lane_of(pool, task.options).push(task.id, task.options.priority, now)
 
 
-def watch(pool: Pool, task_id: int, watcher: int) -> bool:
-    """Tell one more of the end of this task; says whether it is open."""
+def summon(pool: Pool, task_id: int) -> Task | None:
+    """This open task, as an object from now on; one of the backlog keeps its place in the queue."""
     task = pool.tasks.get(task_id)
     if task is None:
         task = pool.backlog.pick(task_id)
-        if task is None:
-            return False
-        pool.lanes[task.options.kind, task.options.target].restore(task_id, task.options.priority)
+        if task is not None:
+            pool.lanes[task.options.kind, task.options.target].restore(task_id, task.options.priority)
+    return task
+
+
+def watch(pool: Pool, task_id: int, watcher: int) -> bool:
+    """Tell one more of the end of this task; says whether it is open."""
+    task = summon(pool, task_id)
+    if task is None:
+        return False
     before = task.watch if isinstance(task.watch, tuple) else (task.watch,)
     others = [w for w in before if w is not None and w != watcher and w in pool.watches]
     task.watch = (*others, watcher) if others else watcher

@@ -12,6 +12,7 @@ from .links import forget_worker, unlink
 from .losses import lose, withdraw
 from .settle import At
 from .state import Worker
+from .submit import summon
 
 if TYPE_CHECKING:
     from .machine import Pool
@@ -89,13 +90,13 @@ def _leave_out(pool: Pool, worker: Worker, fenced: list[tuple[int, int]]) -> Non
     They are of a moment that was taken back: an older copy of the data was put in place. The worker is told
     to forget them; should one get through all the same, nothing else has its number.
     """
-    tasks, foreign = pool.tasks, 0
+    foreign = 0
     for task_id, attempt in fenced:
         if task_id >= pool.next_id:
             foreign += 1
             if task_id < pool.next_id + ID_GAP:
                 pool.next_id = task_id + 1
-        elif (task := tasks.get(task_id)) is not None and attempt > task.attempt:
+        elif (task := summon(pool, task_id)) is not None and attempt > task.attempt:
             foreign += 1
             if task.worker is None and attempt <= task.attempt + MAX_AHEAD:
                 task.attempt = attempt
