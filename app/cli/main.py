@@ -21,6 +21,7 @@ from ..core.groups import the_one
 from ..core.text import printable, redact
 
 COMMANDS: Final = {
+    "audit": ("audit", "audit", "Print who did what, and check that it was not changed."),
     "backup": ("backup", "backup", "Write the manager's data to one file."),
     "bench": ("bench", "bench", "Measure how fast this program is here."),
     "config": ("config", "config", "Show and check settings."),

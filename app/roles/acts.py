@@ -5,8 +5,8 @@ Rights are checked here: a client cancels and retries, everything else is for op
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -18,14 +18,12 @@ from ..core.text import printable
 from ..handle import Act, ActDone
 from ..handle.filters import filter_of
 from ..net.bounds import MAX_IDS
+from .audit import HERE, Actor, Audit
 from .copies import Copies
 from .deliver import Delivery
 from .door import LOCAL
 from .task_acts import TASK_VERBS, Keeper, TaskActs
 from .writer import Writer
-
-audit = logging.getLogger(f"{__name__}.audit")
-"""One line for each act, whoever did it and however it ended."""
 
 MAX_NAME: Final = 256
 """Characters of a scope, a batch, an idempotency key."""
@@ -39,10 +37,8 @@ STEER_SECONDS: Final = 2.0
 SHOWN_IDS: Final = 1_000
 """Ids in the answer to an act."""
 AUDITED_IDS: Final = 20
-"""Ids in a line of the log."""
+"""Ids in a row of the audit."""
 MAX_SLOTS: Final = 100_000
-HERE: Final = "this process"
-"""Whoever sits at the manager's own console."""
 _AT_THE_MACHINE: Final = frozenset({"backup"})
 """Acts that touch files of the manager's machine."""
 _CLIENT_MAY: Final = frozenset({"cancel", "retry"})
@@ -58,6 +54,11 @@ class Chief(Keeper, Protocol):
     async def retry(self, ids: Sequence[int]) -> list[int]: ...
 
     @property
+    def audit(self) -> Audit:
+        """Where it is written down."""
+        ...
+
+    @property
     def copies(self) -> Copies:
         """What makes backups."""
         ...
@@ -69,42 +70,46 @@ class Acts:
     def __init__(self, writer: Writer, delivery: Delivery, chief: Chief) -> None:
         self._writer, self._delivery, self._chief = writer, delivery, chief
         self._tasks = TaskActs(writer, delivery, chief)
+        self._audit = chief.audit
 
-    async def do(self, act: Act, role: str, who: str = "") -> ActDone:
-        """Carry it out for somebody of that role; returns when it is durable.
+    async def do(self, act: Act, actor: Actor) -> ActDone:
+        """Carry it out for somebody; returns when it is durable. However it ends, the audit has a row of it.
 
-        Of an act on everything that matches a query this is one part; see `ActDone.next`. `who`: for the log.
+        Of an act on everything that matches a query this is one part; see `ActDone.next`.
 
         Raises:
             Refused: not for this role. UsageError, NotFound, Conflict: it makes no sense here.
         """
         if act.query is None:
-            ids = await self.ids(act, role, who)
+            ids = await self.ids(act, actor)
             return ActDone(len(ids), ids[:SHOWN_IDS])
-        _check_role(act, role)
-        if act.verb not in TASK_VERBS:
-            raise UsageError(f"`{printable(act.verb)}` is not done to tasks: give a scope, not a filter")
+        note = partial(self._audit.record, actor, act.verb, _number(act), matching=filter_of(act.query))
         try:
+            _check_role(act, actor.role)
+            if act.verb not in TASK_VERBS:
+                raise UsageError(f"`{printable(act.verb)}` is not done to tasks: give a scope, not a filter")
             done = await self._tasks.on_matching(act)
         except TaskMessengerError as error:
-            _audit(act, role, who, f"refused: {error}")
+            await note(outcome=f"refused: {error}")
             raise
-        _audit(act, role, who, f"{done.count} tasks" + (", more to come" if done.next else ""))
+        await note(count=done.count, more=done.next is not None)
         return done
 
-    async def ids(self, act: Act, role: str, who: str = "") -> list[int]:
+    async def ids(self, act: Act, actor: Actor) -> list[int]:
         """The same for an act without a query; answers with all ids that it applied to."""
+        what = f"{act.scope or _shown(act.ids)} {_number(act)}".strip()
+        note = partial(self._audit.record, actor, act.verb, what)
         try:
-            done = await self._ids(act, role, who)
+            done = await self._ids(act, actor)
         except TaskMessengerError as error:
-            _audit(act, role, who, f"refused: {error}")
+            await note(outcome=f"refused: {error}")
             raise
-        _audit(act, role, who, f"{len(done)} tasks" if act.ids else "done")
+        await note(count=len(done))
         return done
 
-    async def _ids(self, act: Act, role: str, who: str) -> list[int]:
-        _check_role(act, role)
-        if act.verb in _AT_THE_MACHINE and who not in {LOCAL, HERE}:
+    async def _ids(self, act: Act, actor: Actor) -> list[int]:
+        _check_role(act, actor.role)
+        if act.verb in _AT_THE_MACHINE and actor.who not in {LOCAL, HERE.who}:
             raise Refused(
                 f"`{act.verb}` is for operators at the manager's machine, not for members elsewhere"
             )
@@ -162,18 +167,8 @@ def _check_role(act: Act, role: str) -> None:
         raise Refused(f"`{printable(act.verb)}` is for operators; this certificate is a {role}'s")
 
 
-def _audit(act: Act, role: str, who: str, how: str) -> None:
-    what = act.scope or (f"`{filter_of(act.query)}`" if act.query is not None else _shown(act.ids))
-    number = f" {act.number:g}" if act.verb in {"drain", "limit", "set_priority"} else ""
-    audit.info(
-        "%s (%s): %s%s %s: %s",
-        who or "here",
-        role,
-        printable(act.verb),
-        number,
-        printable(what),
-        printable(how),
-    )
+def _number(act: Act) -> str:
+    return f"{act.number:g}" if act.verb in {"drain", "limit", "set_priority"} else ""
 
 
 def _shown(ids: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from ..core import stimuli as s
@@ -16,6 +17,7 @@ from ..handle import Act, InviteRow, Outcome, WorkerRow
 from ..net import messages as m
 from ..net.session import Session
 from .acts import MAX_ID, Acts, Chief, checked_ids, no_task, operate
+from .audit import AUDIT, Actor, told_invite
 from .deliver import OUTCOME_BYTES, Delivery, Link, in_parts
 from .desk import Desk
 from .submission import Gate, Submission
@@ -74,8 +76,8 @@ class ClientLink(Link):
     ) -> None:
         super().__init__(session)
         self.number, self.role = number, role
-        self.who = ""
-        """The peer, for the log."""
+        self.actor = Actor("", role)
+        """For the audit."""
         self._writer, self._delivery, self._desk, self._office = writer, delivery, desk, office
         self._acts = Acts(writer, delivery, office)
         self._told = 0
@@ -163,7 +165,7 @@ class ClientLink(Link):
 
     async def _command(self, message: m.Command) -> None:
         act = Act(message.verb, tuple(message.ids), scope=message.scope, number=message.deadline)
-        self.send(m.Done(message.request, await self._acts.ids(act, self.role, self.who)))
+        self.send(m.Done(message.request, await self._acts.ids(act, self.actor)))
 
     async def _for_console(self, message: m.Message) -> None:
         """What consoles ask besides."""
@@ -172,7 +174,7 @@ class ClientLink(Link):
                 self._operators_only("a look at the fleet")
                 self.send(await self._office.view.look(message))
             case m.Do():
-                self.send(m.Did(message.request, await self._acts.do(message.act, self.role, self.who)))
+                self.send(m.Did(message.request, await self._acts.do(message.act, self.actor)))
             case m.CountTasks():
                 most = max(1, message.most)
                 self.send(m.Counted(message.request, await self._desk.count(message.query, most)))
@@ -196,19 +198,30 @@ class ClientLink(Link):
                 self.send(m.Workers(message.request, await self._office.workers()))
             case "invites" if self.role == "operator":
                 self.send(m.Invites(message.request, await self._office.invites()))
+            case _ if self.role == "operator" and message.what.startswith(AUDIT):
+                self.send(m.Facts(message.request, await self._office.audit.asked(message.what)))
             case _ if self.role == "operator":
                 self.send(m.Facts(message.request, await self._office.view.facts(message.what)))
             case _:
                 raise UsageError(f"nothing is known here of `{message.what}`")
 
     async def _invite(self, message: m.MakeInvite | m.RevokeInvite) -> None:
-        self._operators_only("an invite")
-        if isinstance(message, m.RevokeInvite):
-            await self._office.revoke_invite(message.invite)
-            self.send(m.Done(message.request))
-            return
-        text, row = await self._office.make_invite(message)
-        self.send(m.InviteMade(message.request, text, row))
+        revoked = message.invite if isinstance(message, m.RevokeInvite) else ""
+        note = partial(self._office.audit.record, self.actor, "revoke invite" if revoked else "invite")
+        try:
+            self._operators_only("an invite")
+            if isinstance(message, m.RevokeInvite):
+                await self._office.revoke_invite(message.invite)
+                answer: m.Message = m.Done(message.request)
+                told = revoked
+            else:
+                text, row = await self._office.make_invite(message)
+                answer, told = m.InviteMade(message.request, text, row), told_invite(row)
+        except TaskMessengerError as error:
+            await note(revoked, outcome=f"refused: {error}")
+            raise
+        await note(told)
+        self.send(answer)
 
     def _events(self, message: m.GetEvents) -> None:
         page = self._writer.journal.since(max(0, message.cursor), max(1, min(message.limit, 1000)))

@@ -20,6 +20,7 @@ from ..core.life import PACKED_BYTES, Life, Start
 from ..core.ports import TaskStore
 from ..core.text import printable
 from ..net.security.enrol import Registrar
+from .audit import ITSELF, Audit
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,16 @@ class Lifetime:
     """One manager's."""
 
     def __init__(
-        self, store: TaskStore, writer: Writer, registrar: Registrar, part: Callable[[str, str], None]
+        self,
+        store: TaskStore,
+        writer: Writer,
+        registrar: Registrar,
+        audit: Audit,
+        part: Callable[[str, str], None],
     ) -> None:
         """`part`: says goodbye to everybody, with a code and a reason."""
         self.registrar = registrar
-        self._store, self._writer, self._part = store, writer, part
+        self._store, self._writer, self._audit, self._part = store, writer, audit, part
         self._life = Life()
         self._turn = anyio.Lock()
         self.put_back = ""
@@ -84,5 +90,6 @@ class Lifetime:
             f" after it are dropped, new tasks have numbers from {pool.next_id:,} on"
         )
         log.error("%s", self.put_back)
+        await self._audit.record(ITSELF, "new epoch", self.epoch.hex(), outcome=why)
         self._writer.note("data.restored", peer, self.put_back)
         self._part(PUT_BACK, "the manager's data were put back to an older moment: come again")

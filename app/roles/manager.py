@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from msgspec.structs import replace
 
+from .. import __version__
 from ..config.model import ManagerConfig
 from ..core import stimuli as s
 from ..core.blob import error_blob
@@ -31,6 +32,7 @@ from ..net.security.tls import server_context
 from ..net.transport import Carriers, Listener, NoCarriers, transport_for
 from ..paths import Paths
 from .acts import no_task, operate
+from .audit import ITSELF, Audit, AuditStore
 from .copies import Archive, Copies
 from .deliver import Delivery
 from .desk import Desk
@@ -56,7 +58,7 @@ DAY: Final = 86_400.0
 DAMAGED: Final = error_blob("damaged", "its payload on the manager's disk is damaged: submit it again")
 
 
-class Store(TaskStore, TaskReader, Roster, Archive, Protocol):
+class Store(TaskStore, TaskReader, Roster, Archive, AuditStore, Protocol):
     """All that a manager keeps on disk."""
 
     def low_space(self) -> bool: ...
@@ -102,8 +104,8 @@ class Manager:
         self._tasks: TaskGroup | None = None
         self._listening: tuple[Address, ...] = ()
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
-        self.lifetime = Lifetime(store, self.writer, self.registrar, self._sessions.part)
-        self.copies = Copies(store, self.authority)
+        self.copies, self.audit = Copies(store, self.authority), Audit(store)
+        self.lifetime = Lifetime(store, self.writer, self.registrar, self.audit, self._sessions.part)
         self.view.telemetry.offenders = self._sessions.offenders
         self.membership = Membership(store, self._sessions.here, self.view.telemetry.members_changed)
         self._stopping = anyio.Event()
@@ -120,6 +122,7 @@ class Manager:
         try:
             self.writer.pool.recover(found, anyio.current_time(), time())
             self.lifetime.begin(found.life)
+            await self.audit.record(ITSELF, "start", __version__)
             async with AsyncExitStack() as stack:
                 wanted = [Address.parse(text) for text in self.config.transport.listen]
                 entrances = await stack.enter_async_context(Entrances(self._carriers, self._listens_at))
@@ -137,6 +140,7 @@ class Manager:
                     tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
+                await self.audit.close()
                 await self.store.close()
 
     def stop(self, deadline: float | None = None) -> None:
@@ -163,6 +167,7 @@ class Manager:
         )
         tasks.start_soon(self.writer.run)
         tasks.start_soon(self._prune)
+        tasks.start_soon(self.audit.keep)
         tasks.start_soon(self._renew_certificate)
         tasks.start_soon(self._sessions.expire)
         tasks.start_soon(self.membership.keep)

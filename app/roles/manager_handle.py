@@ -29,7 +29,8 @@ from ..handle import (
 )
 from ..handle.acting import act_on_all
 from ..net import messages as m
-from .acts import HERE, Acts, checked_ids, no_task
+from .acts import Acts, checked_ids, no_task
+from .audit import HERE, told_invite
 from .submission import Submission
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class ManagerHandle:
 
     async def act(self, act: Act) -> ActDone:
         """Carry out a command."""
-        return await act_on_all(lambda part: self._acts.do(part, "operator", HERE), act)
+        return await act_on_all(lambda part: self._acts.do(part, HERE), act)
 
     async def kind_schemas(self) -> tuple[KindSchema, ...]:
         """What connected workers offer."""
@@ -109,11 +110,14 @@ class ManagerHandle:
     ) -> tuple[str, InviteRow]:
         """A new invite."""
         wish = m.MakeInvite(0, uses, ttl, role, approve=approve, ephemeral=ephemeral)
-        return await self._manager.make_invite(wish)
+        text, row = await self._manager.make_invite(wish)
+        await self._manager.audit.record(HERE, "invite", told_invite(row))
+        return text, row
 
     async def revoke_invite(self, invite_id: str) -> None:
         """Nobody may use it any more."""
         await self._manager.revoke_invite(invite_id)
+        await self._manager.audit.record(HERE, "revoke invite", invite_id)
 
     async def pending(self) -> list[PendingRow]:
         """Oldest first."""

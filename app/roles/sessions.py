@@ -21,6 +21,7 @@ from ..net.security.certificates import Certificate
 from ..net.security.enrol import Registrar
 from ..net.security.trust import Credentials
 from ..net.session import Session
+from .audit import BROKE, Actor
 from .client_link import ClientLink, Office
 from .conduct import Complaints, Conduct, Offender, Rates
 from .deliver import Delivery, Link
@@ -69,7 +70,7 @@ class Sessions:
             self._credentials[number] = guest.credentials
         link = self._delivery.links[number] = self._link(number, guest, session)
         self._office.view.standing.begins(number, guest, session)
-        reason = "closed"
+        reason, broke = "closed", False
         if guest.peer in self._revoked:
             session.cut("refused", f"{guest.peer} was revoked")
         elif guest.role == "worker":
@@ -79,14 +80,17 @@ class Sessions:
         try:
             await session.run(link.handle)
         except PeerError as error:
-            reason = printable(str(error))
+            reason, broke = printable(str(error)), True
             self._crime(guest, reason)
         except TaskMessengerError as error:
             reason = printable(link.told or str(error))
             if link.crime:
+                broke = True
                 self._crime(guest, reason)
             elif (more := self._complaints.due(guest.peer, anyio.current_time())) is not None:
-                log.info("the link to %s ended: %s%s", guest.peer, reason, more)
+                # Each command that is typed is a session: only a worker's end is worth a line.
+                level = logging.INFO if guest.role == "worker" else logging.DEBUG
+                log.log(level, "the link to %s ended: %s%s", guest.peer, reason, more)
         except Exception as error:  # the border of a session: a bug in serving one peer ends that one alone
             reason = f"internal error: {type(error).__name__}"
             log.exception("serving %s failed", guest.peer)
@@ -96,6 +100,8 @@ class Sessions:
             self._delivery.forget(number)
             self._office.view.standing.ends(number, reason)
             inbox.put_nowait(s.LinkLost(number, reason) if guest.role == "worker" else s.Unwatch(number))
+        if broke:
+            await self._office.audit.record(Actor(guest.peer, "", guest.address), BROKE, outcome=reason)
         if isinstance(link, WorkerLink) and link.left:
             await self._office.member_left(guest.peer)
 
@@ -155,7 +161,7 @@ class Sessions:
             client = ClientLink(
                 number, guest.role, session, self._writer, self._delivery, self._desk, self._office
             )
-            client.who = guest.peer
+            client.actor = Actor(guest.peer, guest.role, guest.address)
             return client
 
         async def renew(request: bytes) -> bytes:

@@ -30,6 +30,8 @@ LOOK_SECONDS: Final = 1.0
 FULL_RETRY_SECONDS: Final = 1.0
 """How often a batch that found no space on the disk is tried again."""
 RATE_SECONDS: Final = 10.0
+_TOLD: Final = frozenset({"submitted", "succeeded", "failed", "timed_out", "cancelled", "retried"})
+"""What happens to tasks and is a line of the log at `debug`."""
 _T = TypeVar("_T")
 
 
@@ -120,6 +122,8 @@ class Writer:
                     self._stored.set()
                     self._stored = anyio.Event()
                 if decision.events:
+                    if log.isEnabledFor(logging.DEBUG):
+                        _tell_tasks(decision.events)
                     wall = self._wall()
                     self.journal.extend((wall, kept(event)) for event in decision.events)
                 if decision.commit.settled:
@@ -172,6 +176,14 @@ class Writer:
         if deadline is None:
             return LOOK_SECONDS
         return min(LOOK_SECONDS, max(0.0, deadline - self._clock()))
+
+
+def _tell_tasks(events: list[Event]) -> None:
+    """A line for each task that comes or ends."""
+    for what, who, tasks, why in events:
+        if what in _TOLD:
+            for task_id in tasks:
+                log.debug("task %d: %s%s%s", task_id, what, who and f", {who}", why and f": {why}")
 
 
 def _is_due(pool: Pool, now: float) -> bool:

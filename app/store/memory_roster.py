@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from ..core.errors import Conflict
 from ..handle import InviteRow, PeerRow
+from ..handle.audit import BEGINNING, AuditEntry, AuditRow, chained
 
 
 class MemoryRoster:
@@ -14,6 +17,18 @@ class MemoryRoster:
     def __init__(self) -> None:
         self._invites: dict[str, InviteRow] = {}
         self._peers: dict[str, PeerRow] = {}
+        self._audit: list[AuditRow] = []
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Put these rows behind all others of the audit."""
+        for entry in entries:
+            last = self._audit[-1] if self._audit else None
+            number, before = (last.number + 1, last.hash) if last is not None else (1, BEGINNING)
+            self._audit.append(chained(entry, number, before))
+
+    async def audit(self, after: int, since: float) -> list[AuditRow]:
+        """The next rows of the audit."""
+        return [row for row in self._audit if row.number > after and row.at >= since][:1_000]
 
     async def add_invite(self, invite: InviteRow) -> None:
         """Keep a new invite.

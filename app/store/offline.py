@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import localtime, strftime
+from time import localtime, strftime, time
 from typing import Final
 
 import apsw
 
 from ..core.errors import Conflict, NotFound, StoreFailed
-from . import life
+from ..handle.audit import AuditEntry, AuditRow
+from . import audit, life
 from .archive import DATABASE, Facts, Manifest, check_free, pack, sync_directory, unpack
 from .backup import copy
 from .database import as_store_error, check_library, connect_reader, connect_writer
@@ -108,7 +109,16 @@ def _begin_epoch(staged: Path, replaced: Path) -> None:
             known = life.read(connection)
             mine = known.epochs if known is not None else frozenset()
             life.leave_out(connection, highest)
-            life.begin_epoch(connection, RESTORED, [one for one in heard if one not in mine])
+            begun, _ = life.begin_epoch(connection, RESTORED, [one for one in heard if one not in mine])
+            epoch = begun.current.epoch.hex()
+            audit.add(
+                connection,
+                [
+                    AuditEntry(
+                        at=time(), who="local", role="operator", verb="restore", object=f"epoch {epoch}"
+                    )
+                ],
+            )
     finally:
         connection.close()
     fd = os.open(staged, os.O_RDONLY | os.O_CLOEXEC)
@@ -141,6 +151,22 @@ def members(database: Path) -> int:
         finally:
             connection.close()
     return 0
+
+
+def read_audit(database: Path, after: int, since: float) -> list[AuditRow]:
+    """The next rows of the audit, as `audit.page`, of a manager that does not run.
+
+    Raises:
+        NotFound: there is no database. StoreError: it cannot be read.
+    """
+    if not _has_data(database):
+        raise NotFound(f"there is no database {database}: no manager of yours has ever run here")
+    with _telling(database):
+        connection = connect_reader(database)
+        try:
+            return audit.page(connection, after, since)
+        finally:
+            connection.close()
 
 
 def _move_aside(database: Path, there: list[Path]) -> Path:

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from ..core.errors import Conflict
 from ..handle import InviteRow, PeerRow
+from ..handle.audit import AuditEntry
+from . import audit
 
 # The columns in the order of the fields. What is true or false comes from SQLite as 1 or 0: see `_invite_of`.
 _INVITE: Final = (
@@ -77,6 +79,11 @@ def redeem(connection: apsw.Connection, invite_id: str, peer: PeerRow, now: floa
         connection.execute(_ADD_PEER, msgspec.structs.astuple(peer))
     except apsw.ConstraintError as error:
         raise Conflict(f"there is a peer {peer.id} already") from error
+    outcome = "waits for approval" if peer.pending else "done"
+    joined = AuditEntry(
+        at=now, who=peer.id, role=peer.role, verb="join", object=f"invite {invite_id}", outcome=outcome
+    )
+    audit.add(connection, [joined])
     return True
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.life import Life
-from . import life
+from ..handle.audit import AuditEntry, AuditRow
+from . import audit, life
 from .access import Access
 from .archive import Facts, Manifest
 
@@ -42,3 +43,11 @@ class SqliteWhole:
             Conflict: `target` exists. StoreFull: no space for it. StoreError: it cannot be written.
         """
         return await self._access.archive(target, extra, facts)
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Put these rows behind all others of the audit; durable when it returns."""
+        await self._access.change(audit.add, entries)
+
+    async def audit(self, after: int, since: float) -> list[AuditRow]:
+        """The next rows of the audit behind number `after`, of those from the moment `since` on."""
+        return await self._access.ask(self._access.browse, audit.page, after, since)

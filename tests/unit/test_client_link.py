@@ -13,10 +13,12 @@ from taskmessenger.net import messages as m
 from taskmessenger.net.framing import FRAGMENT
 from taskmessenger.roles import acts, client_link
 from taskmessenger.roles.acts import checked_ids, checked_scope
+from taskmessenger.roles.audit import Audit
 from taskmessenger.roles.client_link import EVENT_IDS, ClientLink
 from taskmessenger.roles.deliver import Delivery
 from taskmessenger.roles.inbox import Inbox
 from taskmessenger.roles.submission import check_group
+from taskmessenger.store.memory import MemoryStore
 
 BOUND = 10.0
 NIL = b"\xc0"
@@ -68,6 +70,7 @@ class Office:
 
     def __init__(self) -> None:
         self.full: Exception | None = None
+        self.audit = Audit(MemoryStore())
         self.results: dict[int, Outcome] = {}
         self.looks: list[int] = []
         self.revoked: list[str] = []
