@@ -63,6 +63,18 @@ async def manager(
     `origins`: where settings came from, by key. `accept_loss`: it starts although something that was stored
     is gone.
     """
+    from .net import unix_folder
+
+    private_directory(paths.database.parent)
+    with unix_folder.kept(paths.socket):
+        private_directory(paths.socket.parent)
+        await _serve(config, paths, began, origins or {}, accept_loss)
+
+
+async def _serve(
+    config: ManagerConfig, paths: Paths, began: Began | None, origins: Mapping[str, str], accept_loss: bool
+) -> None:
+    """The manager, in directories of its own."""
     from .net.carriers import Listening
     from .roles.checkup import Checkup
     from .roles.copies import check_founder
@@ -72,8 +84,6 @@ async def manager(
     from .roles.signals import stop_on_signals
     from .store.sqlite import SqliteStore
 
-    private_directory(paths.database.parent)
-    private_directory(paths.socket.parent)
     store = SqliteStore(
         paths.database, ballast=config.store.ballast, low_water=config.store.low_water_mb * MIB
     )
@@ -83,7 +93,7 @@ async def manager(
     role = Manager(config, paths, store, underneath)
     carriers = carriers_for(config.discovery, config.transport.listen)
     checkup = Checkup(paths, underneath.look)
-    role.view.origins, role.view.network_rows = origins or {}, checkup.rows
+    role.view.origins, role.view.network_rows = origins, checkup.rows
     role.view.standing.path = checkup.path
     async with underneath, anyio.create_task_group() as tasks:
         if began is None:

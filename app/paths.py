@@ -168,6 +168,7 @@ def private_directory(path: Path) -> Path:
         raise ConfigError(f"{path}: is not a directory; move it away")
     if sys.platform != "win32":
         _check_private(path, status)
+        _check_above(path)
     return path
 
 
@@ -186,6 +187,23 @@ def _check_private(path: Path, status: os.stat_result) -> None:
         )
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise ConfigError(f"{path}: other users can get at it; run `chmod 700 {path}`")
+
+
+def _check_above(path: Path) -> None:
+    """Whoever owns a directory above, or may write in it, can put another one in the place of ours."""
+    for above in path.resolve().parents:
+        status = above.stat()
+        writable = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
+        if status.st_uid not in {0, os.geteuid()}:
+            raise ConfigError(
+                f"{above}: belongs to another user, who could replace {path.name} in it; "
+                f"set {HOME_VARIABLE} to a place of your own"
+            )
+        if writable:
+            raise ConfigError(
+                f"{above}: everybody may write in it, and could replace {path.name} in it; "
+                f"run `chmod o-w {above}`"
+            )
 
 
 def _runtime(environ: Mapping[str, str], state: Path) -> Path:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
+import time
 from pathlib import Path
 
 import pytest
 from taskmessenger import paths
 from taskmessenger.core.errors import ConfigError
+from taskmessenger.net import unix_folder
 
 
 def test_one_variable_puts_everything_under_one_directory(tmp_path: Path) -> None:
@@ -111,3 +114,53 @@ def test_a_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be made"):
         paths.private_directory(tmp_path / "file" / "below")
+
+
+def test_a_directory_below_one_of_another_user_or_of_everybody_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    home.chmod(0o777)
+    with pytest.raises(ConfigError, match=rf"{home}: everybody may write in it.*chmod o-w"):
+        paths.private_directory(home / "data" / "tm-manager")
+    home.chmod(0o1777)
+    paths.private_directory(home / "data" / "tm-manager")
+    if os.geteuid() == 0:
+        os.chown(home, 65_534, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 65_534)
+        monkeypatch.setattr(paths, "_check_private", lambda *_: None)
+    with pytest.raises(ConfigError, match=rf"{home}: belongs to another user"):
+        paths.private_directory(home / "data" / "tm-manager")
+
+
+def test_the_folder_of_a_socket_elsewhere_goes_with_its_manager_and_stale_ones_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unix_folder.tempfile, "gettempdir", lambda: str(tmp_path))
+
+    def folder(name: str, *, age: float = 0.0) -> Path:
+        made = tmp_path / f"taskmessenger-0-{name}"
+        made.mkdir(mode=0o700)
+        (made / "manager.sock.lock").touch()
+        os.utime(made, (time.time() - age,) * 2)
+        return made
+
+    day = 86_400.0
+    stale, new, used, full = folder("a", age=day), folder("b"), folder("c"), folder("d", age=day)
+    (full / "somebody's").touch()
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as dead:
+        listening.bind(str(used / "manager.sock"))
+        listening.listen()
+        dead.bind(str(stale / "manager.sock"))
+        for one in (stale, used, full):
+            os.utime(one, (time.time() - day,) * 2)
+        dead.close()
+        with unix_folder.kept(tmp_path / "taskmessenger-0-mine" / "manager.sock"):
+            mine = folder("mine")
+            assert sorted(tmp_path.iterdir()) == sorted([new, used, full, mine])
+        assert sorted(tmp_path.iterdir()) == sorted([new, used, full])
+    with unix_folder.kept(tmp_path / "deeper" / "manager.sock"):
+        (tmp_path / "deeper").mkdir()
+    assert (tmp_path / "deeper").exists()
