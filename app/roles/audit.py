@@ -126,7 +126,7 @@ class Audit:
             entry = replace(entry, count=entry.count + part.entry.count)
         if more:
             self._parts[key] = _Fold(entry, now + PART_SECONDS, PART_SECONDS)
-        elif actor.role in _ALWAYS or self._is_first(entry, now):
+        elif (actor.role in _ALWAYS and verb != BROKE) or self._is_first(entry, now):
             await self._write([entry])
 
     def _is_first(self, entry: AuditEntry, now: float) -> bool:

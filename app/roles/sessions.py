@@ -100,8 +100,14 @@ class Sessions:
             self._delivery.forget(number)
             self._office.view.standing.ends(number, reason)
             inbox.put_nowait(s.LinkLost(number, reason) if guest.role == "worker" else s.Unwatch(number))
-        if broke:
-            await self._office.audit.record(Actor(guest.peer, "", guest.address), BROKE, outcome=reason)
+        await self._over(guest, link, reason if broke else "")
+
+    async def _over(self, guest: Guest, link: Link, crime: str) -> None:
+        """What the end of a session leaves to be written down."""
+        if crime:
+            await self._office.audit.record(
+                Actor(guest.peer, guest.role, guest.address), BROKE, outcome=crime
+            )
         if isinstance(link, WorkerLink) and link.left:
             await self._office.member_left(guest.peer)
 
