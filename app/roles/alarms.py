@@ -35,6 +35,8 @@ class Facts:
     pending: int = 0
     """Members that wait for approval."""
     offenders: tuple[Offender, ...] = ()
+    data: str = ""
+    """What is wrong with the data as a whole."""
 
 
 class Alarms:
@@ -60,6 +62,8 @@ def _all(facts: Facts) -> Iterator[Alarm]:
     status = facts.status
     if status.degraded:
         yield Alarm("error", "degraded", f"nothing is accepted: {status.degraded}", 0.0)
+    if facts.data:
+        yield Alarm("error", "data", facts.data, 0.0)
     queued = sum(kind.queued for kind in facts.kinds)
     if "all" in status.paused and queued:
         yield Alarm("warning", "paused", f"the fleet is paused: {_tasks(queued)}", 0.0, "all")

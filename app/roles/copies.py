@@ -107,7 +107,8 @@ def check_founder(paths: Paths, *, accept_loss: bool) -> None:
     members = offline.members(paths.database)
     if not members:
         return
-    gone = f"{path} is gone, and {members} members have joined with it"
+    joined = "1 member has joined" if members == 1 else f"{members} members have joined"
+    gone = f"{path} is gone, and {joined} with it"
     if not accept_loss:
         raise DataMissing(
             f"{gone}: put the folder back, restore a backup that was made --with-authority, or start the"

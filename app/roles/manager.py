@@ -107,6 +107,7 @@ class Manager:
         self.copies, self.audit = Copies(store, self.authority), Audit(store)
         self.lifetime = Lifetime(store, self.writer, self.registrar, self.audit, self._sessions.part)
         self.view.telemetry.offenders = self._sessions.offenders
+        self.view.telemetry.data = lambda: self.lifetime.put_back
         self.membership = Membership(store, self._sessions.here, self.view.telemetry.members_changed)
         self._stopping = anyio.Event()
         self._stop_now = False

@@ -101,6 +101,8 @@ class Telemetry:
         self._idle: Counter[str] = Counter()
         self.offenders: Callable[[], tuple[Offender, ...]] = tuple
         """Members that misbehave; set by whoever knows."""
+        self.data: Callable[[], str] = str
+        """What is wrong with the data as a whole, likewise."""
         self._tail = Tail()
         self._cursor = 0
 
@@ -207,7 +209,7 @@ class Telemetry:
         idle = {kind: count for kind, count in self._idle.items() if f"kind:{kind}" not in status.paused}
         recent = {row.name: self._curves.recent(row.name) for row in kinds}
         workers = self._parts["workers"].value or ()
-        facts = Facts(status, kinds, workers, idle, recent, self._desk.waiting, self.offenders())
+        facts = Facts(status, kinds, workers, idle, recent, self._desk.waiting, self.offenders(), self.data())
         self._parts["fleet"].renew(status)
         self._parts["kinds"].renew(kinds)
         self._parts["alarms"].renew(self._alarms.now(facts, time()))

@@ -148,7 +148,12 @@ async def test_whoever_knows_a_start_that_the_data_do_not_know_begins_a_new_epoc
             assert fleet.manager.lifetime.epoch == epoch
             second.worker.controls.meet()
             await until(lambda: fleet.manager.lifetime.epoch != epoch)
-            assert "put back to an older moment" in fleet.manager.lifetime.put_back
+            telemetry = fleet.manager.view.telemetry
+            await telemetry.refresh()
+            alarms = telemetry.feed.snapshot().alarms
+            assert ["put back to an older moment" in one.text for one in alarms if one.code == "data"] == [
+                True
+            ]
             await until(lambda: before in fleet.pool.tasks and fleet.pool.tasks[before].attempt > 1)
             (after,) = await submit(remote, "echo", "after")
             assert after > before + ID_GAP
