@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 from taskmessenger import node as program
-from taskmessenger.config.model import ManagerLimits, WorkerConfig
+from taskmessenger.config.model import Leases, ManagerLimits, WorkerConfig
 from taskmessenger.core.errors import (
     Conflict,
     InviteError,
@@ -188,7 +188,9 @@ async def test_a_worker_that_is_revoked_while_it_works_is_out_at_once(tmp_path) 
 
 
 async def test_a_revoked_worker_that_reads_nothing_is_out_all_the_same(tmp_path) -> None:
-    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+    # Its silence is long in coming: what ends it is the revocation.
+    leases = Leases(ttl=2 * BOUND, dead_after=2 * BOUND)
+    async with a_fleet(tmp_path, leases=leases) as fleet, fleet.operator() as remote:
         bad = await fleet.member("worker", "w-bad-0001")
         async with a_bad_worker(fleet, bad, capacity=64, limit=64):
             await submit(remote, "hold", *(bytes(1024 * 1024) for _ in range(32)))
