@@ -6,16 +6,17 @@ does not stop must not keep a loop, nor a process, from ending.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
 END_SECONDS: Final = 2.0
 """How long what was left in a loop may take to end."""
@@ -29,6 +30,9 @@ _last: Final[list[Callable[[], object]]] = []
 
 def run(main: Callable[..., Coroutine[Any, Any, _T]], *arguments: object) -> _T:
     """What `main(*arguments)` returns or raises. Importing uvloop takes some milliseconds, once."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
     factory: Callable[[], asyncio.AbstractEventLoop] | None
     try:
         import uvloop
@@ -50,6 +54,8 @@ def run(main: Callable[..., Coroutine[Any, Any, _T]], *arguments: object) -> _T:
 
 async def _end_the_rest() -> bool:
     """Cancel what is left in this loop; says whether all of it has ended."""
+    import asyncio
+
     me = asyncio.current_task()
     rest = [task for task in asyncio.all_tasks() if task is not me]
     for task in rest:
@@ -83,6 +89,8 @@ def leave(code: int) -> None:
 
     The interpreter would wait for such threads, for executors, and for what was registered to run at exit.
     """
+    import logging
+
     if not _foreign:
         return
     for last in _last:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from taskmessenger.cli import payload as p
 from taskmessenger.core.errors import UsageError
 
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary()
+# Of the many bit patterns that are no number JSON has a word for one.
+floats = st.floats(allow_nan=False) | st.just(math.nan)
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | st.text() | st.binary()
 keys = st.text() | st.integers(-(2**63), 2**64 - 1) | st.binary() | st.booleans()
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(keys, v, max_size=4))
 
