@@ -77,8 +77,13 @@ class Last:
     def note(self, commits: int, highest: int) -> None:
         """This is durable too."""
         self._commits, self._highest, self.behind = commits, highest, True
-        if time.monotonic() - self._written >= EVERY:
+        if self.is_due:
             self._write()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there was no write for so long that the next one comes with the next commit."""
+        return time.monotonic() - self._written >= EVERY
 
     def catch_up(self) -> None:
         """Nothing has happened for a moment: say what there is."""

@@ -64,6 +64,8 @@ _NOT_GRANTED: Final = "DELETE FROM lease_grant WHERE seq IN (SELECT value FROM c
 _SET: Final = Bulk(
     "INSERT OR REPLACE INTO setting (name, value) SELECT * FROM", 2, "WHERE column1 IS NOT NULL"
 )
+_TOTALS: Final = {"totals": None}
+"""The setting that ends of tasks change."""
 _REPRICE: Final = "UPDATE task SET priority = ? WHERE id IN (SELECT value FROM carray(?))"
 _UNSET: Final = "DELETE FROM setting WHERE name = ?"
 _OLD: Final = "SELECT id FROM ended WHERE finished_at < ? ORDER BY finished_at LIMIT ?"
@@ -73,12 +75,13 @@ ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 _NO_TASK: Final = "DELETE FROM task WHERE id IN (SELECT value FROM carray(?))"
 
 
-def write(connection: apsw.Connection, batch: Commit, segments: Segments, commits: int = 0) -> int:
+def write(
+    connection: apsw.Connection, batch: Commit, segments: Segments, commits: int = 0, *, due: bool = True
+) -> int:
     """All of `batch`; its large values are placed in `segments`, for the caller to flush.
 
     `commits`: how many were counted before. Answers with how many are counted with this one: those that
-    change settings (the totals are one), because it costs them no statement, and those without which a
-    priority would be lost.
+    change more than the course of tasks, and, where one is `due`, those that end some: it costs no statement.
 
     Reopened rows come before settled ones: a task may go back to its queue and be cancelled in one batch,
     but one that ended in a batch cannot be retried before that batch is stored.
@@ -101,9 +104,12 @@ def write(connection: apsw.Connection, batch: Commit, segments: Segments, commit
         connection.execute(_NOT_GRANTED, numbers(batch.grants_ended))
     for priority, ids in batch.repriced:
         connection.execute(_REPRICE, (priority, *numbers(ids)))
-    if batch.settings or batch.repriced:
+    settings = batch.settings
+    if batch.repriced or (settings and (due or _TOTALS.keys() != settings.keys())):
         commits += 1
-        _set(connection, batch.settings | {COMMITS: str(commits)})
+        settings = settings | {COMMITS: str(commits)}
+    if settings:
+        _set(connection, settings)
     return commits
 
 

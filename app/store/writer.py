@@ -293,7 +293,7 @@ class WriterLane(Lane):
             self._run(ticket)
 
     def _write(self, connection: apsw.Connection, batch: Commit) -> None:
-        self._counting = write(connection, batch, self._segments, self._counting)
+        self._counting = write(connection, batch, self._segments, self._counting, due=self._last.is_due)
         if batch.submitted:
             self._growing = batch.submitted[-1][0]
 
