@@ -94,6 +94,13 @@ class Manager:
     streams: list[MemoryStream] = field(default_factory=list)
 
 
+class Unwritten:
+    """Who did what is of no interest here."""
+
+    async def record(self, *_: Any, **__: Any) -> None:
+        """Keep nothing of it."""
+
+
 class SimRuntime:
     """Runs jobs in virtual time; the ledger hears of it."""
 
@@ -185,7 +192,7 @@ class World:
             desk = Desk(writer, self.disk, self.disk, delivery, name="sim", fleet="sim")
             office: Any = SimpleNamespace(
                 max_payload=2**20, buffers=2**28, accepting=lambda: None, outcomes=self.disk.outcomes,
-                desk=desk, store=self.disk, view=SimpleNamespace(standing=Standing()),
+                desk=desk, store=self.disk, view=SimpleNamespace(standing=Standing()), audit=Unwritten(),
             )  # fmt: skip
             registrar: Any = None
             sessions = Sessions(writer, delivery, desk, registrar, office)
