@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 
 from . import __version__, descriptors, loops
-from .config.model import JobLimits, ManagerConfig, WorkerConfig
+from .config.model import JobLimits, Kinds, ManagerConfig, WorkerConfig
 from .core.errors import ConfigError, NotApproved, Refused, Unreachable, UsageError
 from .locks import OneWorker
 from .paths import Paths, private_directory
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from .net.security.invites import Invite
     from .roles.worker import Dial, Worker
     from .roles.worker_handle import WorkerHandle
+    from .runtimes.base import Report
     from .runtimes.limits import Limits
     from .runtimes.registry import Registry
+    from .runtimes.runner import Runtimes
+    from .runtimes.spawn import Given
 
 log = logging.getLogger(__name__)
 
@@ -130,13 +133,11 @@ async def worker(
     from .roles.signals import stop_on_signals
     from .roles.spool import Spool
     from .roles.worker import Worker
-    from .runtimes.runner import Runtimes
 
     descriptors.raise_limit(descriptors.WORKER)
     home = private_directory(paths.identity("worker").parent)
-    loops.runs_foreign_code("a worker's kinds")
     with OneWorker(home / "worker.lock"):
-        kinds = _registry(config, paths)
+        kinds = await _loaded_kinds(config, paths)
         run_dir = await _cleared(private_directory(paths.runtime / "tm-worker"))
         approach = approach_of("worker", config.zerotier, paths)
         if invite is not None:
@@ -146,18 +147,20 @@ async def worker(
         def report(task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
             role[0].report(task, attempt, fraction, note, output)
 
-        runtimes = Runtimes(kinds, config.slots, report, limits_of(config.limits), run_dir)
+        runtimes = _runtimes(config, kinds, report, run_dir)
         spool = Spool(paths.spool, config.spool.max_mb * MIB)
         identity = load(paths.identity("worker"), "worker")
         finder = _finder(config, identity)
         dial = _dialling(role, approach, finder)
         role.append(Worker(config, identity, kinds.announce(), runtimes, spool, dial=dial))
+        runtimes.tell(lambda _: role[0].change_kinds(kinds.announce(), kinds.broken))
         async with approach, anyio.create_task_group() as tasks:
             if began is None:
                 tasks.start_soon(stop_on_signals, role[0].stop)
             else:
                 tasks.start_soon(_handle(role[0], origins or {}, paths, approach, feed, began).keep)
             tasks.start_soon(approach.tend)
+            tasks.start_soon(runtimes.watch)
             if finder is not None:
                 tasks.start_soon(finder.run)
             await role[0].run()
@@ -182,13 +185,33 @@ def _handle(
     return handle
 
 
-def _registry(config: WorkerConfig, paths: Paths) -> Registry:
-    """The kinds that this worker offers."""
+def found_kinds(config: WorkerConfig, paths: Paths) -> Registry:
+    """The kinds that a worker with these settings offers, not loaded yet."""
     from .runtimes.registry import Registry
 
     dropped_in = [paths.kinds] if paths.kinds.is_dir() else []
     folders = [*dropped_in, *map(Path, config.kinds.paths)]
-    return Registry.load(config.kinds.allow, folders, config.kinds.runtimes)
+    limits, given = limits_of(config.limits), given_of(config.kinds)
+    return Registry.find(config.kinds.allow, folders, config.kinds.runtimes, limits, given)
+
+
+async def _loaded_kinds(config: WorkerConfig, paths: Paths) -> Registry:
+    """The same, loaded as far as they are to run in this process."""
+    loops.runs_foreign_code("a worker's kinds")
+    kinds = await anyio.to_thread.run_sync(found_kinds, config, paths)
+    looks = await anyio.to_thread.run_sync(kinds.look, kinds.names_known())
+    kinds.install(looks)
+    for name, why in kinds.broken.items():
+        log.warning("kind %s is disabled: %s", name, why)
+    return kinds
+
+
+def _runtimes(config: WorkerConfig, kinds: Registry, report: Report, run_dir: Path) -> Runtimes:
+    """All that run the tasks of a worker."""
+    from .runtimes.runner import Runtimes
+
+    limits, given = limits_of(config.limits), given_of(config.kinds)
+    return Runtimes(kinds, config.slots, report, limits, run_dir, given=given)
 
 
 async def _cleared(run_dir: Path) -> Path:
@@ -272,6 +295,20 @@ async def _is_member(invite: Invite, paths: Paths, approach: Approach) -> bool:
         return False
     await connected.session.aclose()
     return True
+
+
+def given_of(kinds: Kinds) -> Given:
+    """What tasks in processes of their own are given of the worker's surroundings.
+
+    Raises:
+        ConfigError: the directory is not there.
+    """
+    from .runtimes.spawn import Given
+
+    directory = str(Path(kinds.directory).expanduser()) if kinds.directory else ""
+    if directory and not Path(directory).is_dir():
+        raise ConfigError(f"kinds.directory: {directory} is no directory: make it, or leave it empty")
+    return Given(kinds.environment, kinds.home == "worker", directory)
 
 
 def limits_of(given: JobLimits) -> Limits:

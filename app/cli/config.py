@@ -71,7 +71,10 @@ def show(role: Role | None, file: Path | None, *, origin: bool, as_json: bool) -
 @_FILE
 @_JSON
 def check(role: Role | None, file: Path | None, *, as_json: bool) -> None:
-    """Say whether a manager or worker could start with these settings; exit code 2 when not."""
+    """Say whether a manager or worker could start with these settings; exit code 2 when not.
+
+    The kinds of a worker are loaded too, in processes that are thrown away: one that cannot be used counts.
+    """
     from ..config import overlooked
 
     problems: dict[str, str] = {}
@@ -83,6 +86,12 @@ def check(role: Role | None, file: Path | None, *, as_json: bool) -> None:
             problems[name] = str(error)
             continue
         place = printable(str(found.file), 4096)
+        if name == "worker":
+            try:
+                problems |= {f"worker, kind {kind}": why for kind, why in _broken_kinds(found.config).items()}
+            except ConfigError as error:
+                problems[name] = str(error)
+                continue
         said.append(
             f"{name}: {place} can be used" if found.found else f"{name}: defaults; there is no {place}"
         )
@@ -110,6 +119,13 @@ def paths(*, as_json: bool) -> None:
     width = max(map(len, places))
     for name, place in places.items():
         click.echo(f"{name:{width}}  {printable(place, 4096)}")
+
+
+def _broken_kinds(settings: Any) -> dict[str, str]:
+    """Kinds that a worker would not offer, and why; all are loaded, in processes that are thrown away."""
+    from ..node import found_kinds
+
+    return found_kinds(settings, find()).faults()
 
 
 def _roles(role: Role | None, file: Path | None) -> Sequence[Role]:

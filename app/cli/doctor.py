@@ -1,6 +1,7 @@
 """`taskmessenger doctor`: what is wrong on this machine, and what to do about each of it.
 
-It looks and changes nothing, and starts nothing: nodes are seen through what their processes report.
+It looks and changes nothing: nodes are seen through what their processes report. The code of kinds is loaded,
+in processes that are thrown away, as a worker that starts does it.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def examine(paths: Paths) -> Iterator[Finding]:
     configs: dict[str, Any] = {}
     for role in ROLES:
         yield from _guarded(f"{role} settings", partial(_settings, role, paths, configs))
+    yield from _guarded("kinds", partial(_kinds, paths, configs))
     yield from _judged("disk", partial(checkup.disk, paths))
     yield from _judged("clock", partial(checkup.clock, paths))
     yield from _judged("files", checkup.files)
@@ -114,6 +116,20 @@ def _settings(role: Role, paths: Paths, found: dict[str, Any]) -> Iterator[Findi
     )
 
 
+def _kinds(paths: Paths, configs: dict[str, Any]) -> Iterator[Finding]:
+    """Whether the kinds of a worker here can be loaded; they are, in processes that are thrown away."""
+    from ..node import found_kinds
+
+    if "worker" not in configs:
+        return  # a finding of its own
+    kinds = found_kinds(configs["worker"], paths)
+    broken = kinds.faults()
+    for name, why in broken.items():
+        yield Finding("kinds", WRONG, f"{name} cannot be used: {why}")
+    good = len(set(kinds.names_known()) - broken.keys())
+    yield Finding("kinds", OK, f"{count(good, 'kind')} can be used by a worker here")
+
+
 def _manager(paths: Paths, trips: dict[str, float]) -> Iterator[Finding]:
     """What it answers; its workers' round trips over ZeroTier are left in `trips`."""
     import anyio
@@ -130,6 +146,9 @@ def _manager(paths: Paths, trips: dict[str, float]) -> Iterator[Finding]:
         yield Finding("manager", WRONG, found.degraded)
     for why in found.waiting.values():
         yield Finding("tasks", WRONG, why)
+    for row in workers:
+        for name, why in row.broken.items():
+            yield Finding("kinds", WRONG, f"{row.id} does not offer {name}: {why}")
 
 
 async def _ask(paths: Paths) -> tuple[PoolStatus, float, list[WorkerRow]]:

@@ -77,6 +77,9 @@ def ls(*, pending: bool, as_json: bool) -> None:
         block([worker_json(row) for row in rows])
         return
     Table(_HEAD).add(map(_cells, rows))
+    for row in rows:
+        for name, why in row.broken.items():
+            note(f"{row.id}: kind {name} is disabled: {why}")
     if not rows:
         note("no worker has joined yet: `taskmessenger invite` says how")
 

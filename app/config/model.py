@@ -6,9 +6,7 @@ files. There are no secrets among the settings, so any of them may be printed.
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from ipaddress import IPv4Address
 from typing import Annotated, Final, Literal
 
@@ -16,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from ..core.text import printable
+from .machine import host_name, processors
 
 MIB: Final = 1024 * 1024
 MAX_PAYLOAD: Final = 64 * MIB
@@ -311,6 +310,12 @@ class Kinds(Group, frozen=True):
     """Kind to runtime, where the kind's own wish is not to be followed."""
     free_stuck_slots: bool = False
     """Whether a thread that does not end gives its slot back: more than `capacity` may then run."""
+    environment: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)] = ()
+    """Variables of the worker that process kinds see besides PATH, LANG, LC_* and TZ: names, and patterns."""
+    home: Literal["own", "worker"] = "own"
+    """HOME of process kinds: a directory of its own that goes with its process, or the worker's."""
+    directory: str = ""
+    """Where tasks of process kinds begin; empty for a new directory of each, removed when it ends."""
 
 
 class JobLimits(Group, frozen=True):
@@ -381,18 +386,6 @@ class WorkerConfig(Group, frozen=True):
     def slots(self) -> int:
         """Tasks at a time, with 0 resolved to the processors that this process may use."""
         return self.capacity or processors()
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    known = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
-
-
-def host_name() -> str:
-    """The name of this host, as far as it makes a name for a manager or worker."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-")[:64]
-    return name or "host"
 
 
 def _default_name(config: ManagerConfig | WorkerConfig) -> None:

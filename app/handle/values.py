@@ -215,6 +215,8 @@ class WorkerRow(Struct, frozen=True):
     version: str = ""
     enrolled_at: float | None = None
     expires_at: float | None = None
+    broken: dict[str, str] = {}
+    """Kinds that it does not offer because they cannot be used there, and why."""
 
 
 class PoolStatus(Struct, frozen=True):

@@ -65,6 +65,8 @@ class Offer(Base, frozen=True, tag=20):
     labels: dict[str, str] = {}
     about: list[tuple[str, str, bytes]] = []
     """Of kinds: name, description, a payload that works (msgpack) or nothing. Empty: as said before."""
+    broken: list[tuple[str, str]] = []
+    """Kinds that are not offered because they cannot be used, and why."""
 
 
 class Holding(Base, frozen=True, tag=21):

@@ -153,6 +153,7 @@ class Desk:
             version=link.version if link else "",
             enrolled_at=known.enrolled_at if known else None,
             expires_at=known.expires_at if known else None,
+            broken=link.broken if link else {},
         )
 
     def _state(self, worker: Worker) -> str:

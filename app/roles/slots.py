@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Container
 from time import monotonic, time
 from typing import Final
 
@@ -141,7 +142,7 @@ class Slots:
             if self.running.get(task, (None,))[0] == attempt and (task, attempt) not in self._void:
                 self._runtime.cancel(task)
             else:
-                self._remember(task, attempt)
+                _remember(self._ended, (task, attempt))
                 self._outbox.released([(task, attempt)], How.CANCELLED)
         if gone & waiting:
             log.info("%d leases were ended before they ran", len(gone & waiting))
@@ -178,6 +179,14 @@ class Slots:
         self.paused.add(scope)
         out = [job for job, _ in (*self._queue, *self._blocked.values()) if self._is_paused(job.kind)]
         self._queue = deque(entry for entry in self._queue if not self._is_paused(entry[0].kind))
+        for job in out:
+            self._blocked.pop(job.task, None)
+        self._outbox.released([(job.task, job.attempt) for job in out])
+
+    def keep_kinds(self, kinds: Container[str]) -> None:
+        """Only these are offered any more: what waits for another one goes back."""
+        out = [job for job, _ in (*self._queue, *self._blocked.values()) if job.kind not in kinds]
+        self._queue = deque(entry for entry in self._queue if entry[0].kind in kinds)
         for job in out:
             self._blocked.pop(job.task, None)
         self._outbox.released([(job.task, job.attempt) for job in out])
@@ -283,7 +292,9 @@ class Slots:
         finally:
             self.stuck -= 1
 
-    def _remember(self, task: int, attempt: int) -> None:
-        self._ended[task, attempt] = None
-        while len(self._ended) > MAX_REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+
+def _remember(ended: dict[tuple[int, int], None], lease: tuple[int, int]) -> None:
+    """The newest ones only."""
+    ended[lease] = None
+    while len(ended) > MAX_REMEMBERED:
+        del ended[next(iter(ended))]

@@ -7,7 +7,7 @@ news in batches, a steward that looks after limits and load once a second, and t
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from time import time
@@ -54,6 +54,8 @@ STEADY_SECONDS: Final = 5.0
 """A session that lasted so long was a good one; after a shorter one the next try waits longer each time."""
 MAX_PROGRESS_WAITING: Final = 1024 * 1024
 """Bytes that may wait to be sent before word of progress is left out."""
+MAX_BROKEN: Final = 64
+"""Kinds that are not offered of which the manager is told."""
 MAX_DRAIN: Final = 7 * 86400.0
 """Seconds that a manager may let a worker take to leave."""
 
@@ -74,6 +76,7 @@ class Worker:
     ) -> None:
         """`dial` reaches the manager, told whether this process is new; else the identity's endpoints do."""
         self.config, self.identity, self.kinds = config, identity, kinds
+        self.broken: Mapping[str, str] = {}
         self.outbox = Outbox(spool)
         self.slots = Slots(
             runtime,
@@ -125,6 +128,12 @@ class Worker:
         """The end of `pause`."""
         self.paused = self.slots.closed = False
         self._offer()
+
+    def change_kinds(self, kinds: Sequence[KindInfo], broken: Mapping[str, str]) -> None:
+        """Offer these from now on, and say why not the others; what waits for those goes back."""
+        self.kinds, self.broken = kinds, broken
+        self.slots.keep_kinds({kind.name for kind in kinds})
+        self._offer(force=True)
 
     def disconnect(self) -> None:
         """No session until it is wanted again; what runs goes on while its leases last."""
@@ -292,6 +301,7 @@ class Worker:
                 self.paused,
                 dict(self.config.labels),
                 [(kind.name, kind.description, kind.example) for kind in self.kinds] if force else [],
+                list(self.broken.items())[:MAX_BROKEN],
             )
         )
 

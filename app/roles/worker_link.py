@@ -32,6 +32,11 @@ MAX_DESCRIPTION: Final = 200
 """Characters of the description of a kind."""
 MAX_EXAMPLE: Final = 1_024
 """Bytes of an example of a payload."""
+MAX_BROKEN: Final = 64
+"""Kinds that cannot be used of which a worker may tell."""
+MAX_BROKEN_NAME: Final = 256
+MAX_BROKEN_WHY: Final = 1_024
+"""Characters of a name, which may be a file's, and of a reason."""
 MAX_LABELS: Final = 64
 MAX_SLOTS: Final = 65_536
 MAX_MESSAGE: Final = 2_048
@@ -77,6 +82,8 @@ class WorkerLink(Link):
         self.kinds: frozenset[str] = frozenset()
         self.about: dict[str, tuple[str, bytes]] = {}
         """What it says of its kinds: a description and a payload that works."""
+        self.broken: dict[str, str] = {}
+        """Kinds that it does not offer because they cannot be used, and why."""
         self.progress: dict[int, tuple[int, float | None, str, bytes]] = {}
         """Of running tasks: attempt, fraction, note, newest output."""
         self._inbox, self._delivery, self._renew = inbox, delivery, renew
@@ -182,6 +189,10 @@ class WorkerLink(Link):
         labels = list(message.labels.items())[:MAX_LABELS]
         self.labels = {printable(name, MAX_KIND): printable(value, 256) for name, value in labels}
         self.kinds = kinds
+        self.broken = {
+            printable(name, MAX_BROKEN_NAME): printable(why, MAX_BROKEN_WHY)
+            for name, why in message.broken[:MAX_BROKEN]
+        }
         if message.about:
             self.about = dict(_about(message.about, kinds))
         return s.Offered(

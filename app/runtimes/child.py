@@ -20,12 +20,13 @@ from typing import Any, Final
 
 from ..core.errors import ConfigError
 from ..core.text import printable
+from .beside import SOURCE_VARIABLE
 from .context import REPORT_INTERVAL, Context, Pending, Stop
 from .failures import clean
 from .frames import HEADER, body_size, frame, parse
 from .invoke import Failure, attempt
 from .limits import Limits
-from .loading import Kind, load_kind
+from .loading import FILE_PREFIX, Changed, Kind, load_version
 from .surroundings import Surroundings
 
 MAX_TOLD: Final = 5
@@ -80,7 +81,7 @@ class Talk:
 
 def main(argv: list[str]) -> None:
     """Bind this process, load its kind, then serve."""
-    descriptor, guard, limits, name, source = argv
+    descriptor, guard, limits = argv
     bounds = Limits.from_json(limits)
     bounds.apply()
     _set_up_output()
@@ -88,14 +89,21 @@ def main(argv: list[str]) -> None:
     with socket.socket(fileno=int(descriptor)) as channel:
         talk = Talk(channel)
         talk.send("ready")
+        wanted = read_message(channel)
+        if wanted is None:
+            os._exit(1)
+        name, source, files, digest, directory = parse(wanted)
+        os.environ.update({"TM_KIND": name, SOURCE_VARIABLE: source.removeprefix(FILE_PREFIX)})
         bounds.renew_cpu()
         try:
-            kind = load_kind(name, source)
+            kind = load_version(name, source, files, digest)
+        except Changed:
+            talk.send("changed")
         except ConfigError as error:
             _flush_output()
             talk.send("broken", str(error))
         else:
-            _Server(channel, talk, kind, bounds, Surroundings(int(guard), talk.threads)).serve()
+            _Server(channel, talk, kind, bounds, Surroundings(int(guard), talk.threads), directory).serve()
     os._exit(0)  # threads that a job left behind must not keep this process
 
 
@@ -111,17 +119,23 @@ class _Server:
     """Runs what the worker sends."""
 
     def __init__(
-        self, channel: socket.socket, talk: Talk, kind: Kind, limits: Limits, surroundings: Surroundings
+        self,
+        channel: socket.socket,
+        talk: Talk,
+        kind: Kind,
+        limits: Limits,
+        surroundings: Surroundings,
+        directory: str,
     ) -> None:
         self._channel, self._talk, self._kind, self._limits = channel, talk, kind, limits
-        self._surroundings = surroundings
-        self._me, self._home = os.getpid(), Path.cwd()
+        self._surroundings, self._directory = surroundings, directory
+        self._me, self._home, self._jobs = os.getpid(), Path.cwd(), 0
 
     def serve(self) -> None:
         """One job after the other, until the worker hangs up or this process is fit for none."""
         self._talk.send("loaded")
         spoiled = ""
-        while not spoiled and (body := _read(self._channel)) is not None:
+        while not spoiled and (body := read_message(self._channel)) is not None:
             payload, task, number = parse(body)
             answer, spoiled, left = self._run(payload, task, number)
             self._talk.flush()
@@ -163,9 +177,10 @@ class _Server:
 
     def _enter(self, task: int, number: int) -> Path:
         """A fresh working directory, which is the place for temporary files too."""
-        place = self._home / f"{task}-{number}"
+        self._jobs += 1
+        place = self._home / str(self._jobs)
         place.mkdir(mode=0o700)
-        os.chdir(place)
+        os.chdir(self._directory or place)
         tempfile.tempdir = str(place)
         os.environ.update(TMPDIR=str(place), TM_TASK=str(task), TM_ATTEMPT=str(number))
         self._surroundings.expect_variables()
@@ -205,7 +220,7 @@ def _flush_output() -> None:
             stream.flush()
 
 
-def _read(channel: socket.socket) -> bytearray | None:
+def read_message(channel: socket.socket) -> bytearray | None:
     """The next message, or None when the worker has hung up."""
     header = _exactly(channel, HEADER.size)
     return None if header is None else _exactly(channel, body_size(header))

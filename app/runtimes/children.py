@@ -34,6 +34,8 @@ LAST_READS: Final = 16
 """Reads of a pipe when a job ends: what was written before, but no endless stream."""
 MAX_CHANNEL_READS: Final = 1_024
 """Reads of the channel after a death: more than the largest message."""
+CHANGED: Final = "changed"
+"""Instead of a reason: the files of its kind are those of another version."""
 GUARD_SECONDS: Final = 2.0
 """How long a guard may take to end everything; then it is done from here, guard and all."""
 SWEEP_ROUNDS: Final = 5
@@ -129,9 +131,13 @@ class Child:
         if self.gone.done():
             self._finish(self.gone.result())
         else:
-            self._unsent = memoryview(job)
-            self._on_writable()
+            self.send(job)
         return answer
+
+    def send(self, message: bytes) -> None:
+        """Send it this, as it takes it."""
+        self._unsent = memoryview(message)
+        self._on_writable()
 
     def kill(self) -> None:
         """End it and everything that it started, now. `gone` tells when it is over."""
@@ -141,12 +147,13 @@ class Child:
         for number in (signal.SIGTERM, signal.SIGCONT):  # it may have been stopped by what it guards
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, number)
-        self._loop.call_later(GUARD_SECONDS, self._force)
 
-    def _force(self) -> None:
-        """The guard did not do it."""
-        if not self._reaped:
-            self._loop.run_in_executor(None, end_all, lambda: [*descendants(self.pid), self.pid])
+        def force() -> None:
+            """The guard did not do it."""
+            if not self._reaped:
+                self._loop.run_in_executor(None, end_all, lambda: [*descendants(self.pid), self.pid])
+
+        self._loop.call_later(GUARD_SECONDS, force)
 
     def give_up(self) -> None:
         """Answer None to whoever waits: it was killed and is still there."""
@@ -228,6 +235,8 @@ class Child:
                 self.ready.set_result(None)
             case ["loaded"] if not self.loaded.done():
                 self.loaded.set_result("")
+            case ["changed"] if not self.loaded.done():
+                self.loaded.set_result(CHANGED)
             case ["broken", str() as why] if not self.loaded.done():
                 self.loaded.set_result(clean(why, MESSAGE_BYTES) or "no reason is given")
             case ["report", float() | None as progress, str() as note, bytes() as output]:

@@ -1,9 +1,10 @@
 """How a worker and its child processes cut their conversation into messages: a length, then a msgpack list.
 
-Worker to child: `[payload, task, attempt]`. Child to worker: `["ready"]`, then `["loaded"]` or
-`["broken", why]`, and for each job `["report", progress, note, output]` and in the end
-`["done", result, spoiled, left]` or `["failed", code, message, stack, spoiled, left]`: `spoiled` says why the
-child can take no other job, `left` what lay in its working directory.
+Worker to child: `[kind, source, files, digest, directory]` once, then `[payload, task, attempt]` for a job.
+Child to worker: `["ready"]`, then `["loaded"]`, `["broken", why]` or `["changed"]`, and for each job
+`["report", progress, note, output]` and in the end `["done", result, spoiled, left]` or
+`["failed", code, message, stack, spoiled, left]`: `spoiled` says why the child can take no other job, `left`
+what lay in its working directory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The parent of one child process: whatever that started ends with it, and with the worker.
 
-Started as `python -m taskmessenger.runtimes.guard FD PARENT MARK LIMITS KIND SOURCE`. It forks the child that
-runs jobs and becomes the parent of every orphan below it, so that no fork, session or cleaned environment
+Started as `python -m taskmessenger.runtimes.guard MODULE FD PARENT MARK LIMITS`. It forks the child that
+runs `MODULE` and becomes the parent of every orphan below it, so that no fork, session or cleaned environment
 leads away from it. When the child ends, the worker dies or asks for the end (SIGTERM), it kills everything
 below itself, waits until that is gone, and ends as the child did. A guard that is killed itself takes the
 child with it; the worker finds the rest by its mark (`family`). Imports little: there is one for each child.
@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from importlib import import_module
 from typing import Final, NoReturn
 
 from .family import LINUX, adopt_orphans, die_with_parent, end_descendants, put_mark
@@ -25,7 +26,7 @@ PARENT_CHECK_SECONDS: Final = 0.5
 
 def main(argv: list[str]) -> None:
     """Become a guard, and a child below it."""
-    descriptor, parent, mark, *rest = argv
+    what, descriptor, parent, mark, *rest = argv
     everything = signal.valid_signals()
     signal.pthread_sigmask(
         signal.SIG_SETMASK, everything
@@ -41,8 +42,7 @@ def main(argv: list[str]) -> None:
         os.setsid()
         put_mark(int(mark))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        from . import child as inside
-
+        inside = import_module(f".{what}", __package__)
         inside.main([descriptor, str(guard), *rest])
         return
     _let_go(int(descriptor))
@@ -109,3 +109,8 @@ def _end_as(status: int | None) -> NoReturn:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+elif __name__ == "__mp_main__":
+    # An interpreter that `multiprocessing` started for a task: what it is sent is named by the kind's module.
+    from .beside import follow_parent
+
+    follow_parent()

@@ -18,6 +18,7 @@ _MEMORY: Final = re.compile(
 _FILES: Final = re.compile(r"Errno 24\]|oo many open files")
 _FILE_SIZE: Final = re.compile(r"Errno 27\]|ile too large|ile size limit")
 _PROCESSES: Final = re.compile(r"Errno 11\]|can't start new thread|esource temporarily unavailable")
+_SOCKET_PATH: Final = "AF_UNIX path too long"
 _FATAL: Final = "Fatal Python error: "
 MIB: Final = 1024 * 1024
 
@@ -35,6 +36,11 @@ def limit_behind(text: str, limits: Limits, number: int | None = None) -> str:
         if given is not None and told:
             met = f"it probably met its limit, {given // unit:,} {bound}"
             return f"{met}; raise limits.{setting} of this worker, or set it to null"
+    if _SOCKET_PATH in text:
+        return (
+            "the directories of this worker have too long names for that: use spawn or fork, or a"
+            " shorter TASKMESSENGER_HOME"
+        )
     return "nobody here killed it: the system may have been out of memory" if number == signal.SIGKILL else ""
 
 

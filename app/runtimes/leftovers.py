@@ -29,6 +29,8 @@ START_TOLERANCE: Final = 2.0
 MAX_ROUNDS: Final = 5
 """Looks at the process table, while something keeps starting new processes."""
 
+WORK: Final = "w"
+"""Below it tasks work. Names are short: sockets that a task makes below them have short paths only."""
 _PREFIX: Final = "child-"
 _RECORD: Final = "process.json"
 
@@ -36,9 +38,9 @@ _RECORD: Final = "process.json"
 def new_home(run_dir: Path) -> Path:
     """A private directory for one child, with a name that is also its mark."""
     run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home = run_dir / f"{_PREFIX}{secrets.token_hex(8)}"
+    home = run_dir / f"{_PREFIX}{secrets.token_hex(4)}"
     home.mkdir(mode=0o700)
-    (home / "work").mkdir(mode=0o700)
+    (home / WORK).mkdir(mode=0o700)
     return home
 
 

@@ -11,14 +11,16 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import msgpack
+
 from ..core.errors import ConfigError
-from . import failures
+from . import beside, failures
 from .finality import Finals, finals_of
 
 ASYNC: Final = "async"
@@ -55,8 +57,28 @@ class Kind:
     """Exceptions, or their names, after which a task is not tried again."""
     example: Any = None
     """A payload that works."""
+    files: tuple[str, ...] = ()
+    """Its file, and what is part of it beside that."""
+    digest: str = ""
+    """Of their content: its version."""
     fresh: bool = False
     """Whether each task wants a process of its own, used for nothing before and nothing after it."""
+
+
+class Changed(ConfigError):
+    """The files of a kind are not those of the version that was asked for."""
+
+
+def load_version(name: str, source: str, files: Sequence[str], digest: str) -> Kind:
+    """The kind in exactly this version.
+
+    Raises:
+        ConfigError: it cannot be loaded. Changed: there is another version by now.
+    """
+    kind = load_kind(name, source) if beside.digest_of(files) == digest else None
+    if kind is None or beside.digest_of(files) != digest:
+        raise Changed(f"{source.removeprefix(FILE_PREFIX)}: it has been changed")
+    return kind
 
 
 def load_kind(name: str, source: str, runtime: str | None = None) -> Kind:
@@ -87,14 +109,15 @@ def _find(name: str, source: str) -> tuple[ModuleType | None, Any]:
 
 
 def _run_file(name: str, path: Path) -> ModuleType:
-    full_name = f"_taskmessenger_kind_{name}"
-    spec = importlib.util.spec_from_file_location(full_name, path)
+    full_name = beside.PREFIX + name
+    spec = beside.spec_of(full_name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[full_name] = module  # dataclasses and annotations look their module up by name
     try:
-        spec.loader.exec_module(module)
+        with beside.importing(full_name, path):
+            spec.loader.exec_module(module)
     except BaseException as error:  # border: the operator's code, which may even call sys.exit
         sys.modules.pop(full_name, None)
         raise ConfigError(f"{path}: cannot be loaded: {_one_line(error)}") from error
@@ -141,14 +164,7 @@ def _checked(name: str, source: str, module: ModuleType | None, handler: Any, ru
     is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004  an object whose __call__ is async
     )
-    wanted = runtime or getattr(module, "RUNTIME", None) or (ASYNC if is_async else THREAD)
-    if wanted not in RUNTIMES:
-        raise ConfigError(f"{place}: runtime {wanted!r:.40} is none of {', '.join(RUNTIMES)}")
-    if wanted == ASYNC and not is_async:
-        raise ConfigError(
-            f"{place}: `{name}` cannot run as async, because its handler is an ordinary function that would "
-            "block the event loop; use thread or process, or write `async def handle`"
-        )
+    wanted = runtime_of(name, place, runtime or getattr(module, "RUNTIME", None), is_async=is_async)
     return Kind(
         name=name,
         runtime=wanted,
@@ -162,6 +178,43 @@ def _checked(name: str, source: str, module: ModuleType | None, handler: Any, ru
         example=getattr(module, "EXAMPLE", None),
         fresh=bool(getattr(module, "FRESH", False)),
     )
+
+
+def runtime_of(name: str, place: str, wanted: Any, *, is_async: bool) -> str:
+    """Where a kind runs that wants to run there, or does not say.
+
+    Raises:
+        ConfigError: it cannot run there.
+    """
+    wanted = wanted or (ASYNC if is_async else THREAD)
+    if wanted not in RUNTIMES:
+        raise ConfigError(f"{place}: runtime {wanted!r:.40} is none of {', '.join(RUNTIMES)}")
+    if wanted == ASYNC and not is_async:
+        raise ConfigError(
+            f"{place}: `{name}` cannot run as async, because its handler is an ordinary function that would "
+            "block the event loop; use thread or process, or write `async def handle`"
+        )
+    return str(wanted)
+
+
+def facts_of(kind: Kind) -> dict[str, Any]:
+    """What a worker that does not load it wants to know; plain values."""
+    try:
+        example = msgpack.packb(kind.example) if kind.example is not None else b""
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        example = b""  # it helps to fill in a form, and nothing depends on it
+    path = Path(kind.source.removeprefix(FILE_PREFIX))
+    beside_it = beside.loaded_from(path.parent) if kind.source.startswith(FILE_PREFIX) else []
+    return {
+        "runtime": kind.runtime,
+        "is_async": kind.is_async,
+        "takes_context": kind.takes_context,
+        "description": kind.description,
+        "timeout": kind.timeout,
+        "example": example,
+        "fresh": kind.fresh,
+        "files": beside_it,
+    }
 
 
 def _takes_context(handler: Handler, place: str) -> bool:

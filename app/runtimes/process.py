@@ -29,6 +29,7 @@ from .limits import Limits
 from .loading import Kind
 from .payload import MAX_BYTES
 from .reports import Reports
+from .spawn import Given
 from .turns import Turns
 from .warm import KILL_SECONDS, MAX_JOBS_PER_CHILD, NotLoaded, Warm
 
@@ -64,17 +65,22 @@ class ProcessRuntime:
         limits: Limits,
         run_dir: Path,
         *,
+        given: Given | None = None,
         max_jobs: int = MAX_JOBS_PER_CHILD,
     ) -> None:
         self._kinds, self._reports, self._limits = kinds, reports, limits
         self._turns = Turns(size)
-        self._warm = Warm(size, limits, run_dir, max_jobs)
+        self._warm = Warm(size, limits, given or Given(), run_dir, max_jobs)
         self._running: dict[int, _Run] = {}
         self._lingering: dict[int, anyio.Event] = {}
         self._told: dict[str, float] = {}
 
     async def run(self, job: Job) -> Ended:
-        """Run it to its end in a child process."""
+        """Run it to its end in a child process.
+
+        Raises:
+            Outdated: the files of its kind have changed since they were looked at; it did not run.
+        """
         if len(job.payload) > MAX_BYTES:
             return refused("bad_payload", f"payload of `{job.kind}`: more than {MAX_BYTES:,} bytes")
         if not self._turns.take_now():

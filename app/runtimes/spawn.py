@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,8 @@ from . import leftovers
 from .family import new_mark
 from .limits import Limits
 
-PASSED_ON: Final = ("PATH", "LANG", "TZ", "SYSTEMROOT")
-"""Variables of the worker that a task may see, with all that begin with LC_."""
+PASSED_ON: Final = ("PATH", "LANG", "TZ", "SYSTEMROOT", "LC_*")
+"""Variables of the worker that every task may see."""
 _DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -36,8 +37,20 @@ class Spawned:
     """On everything below the guard."""
 
 
-def spawn(run_dir: Path, limits: Limits, name: str, source: str) -> Spawned:
-    """Start one for the kind of this name, whose code is at `source`.
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an operator lets tasks have of the worker's own surroundings."""
+
+    environment: tuple[str, ...] = ()
+    """Names and patterns of variables, besides those that are always passed on."""
+    home: bool = False
+    """Whether HOME is the worker's."""
+    directory: str = ""
+    """Where tasks begin; empty for a new directory of each."""
+
+
+def spawn(run_dir: Path, limits: Limits, given: Given, what: str = "child") -> Spawned:
+    """Start one; `what`: the module whose `main` is to run below the guard.
 
     Raises:
         OSError: the system does not let us: no memory, no process, no descriptor, no space.
@@ -48,13 +61,13 @@ def spawn(run_dir: Path, limits: Limits, name: str, source: str) -> Spawned:
     try:
         with theirs:
             process = subprocess.Popen(
-                _argv(theirs.fileno(), mark, limits, name, source),
+                _argv(what, theirs.fileno(), mark, limits),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                cwd=home / "work",
-                env=environment(os.environ, home) | {"TM_KIND": name},
+                cwd=home / leftovers.WORK,
+                env=environment(os.environ, home, given),
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
@@ -74,20 +87,21 @@ def spawn(run_dir: Path, limits: Limits, name: str, source: str) -> Spawned:
     return Spawned(process, ours, home, mark)
 
 
-def _argv(descriptor: int, mark: int, limits: Limits, name: str, source: str) -> list[str]:
+def _argv(what: str, descriptor: int, mark: int, limits: Limits) -> list[str]:
     # -P and -s: neither the working directory nor the user's own packages may replace a module.
     flags = ["-P", "-s"]
-    told = [str(descriptor), str(os.getpid()), str(mark), limits.to_json(), name, source]
+    told = [what, str(descriptor), str(os.getpid()), str(mark), limits.to_json()]
     return [sys.executable, *flags, "-m", f"{__package__}.guard", *told]
 
 
-def environment(ours: Mapping[str, str], home: Path) -> dict[str, str]:
-    """All that a task gets to see: no secrets of whoever started the worker."""
-    kept = {name: value for name, value in ours.items() if name in PASSED_ON or name.startswith("LC_")}
+def environment(ours: Mapping[str, str], home: Path, given: Given) -> dict[str, str]:
+    """All that a task gets to see: no secrets of whoever started the worker, unless they are let through."""
+    patterns = (*PASSED_ON, *given.environment)
+    kept = {name: ours[name] for name in ours if any(fnmatchcase(name, pattern) for pattern in patterns)}
     kept.setdefault("PATH", _DEFAULT_PATH)
     return kept | {
-        "HOME": str(home / "work"),
-        "TMPDIR": str(home / "work"),
+        "HOME": ours.get("HOME", "/") if given.home else str(home / leftovers.WORK),
+        "TMPDIR": str(home / leftovers.WORK),
         "PYTHONPATH": os.pathsep.join(_import_path()),
         "PYTHONDONTWRITEBYTECODE": "1",
         leftovers.MARK: home.name,

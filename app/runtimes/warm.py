@@ -13,11 +13,12 @@ from typing import Final
 
 from ..core.errors import Overloaded
 from . import leftovers
-from .children import Child, Death
+from .children import CHANGED, Child, Death
+from .frames import frame
 from .hints import last_line
 from .limits import Limits
 from .loading import Kind
-from .spawn import spawn
+from .spawn import Given, spawn
 
 MAX_JOBS_PER_CHILD: Final = 1_000
 """Then a child is replaced: what its jobs leak must not grow for ever."""
@@ -40,10 +41,17 @@ class NotLoaded(Exception):
         self.death, self.stderr, self.late = death, stderr, late
 
 
+class Outdated(Exception):
+    """The files of a kind are those of another version by now."""
+
+
 class Warm:
     """Up to `size` children at work, and some that wait for it."""
 
-    def __init__(self, size: int, limits: Limits, run_dir: Path, max_jobs: int = MAX_JOBS_PER_CHILD) -> None:
+    def __init__(
+        self, size: int, limits: Limits, given: Given, run_dir: Path, max_jobs: int = MAX_JOBS_PER_CHILD
+    ) -> None:
+        self._given = given
         self._size, self._limits, self._run_dir, self._max_jobs = size, limits, run_dir, max_jobs
         self._children: set[Child] = set()
         self._idle: dict[Child, asyncio.TimerHandle] = {}
@@ -72,6 +80,7 @@ class Warm:
 
         Raises (its result):
             OSError, Overloaded: it cannot be started. NotLoaded: its kind cannot be loaded.
+            Outdated: there is a newer version.
         """
         starting = asyncio.create_task(self._start(kind))
         self._starting.add(starting)
@@ -81,11 +90,12 @@ class Warm:
     async def _start(self, kind: Kind) -> Child:
         while self._idle and len(self._children) + len(self._starting) > self._size + SPARE:
             self._end(next(iter(self._idle)))
-        start = partial(spawn, self._run_dir, self._limits, kind.name, kind.source)
+        start = partial(spawn, self._run_dir, self._limits, self._given)
         child = Child(
             await asyncio.get_running_loop().run_in_executor(self._spawner, start), kind, self._on_gone
         )
         self._children.add(child)
+        child.send(frame(kind.name, kind.source, kind.files, kind.digest, self._given.directory))
         try:
             await self._become_ready(child)
         except BaseException:
@@ -108,6 +118,8 @@ class Warm:
                 f"it took longer than limits.import_seconds ({limit:g} s)", None, stderr, late=True
             )
         why = child.loaded.result()
+        if why == CHANGED:
+            raise Outdated
         if child.gone.done():
             raise NotLoaded(why, child.gone.result(), stderr)
         if why:

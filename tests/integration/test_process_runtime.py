@@ -18,7 +18,7 @@ from taskmessenger.runtimes.limits import Limits
 from taskmessenger.runtimes.process import ProcessRuntime
 from taskmessenger.runtimes.registry import Registry
 from taskmessenger.runtimes.reports import Reports
-from taskmessenger.runtimes.spawn import environment
+from taskmessenger.runtimes.spawn import Given, environment
 from taskmessenger.runtimes.warm import SPARE
 
 from tests.support.runtimes import SAMPLES, a_bench, is_running, result, until
@@ -110,7 +110,7 @@ def test_the_environment_of_a_child_is_an_allow_list(tmp_path):
         "AWS_SECRET": "x",
         "PYTHONHOME": "/",
     }
-    made = environment(given, tmp_path / "child-1")
+    made = environment(given, tmp_path / "child-1", Given())
     assert {"PATH", "LC_ALL", "TZ"} <= made.keys()
     assert not {"LD_PRELOAD", "AWS_SECRET", "PYTHONHOME"} & made.keys()
 

@@ -59,7 +59,7 @@ from taskmessenger.runtimes.registry import KindInfo, Registry
 from taskmessenger.runtimes.runner import Runtimes
 from taskmessenger.store.sqlite import Bounds, SqliteStore
 
-from tests.support.runtimes import SAMPLES, until
+from tests.support.runtimes import SAMPLES, looked_at, until
 
 BOUND = 30.0
 """Seconds after which a test has failed; nothing takes so long when it works."""
@@ -354,7 +354,7 @@ class Real:
         self._home, self._capacity = home, capacity
 
     def __call__(self, report) -> Runtimes:
-        kinds = Registry.load(("*",), [SAMPLES])
+        kinds = Registry.load(("*",), [SAMPLES], look=looked_at)
         made = Runtimes(kinds, self._capacity, report, Limits(), self._home, grace=0.2)
         made.kinds = kinds
         return made

@@ -12,11 +12,27 @@ import psutil
 from taskmessenger.config.model import JobLimits
 from taskmessenger.node import limits_of
 from taskmessenger.runtimes.base import Ended, Job
+from taskmessenger.runtimes.inspection import Facts, inspect
 from taskmessenger.runtimes.limits import Limits
 from taskmessenger.runtimes.registry import Registry
 from taskmessenger.runtimes.runner import Runtimes
+from taskmessenger.runtimes.spawn import Given
 
 SAMPLES = Path(__file__).parent / "kinds"
+_SEEN: dict[str, Facts | str] = {}
+
+
+def looked_at(sources, limits, given):
+    """`inspect`, once in each test process for what never changes: the sample kinds."""
+    samples = {name: source for name, source in sources.items() if str(SAMPLES) in source}
+    unseen = {name: source for name, source in samples.items() if source not in _SEEN}
+    if unseen:
+        _SEEN.update({sources[name]: found for name, found in inspect(unseen, Limits(), Given()).items()})
+    others = {name: source for name, source in sources.items() if name not in samples}
+    found = inspect(others, limits, given) if others else {}
+    return found | {name: _SEEN[source] for name, source in samples.items()}
+
+
 PATIENCE = 30.0
 """Seconds that something may take on a busy machine; nothing waits so long when it works."""
 
@@ -71,15 +87,15 @@ async def a_bench(
     capacity: int = 2,
     limits: Limits | None = None,
     folders: Sequence[Path] = (SAMPLES,),
+    given: Given | None = None,
 ):
     """All built-in and sample kinds; those that can are forced into `runtime`."""
-    everything = Registry.load(("*",), folders)
+    everything = Registry.load(("*",), folders, look=looked_at)
     wanted = {k.name: runtime for k in everything if runtime and (k.is_async or runtime != "async")}
-    registry = Registry.load(("*",), folders, wanted)
+    registry = Registry.load(("*",), folders, wanted, look=looked_at)
     heard = Heard()
-    runtimes = Runtimes(
-        registry, capacity, heard, limits or limits_of(JobLimits()), tmp_path / "run", grace=0.2
-    )
+    bounds = limits or limits_of(JobLimits())
+    runtimes = Runtimes(registry, capacity, heard, bounds, tmp_path / "run", grace=0.2, given=given)
     try:
         yield Bench(runtimes, heard, registry)
     finally:

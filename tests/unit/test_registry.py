@@ -13,6 +13,7 @@ from taskmessenger.kinds import NAMES
 from taskmessenger.runtimes import payload as codec
 from taskmessenger.runtimes.failures import MESSAGE_BYTES, STACK_BYTES, describe
 from taskmessenger.runtimes.frames import Splitter, frame
+from taskmessenger.runtimes.limits import Limits
 from taskmessenger.runtimes.payload import BadPayload, pack, unpack
 from taskmessenger.runtimes.registry import Registry
 
@@ -25,9 +26,14 @@ def folder(tmp_path):
 
 
 def refusal(allow=("*",), paths=(), runtimes=None) -> str:
-    with pytest.raises(ConfigError) as caught:
-        Registry.load(allow, paths, runtimes or {})
-    text = str(caught.value)
+    """Why it cannot be used: a setting, or one kind, while all others can."""
+    try:
+        registry = Registry.load(allow, paths, runtimes or {})
+    except ConfigError as error:
+        text = str(error)
+    else:
+        (text,) = registry.broken.values()
+        assert {kind for kind in NAMES if allow == ("*",)} - (runtimes or {}).keys() <= set(registry.names())
     assert "\n" not in text
     return text
 
@@ -87,9 +93,11 @@ def test_an_allowed_name_that_does_not_exist_is_refused():
     ("source", "says"),
     [
         ("def handle(:", "SyntaxError"),
-        ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
-        ("import sys; sys.exit(3)", "SystemExit: 3"),
-        ("x = 1", "has no function `handle(payload)`"),
+        (
+            "import no_such_module_anywhere\nhandle = print",
+            "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
+        ),
+        ("import sys; sys.exit(3)\nhandle = print", "SystemExit: 3"),
         ("handle = 3", "has no function `handle(payload)`"),
         ("def handle(): pass", "must accept (payload) or (payload, ctx)"),
         ("def handle(a, b, c): pass", "must accept (payload) or (payload, ctx)"),
@@ -105,6 +113,69 @@ def test_a_broken_file_is_named_with_the_reason_in_one_line(folder, source, says
     text = refusal(paths=[folder])
     assert text.startswith(f"{folder}/broken.py: ")
     assert says in text
+
+
+def test_a_file_without_a_handle_is_a_helper_unless_it_is_asked_for(folder):
+    (folder / "plain.py").write_text("raise SystemExit('loaded')")
+    assert Registry.load(("*",), [folder]).names() == sorted(NAMES)
+    (folder / "plain.py").write_text("x = 1")
+    assert "has no function `handle(payload)`" in refusal(("plain",), [folder])
+
+
+@pytest.mark.parametrize("runtime", ["thread", "process"])
+def test_helpers_beside_kinds_can_be_imported(folder, runtime):
+    (folder / "_common.py").write_text("X = 'common'")
+    (folder / "helper.py").write_text("from _common import X")
+    (folder / "pack").mkdir()
+    (folder / "pack" / "__init__.py").write_text("from .inner import Y")
+    (folder / "pack" / "inner.py").write_text("Y = 'packed'")
+    text = f"import helper, pack\nRUNTIME = {runtime!r}\nDESCRIPTION = helper.X + pack.Y\ndef handle(p): pass"
+    (folder / "mine.py").write_text(text)
+    (told,) = Registry.load(("mine",), [folder]).announce()
+    assert told.description == "commonpacked"
+
+
+def test_helpers_of_one_name_in_two_folders_are_not_mixed_up(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for place in (folder, other):
+        (place / "_common.py").write_text(f"X = {place.name!r}")
+        (place / f"{place.name}_kind.py").write_text(
+            "from _common import X as DESCRIPTION\ndef handle(p): pass"
+        )
+    told = {info.name: info.description for info in Registry.load(("*_kind",), [folder, other]).announce()}
+    assert told == {"kinds_kind": "kinds", "other_kind": "other"}
+
+
+@pytest.mark.parametrize("runtime", ["thread", "process"])
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "its process died of SIGSEGV while it loaded the code"),
+        ("import os; os._exit(7)", "its process exited with code 7 while it loaded the code"),
+        ("while True: pass", "loading it took longer than limits.import_seconds (2 s)"),
+        ("x = bytearray(2**40)", "raise limits.memory_mb"),
+        ("import os; os.write(2, b'last words\\n'); os.abort()", "last words"),
+    ],
+)
+def test_code_that_dies_while_it_is_loaded_takes_nothing_along(folder, runtime, does, says):
+    (folder / "deadly.py").write_text(f"{does}\nRUNTIME = {runtime!r}\ndef handle(p): pass")
+    (folder / "good.py").write_text("def handle(p): pass")
+    limits = Limits(memory=2**32, import_seconds=2)
+    registry = Registry.load(("*",), [folder], limits=limits)
+    assert "good" in registry.names()
+    assert "deadly" not in registry.names()
+    assert registry.broken["deadly"].startswith(f"{folder}/deadly.py: ")
+    assert says in registry.broken["deadly"]
+
+
+def test_a_process_kind_is_never_loaded_in_the_worker(folder):
+    text = "import sys; sys.was_here = True\nRUNTIME = 'process'\nEXAMPLE = [1, 'x']\nTIMEOUT = 5\n"
+    (folder / "away.py").write_text(f"{text}def handle(payload, ctx): pass")
+    registry = Registry.load(("away",), [folder])
+    kind = registry.get("away")
+    assert not hasattr(sys, "was_here")
+    assert (kind.runtime, kind.takes_context, kind.timeout, kind.example) == ("process", True, 5.0, [1, "x"])
 
 
 def test_a_file_whose_name_can_be_no_kind_is_refused(folder):
