@@ -65,7 +65,10 @@ def start(
     worker = load("worker", flags, os.environ, paths, file=file)
     log = partial(logs.setup, "worker", worker.config.logging, paths)
     text = _for_worker(invite or read_invite(given["join"], given["join_file"]))
+    from ..runtimes.spawn import watch_this_process
+
     begin = partial(_worker, worker, paths, text)
+    watch_this_process()
     _run(role, begin, log, no_ui=no_ui, read_only=read_only, extras=extras)
 
 

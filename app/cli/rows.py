@@ -100,6 +100,10 @@ def print_detail(found: TaskDetail, *, as_json: bool) -> None:
         line(f"error: {_error(found.error)}")
         if why := not_tried_again(found.error.code):
             line(f"not tried again: {why}")
+        for name, value in found.error.evidence.items():
+            if _is_long(value):
+                line(f"{name}:")
+                _indented(str(value), MAX_STACK)
         _indented(found.error.stack, MAX_STACK)
     _print_attempts(found.attempts)
     if found.output:
@@ -123,8 +127,13 @@ def _result(found: TaskDetail) -> str:
 
 
 def _error(error: ErrorInfo) -> str:
-    facts = ", ".join(f"{key} {value}" for key, value in error.evidence.items())
+    facts = ", ".join(f"{key} {value}" for key, value in error.evidence.items() if not _is_long(value))
     return f"{error.code}: {error.message}" + (f" ({facts})" if facts else "")
+
+
+def _is_long(value: object) -> bool:
+    """Whether it takes more than one line."""
+    return "\n" in str(value).strip()
 
 
 def _print_attempts(attempts: Sequence[AttemptInfo]) -> None:

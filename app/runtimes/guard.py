@@ -5,6 +5,9 @@ runs `MODULE` and becomes the parent of every orphan below it, so that no fork, 
 leads away from it. When the child ends, the worker dies or asks for the end (SIGTERM), it kills everything
 below itself, waits until that is gone, and ends as the child did. A guard that is killed itself takes the
 child with it; the worker finds the rest by its mark (`family`). Imports little: there is one for each child.
+
+`python -m taskmessenger.runtimes.guard watch PARENT MARK` is no guard but a watch: when the worker that
+started it is gone, however it ended, it ends what bears the worker's mark: what tasks in its threads started.
 """
 
 from __future__ import annotations
@@ -18,7 +21,17 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
-from .family import LINUX, adopt_orphans, die_with_parent, end_descendants, put_mark
+from .family import (
+    FIRST_PAUSE,
+    LINUX,
+    LONGEST_PAUSE,
+    adopt_orphans,
+    die_with_parent,
+    end_all,
+    end_descendants,
+    marked,
+    put_mark,
+)
 
 PARENT_CHECK_SECONDS: Final = 0.5
 """Between two looks at the worker, where the system does not tell of its death."""
@@ -26,11 +39,13 @@ PARENT_CHECK_SECONDS: Final = 0.5
 
 def main(argv: list[str]) -> None:
     """Become a guard, and a child below it."""
-    what, descriptor, parent, mark, *rest = argv
     everything = signal.valid_signals()
-    signal.pthread_sigmask(
-        signal.SIG_SETMASK, everything
-    )  # kept for `sigwait`; only KILL and STOP come through
+    # Kept for `sigwait`; only KILL and STOP come through.
+    signal.pthread_sigmask(signal.SIG_SETMASK, everything)
+    if argv[0] == "watch":
+        _watch(int(argv[1]), int(argv[2]))
+    what, descriptor, parent, mark, *rest = argv
+    put_mark(int(mark) + 1)  # not the worker's: a guard ends by itself, and last
     adopt_orphans()
     if not die_with_parent(signal.SIGTERM, int(parent)):
         os._exit(1)
@@ -47,6 +62,17 @@ def main(argv: list[str]) -> None:
         return
     _let_go(int(descriptor))
     _Guard(child, int(parent)).serve()
+
+
+def _watch(parent: int, mark: int) -> NoReturn:
+    die_with_parent(signal.SIGTERM, parent)
+    while os.getppid() == parent:
+        signal.sigwait({signal.SIGTERM})
+    pause = FIRST_PAUSE
+    while os.getppid() != parent and end_all(lambda: marked((mark,))):
+        time.sleep(pause)
+        pause = min(LONGEST_PAUSE, 2 * pause)
+    os._exit(0)
 
 
 def _let_go(channel: int) -> None:

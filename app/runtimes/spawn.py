@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from . import leftovers
-from .family import new_mark
+from .family import LINUX, new_mark, put_mark
 from .limits import Limits
 
 PASSED_ON: Final = ("PATH", "LANG", "TZ", "SYSTEMROOT", "LC_*")
@@ -85,6 +86,22 @@ def spawn(run_dir: Path, limits: Limits, given: Given, what: str = "child") -> S
         leftovers.forget(home)
         raise
     return Spawned(process, ours, home, mark)
+
+
+def watch_this_process() -> None:
+    """Have everything that this process starts from now on ended when it ends, however that happens.
+
+    Call it once, on the main thread of a process that is nothing but a worker. Linux only.
+    """
+    if not LINUX:
+        return
+    mark = new_mark()
+    words = [sys.executable, "-P", "-s", "-m", f"{__package__}.guard", "watch", str(os.getpid()), str(mark)]
+    nowhere = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+    given = {"PYTHONPATH": os.pathsep.join(_import_path()), "PYTHONDONTWRITEBYTECODE": "1"}
+    with suppress(OSError, NotImplementedError):  # without it, the next start finds most of what is left
+        os.posix_spawn(sys.executable, words, given, file_actions=nowhere, setsid=True)
+        put_mark(mark)
 
 
 def _argv(what: str, descriptor: int, mark: int, limits: Limits) -> list[str]:
