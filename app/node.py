@@ -51,7 +51,10 @@ def run(main: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> N
     # The store's thread gives up the interpreter at every statement; waiting 5 ms to get it back each time
     # would make a commit beside a busy event loop ten times slower.
     sys.setswitchinterval(SWITCH_SECONDS)
-    loops.run(main, *arguments)
+    from .roles.vitals import enough_memory
+
+    with enough_memory():
+        loops.run(main, *arguments)
 
 
 async def manager(
@@ -85,6 +88,7 @@ async def _serve(
     from .roles.manager_handle import ManagerHandle
     from .roles.nearby import beacon_for, carriers_for
     from .roles.signals import stop_on_signals
+    from .roles.vitals import Watchdog
     from .store.sqlite import SqliteStore
 
     store = SqliteStore(
@@ -103,6 +107,7 @@ async def _serve(
             tasks.start_soon(stop_on_signals, role.stop)
         async with anyio.create_task_group() as serving:
             listening = await serving.start(role.run)
+            tasks.start_soon(Watchdog(paths.socket).run)
             log.info(
                 "manager %s of fleet %s is ready at %s; version %s",
                 config.name, role.authority.fleet_id, ", ".join(listening), __version__,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -65,10 +65,17 @@ def _print(found: PoolStatus) -> None:
         line(f"  {word:{width}}  {number:,}")
     if found.late or found.refused:
         line(f"late results {found.late:,}, refused results {found.refused:,}")
-    for kind, reason in found.waiting.items():
+    for kind, reason in list(found.waiting.items())[:MOST_KINDS]:
         line(f"{kind}: {reason}")
+    more = max(0, len(found.waiting) - MOST_KINDS) + found.waiting_more
+    if more:
+        line(f"and {count(more, 'kind')} more with tasks that wait")
     if found.degraded:
         line(f"nothing is accepted: {found.degraded}")
+
+
+MOST_KINDS: Final = 20
+"""Kinds of which is said why they wait."""
 
 
 def _scope(scope: str) -> str:

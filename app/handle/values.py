@@ -240,9 +240,12 @@ class PoolStatus(Struct, frozen=True):
     late: int
     refused: int
     waiting: dict[str, str] = {}
+    """Why the first kinds wait that do."""
     """Why tasks wait, by kind: "12 tasks wait: no worker offers `foo`"."""
     degraded: str = ""
     """What keeps the manager from accepting tasks; empty when all is well."""
+    waiting_more: int = 0
+    """Kinds with waiting tasks besides those in `waiting` or served."""
 
 
 class TaskReader(Protocol):

@@ -5,7 +5,7 @@ Rights are checked here: a client cancels and retries, everything else is for op
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -30,6 +30,8 @@ MAX_NAME: Final = 256
 MAX_KIND: Final = 64
 MAX_SECONDS: Final = 10 * 365 * 86400.0
 MAX_ID: Final = 2**63 - 1
+SLICE: Final = 5_000
+"""Tasks that are decided on in one go."""
 IDS_UNIT: Final = 100
 """Ids of a command that weigh as much as a task."""
 STEER_SECONDS: Final = 2.0
@@ -115,7 +117,7 @@ class Acts:
             )
         ids = checked_ids(act.ids)
         if act.verb == "cancel":
-            return (await self._operate(s.Cancel(ids))).ids
+            return [done for part in in_slices(ids) for done in (await self._operate(s.Cancel(part))).ids]
         if act.verb == "retry":
             return await self._chief.retry(ids)
         if act.verb in TASK_VERBS:
@@ -227,6 +229,12 @@ def checked_ids(ids: Sequence[int]) -> list[int]:
     if ids and not (min(ids) > 0 and max(ids) <= MAX_ID):
         raise NotFound("there is no task of such a number: ids are whole numbers from 1 up")
     return list(ids)
+
+
+def in_slices(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """So few at a time that nobody waits long for what is decided on them; at least one part."""
+    for start in range(0, max(1, len(ids)), SLICE):
+        yield ids[start : start + SLICE]
 
 
 def no_task(task_id: int) -> NotFound:

@@ -16,7 +16,7 @@ from ..core.errors import Refused, TaskMessengerError, UsageError
 from ..handle import Act, InviteRow, Outcome, WorkerRow
 from ..net import messages as m
 from ..net.session import Session
-from .acts import MAX_ID, Acts, Chief, checked_ids, no_task, operate
+from .acts import MAX_ID, Acts, Chief, checked_ids, in_slices, no_task, operate
 from .audit import AUDIT, Actor, told_invite
 from .deliver import OUTCOME_BYTES, Delivery, Link, in_parts
 from .desk import Desk
@@ -134,7 +134,9 @@ class ClientLink(Link):
     async def _watch(self, message: m.Watch) -> None:
         """Those that have ended are told at once, with the answer; the others when they end."""
         ids = checked_ids(message.ids)
-        known = set((await operate(self._writer, self._delivery, s.Watch(ids, self.number))).ids)
+        known = set[int]()
+        for part in in_slices(ids):
+            known.update((await operate(self._writer, self._delivery, s.Watch(part, self.number))).ids)
         known |= await self._outcomes(message.request, [i for i in ids if i not in known])
         unknown = next((i for i in ids if i not in known), None)
         if unknown is not None:

@@ -5,7 +5,7 @@ Leased and running are states that only the pool knows; on disk such a task is s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -33,6 +33,9 @@ from .membership import pending_row
 from .worker_link import WorkerLink
 from .writer import Writer
 
+MOST_WAITING: Final = 100
+"""Kinds of which is told why they wait."""
+MOST_LOOKED_AT: Final = 1_000
 _LIVE: Final = {TaskState.LEASED.value, TaskState.RUNNING.value}
 
 
@@ -170,6 +173,7 @@ class Desk:
         """The fleet at a glance."""
         pool = self._pool
         here = [worker for worker in pool.workers.values() if worker.session is not None]
+        waiting, more = self._waiting()
         return PoolStatus(
             manager=self._name,
             fleet=self._fleet,
@@ -184,18 +188,24 @@ class Desk:
             rate=self._writer.rate(),
             late=pool.late,
             refused=pool.refused,
-            waiting=dict(self._waiting()),
+            waiting=waiting,
+            waiting_more=more,
             degraded=self._writer.degraded,
         )
 
-    def _waiting(self) -> Iterable[tuple[str, str]]:
+    def _waiting(self) -> tuple[dict[str, str], int]:
+        """Why the first kinds wait that do, and how many there are besides that have tasks in a queue."""
         counts: dict[str, int] = {}
         for (kind, _), lane in self._pool.lanes.items():
             counts[kind] = counts.get(kind, 0) + lane.size
-        for kind, count in counts.items():
+        told: dict[str, str] = {}
+        for seen, (kind, count) in enumerate(counts.items()):
+            if len(told) == MOST_WAITING or seen == MOST_LOOKED_AT:
+                return told, len(counts) - seen
             reason = waiting_reason(self._pool, kind)
             if reason and count > 0:
-                yield kind, f"{count} {'task waits' if count == 1 else 'tasks wait'}: {reason}"
+                told[kind] = f"{count} {'task waits' if count == 1 else 'tasks wait'}: {reason}"
+        return told, 0
 
 
 def _waits(peer: PeerRow) -> bool:

@@ -34,6 +34,7 @@ from .conduct import Complaints, Conduct
 from .lifetime import PUT_BACK, Lifetime
 from .pace import Pace, Paced
 from .places import Places, Stranger
+from .vitals import memory
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ class Door:
                 Exception
             ) as error:  # the border of a connection: a bug in greeting one peer ends that peer's
                 log.exception("greeting %s failed: %s", address, type(error).__name__)
+                memory.note(error)
             finally:
                 with anyio.CancelScope(shield=True):
                     await (session.aclose() if session is not None else anyio.aclose_forcefully(stream))

@@ -27,6 +27,7 @@ from .conduct import Complaints, Conduct, Offender, Rates
 from .deliver import Delivery, Link
 from .desk import Desk
 from .door import Guest
+from .vitals import memory
 from .worker_link import WorkerLink
 from .writer import Writer
 
@@ -94,6 +95,7 @@ class Sessions:
         except Exception as error:  # the border of a session: a bug in serving one peer ends that one alone
             reason = f"internal error: {type(error).__name__}"
             log.exception("serving %s failed", guest.peer)
+            memory.note(error)
         finally:
             del self._peers[number]
             self._credentials.pop(number, None)

@@ -8,11 +8,13 @@ import anyio
 import msgspec
 import pytest
 from taskmessenger.config.model import ManagerLimits
+from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Group, TaskQuery
 from taskmessenger.net import messages as m
 from taskmessenger.net import session
 from taskmessenger.net.session import Session
+from taskmessenger.roles import acts
 
 from tests.support.fleet import a_fleet, results, submit
 from tests.support.hostile import a_guest
@@ -201,3 +203,30 @@ async def test_somebody_who_waits_for_room_is_not_taken_for_dead(tmp_path, monke
             assert (await peer.hear(m.Done)).ids == [1]
         assert beats >= 5
         assert (await remote.status()).totals[TaskState.CANCELLED.word] == 1
+
+
+async def test_of_endless_kinds_a_few_are_told_and_the_rest_is_counted(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        for start in range(0, 1_500, 500):
+            await remote.submit([Group(f"k{n}", [NIL]) for n in range(start, start + 500)])
+        status = await remote.status()
+        assert len(status.waiting) == 100
+        assert status.waiting_more == 1_400
+
+
+async def test_a_command_about_many_tasks_is_decided_on_in_slices(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(acts, "SLICE", 100)
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        ids = await submit(remote, "nobody", *range(950))
+        most = 0
+        handle = fleet.pool.handle
+
+        def seen(stimuli, *moments):
+            nonlocal most
+            most = max([most, *(len(one.ids) for one in stimuli if isinstance(one, s.Cancel | s.Watch))])
+            return handle(stimuli, *moments)
+
+        monkeypatch.setattr(fleet.pool, "handle", seen)
+        assert await remote.command("cancel", ids=ids) == ids
+        assert len(await results(remote, ids)) == 950
+        assert most == 100

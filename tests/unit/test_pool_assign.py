@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from time import thread_time
+
 import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.commit import unpack_leases
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.core.pool import submit
 from taskmessenger.core.pool.conduct import FIRST_ROOM, MAX_ROOM
 
 from tests.support.pool import NULL, Fleet, leases_in, one, the
@@ -277,3 +280,42 @@ def test_a_priority_whose_tasks_were_all_cancelled_is_not_starving() -> None:
     fleet.do(s.Cancel(gone))
     fleet.wait(20.0)
     assert len(fleet.worker(capacity=20).held) == 16
+
+
+def test_kinds_that_nobody_offers_cost_a_batch_nothing() -> None:
+    def seconds(kinds: int) -> float:
+        """Of processor, for a few hundred tasks that come and go."""
+        pool = Fleet().pool
+        offered = s.Offered(1, frozenset({"echo"}), frozenset(), 4, 8)
+        pool.handle([s.WorkerJoined(1, "w", b"i", fresh=True), offered, s.Holding(1, [])], 0.0, 0.0)
+        for number in range(kinds):
+            pool.handle([s.Submit(s.Options(kind=f"k{number}"), [NULL], reply=1)], 0.0, 0.0)
+        start = thread_time()
+        for number in range(300):
+            decision = pool.handle([s.Submit(s.Options(kind="echo"), [NULL], reply=1)], 0.0, 0.0)
+            ((task, attempt, _, _),) = one(e.Assign, decision).leases
+            pool.handle([s.Finished(1, [task], [attempt], [NULL], [0.1])], 0.0, float(number))
+        return thread_time() - start
+
+    few, many = (min(seconds(kinds) for _ in range(3)) for kinds in (1, 3_000))
+    assert many < 5 * few, "looking at each of them would take thirty times as long"
+
+
+def test_a_task_for_one_worker_is_found_among_many_kinds() -> None:
+    fleet = Fleet()
+    for number in range(200):
+        fleet.submitting(1, kind=f"k{number}")
+    fleet.submitting(1, kind="echo", target="w2")
+    (task,) = fleet.submit(1, kind="k7")
+    fleet.worker("w1", kinds=("echo",))
+    two = fleet.worker("w2", kinds=("echo", "k7"), capacity=4)
+    assert set(two.held) == {8, 201, task}
+
+
+def test_no_more_kinds_wait_than_can_be_looked_after(monkeypatch) -> None:
+    monkeypatch.setattr(submit, "MAX_LANES", 5)
+    fleet = Fleet()
+    for number in range(5):
+        fleet.submit(1, kind=f"k{number}")
+    assert one(e.Rejected, fleet.submitting(1, kind="one more")).code == "overloaded"
+    assert fleet.submit(1, kind="k3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heappop
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ STARVED_SHARE: Final = 8
 """While something has waited longer than the pool's aging time, it gets one lease of this many."""
 
 
+FEW_LANES: Final = 64
+"""So many are looked at one by one."""
 SHORT: Final = 8
 """A worker that prefetches more than so many times its slots runs short tasks."""
 GRAIN_SHARE: Final = 4
@@ -73,7 +76,8 @@ def _runnable(pool: Pool, ready: list[Worker]) -> dict[LaneKey, Lane]:
     """The lanes that somebody here can serve: what nobody can run must not count when work is shared."""
     found: dict[LaneKey, Lane] = {}
     here = {w.id: w for w in ready}
-    for key, lane in pool.lanes.items():
+    for key in _keys(pool, ready):
+        lane = pool.lanes[key]
         kind, target = key
         if f"kind:{kind}" in pool.paused:
             continue
@@ -81,6 +85,17 @@ def _runnable(pool: Pool, ready: list[Worker]) -> dict[LaneKey, Lane]:
         if any(kind in worker.kinds for worker in able):
             found[key] = lane
     return found
+
+
+def _keys(pool: Pool, ready: list[Worker]) -> Iterable[LaneKey]:
+    """Of all lanes those that may matter now: kinds that nobody offers cost nothing, however many."""
+    lanes = pool.lanes
+    if len(lanes) <= FEW_LANES or len(lanes) <= sum(2 * len(worker.kinds) for worker in ready):
+        return list(lanes)
+    offered = frozenset[str]().union(*(worker.kinds for worker in ready))
+    anybodys = [(kind, None) for kind in offered if (kind, None) in lanes]
+    own = [(kind, w.id) for w in ready for kind in w.kinds if (kind, w.id) in lanes]
+    return [*anybodys, *own]
 
 
 def _share(

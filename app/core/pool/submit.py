@@ -23,6 +23,8 @@ _QUEUED: Final = TaskState.QUEUED.value
 _SCHEDULED: Final = TaskState.SCHEDULED.value
 _NONE: Final = repeat(None)
 
+MAX_LANES: Final = 10_000
+"""Kinds, and workers that tasks are for, that may have something waiting at a time."""
 TOTALS = "totals"
 """The setting that carries lifetime totals of final states over a restart."""
 
@@ -31,6 +33,10 @@ def on_submit(pool: Pool, got: Submit, now: float, wall: float) -> None:
     """All of the group is accepted, or none of it."""
     if pool.pending + len(got.payloads) > pool.max_pending:
         message = f"{pool.pending} tasks are pending and {pool.max_pending} is the bound; try again later"
+        pool.effects.append(Rejected(got.reply, "overloaded", message))
+        return
+    if len(pool.lanes) >= MAX_LANES and (got.options.kind, got.options.target) not in pool.lanes:
+        message = f"tasks of {MAX_LANES:,} kinds or for as many workers wait already; try again later"
         pool.effects.append(Rejected(got.reply, "overloaded", message))
         return
     if got.watch is not None:
