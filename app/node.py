@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .runtimes.registry import Registry
     from .runtimes.runner import Runtimes
     from .runtimes.spawn import Given
+    from .store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +90,8 @@ async def _serve(
     from .roles.nearby import beacon_for, carriers_for
     from .roles.signals import stop_on_signals
     from .roles.vitals import Watchdog
-    from .store.sqlite import SqliteStore
 
-    store = SqliteStore(
-        paths.database, ballast=config.store.ballast, low_water=config.store.low_water_mb * MIB
-    )
-    store.accept_loss(accept_loss)
+    store = _store(config, paths, accept_loss=accept_loss)
     check_founder(paths, accept_loss=accept_loss)
     underneath = Listening(config, paths)
     role = Manager(config, paths, store, underneath)
@@ -119,6 +116,15 @@ async def _serve(
             if carriers:
                 tasks.start_soon(beacon_for(role, carriers).run)
         tasks.cancel_scope.cancel()
+
+
+def _store(config: ManagerConfig, paths: Paths, *, accept_loss: bool) -> SqliteStore:
+    from .store.sqlite import SqliteStore
+
+    low_water = config.store.low_water_mb * MIB
+    store = SqliteStore(paths.database, ballast=config.store.ballast, low_water=low_water)
+    store.accept_loss(accept_loss)
+    return store
 
 
 async def worker(

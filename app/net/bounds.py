@@ -50,7 +50,7 @@ class _Walk:
 
     __slots__ = ("at", "data")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self.data, self.at = data, 0
 
     def array(self) -> int:
@@ -207,7 +207,7 @@ def bound_for(speaker: str, largest: int) -> Bound | None:
     return bound
 
 
-def overfull(body: bytes) -> int | None:
+def overfull(body: bytes | bytearray) -> int | None:
     """The number of the request, if this is a submission of more tasks than one may have.
 
     Raises:
@@ -241,6 +241,6 @@ def overfull(body: bytes) -> int | None:
     return None
 
 
-def _unsigned(number: bytes) -> int:
+def _unsigned(number: bytes | bytearray) -> int:
     """A number of a request, as it is encoded."""
     return number[0] if len(number) == 1 else int.from_bytes(number[1:], "big")

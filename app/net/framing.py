@@ -43,8 +43,6 @@ _WHOLE: Final = _FINAL << 24
 """Second word of the header of a small message: final, reserved byte zero, stream 0."""
 _HEADER: Final = struct.Struct("!II")
 _MAX_ID: Final = 0xFFFF
-_PIECE: Final = 4 * 1024
-"""Bytes. Smaller pieces of a message are gathered: kept by themselves they would take more than they hold."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -191,39 +189,22 @@ class FrameWriter:
 
 
 class _Body:
-    """What has come of a message that is not whole yet: in pieces, so that it is put together only once."""
+    """What has come of a message that is not whole yet, in one piece: nothing has to be put together."""
 
-    __slots__ = ("_pieces", "begun", "grew", "judged", "most", "size")
+    __slots__ = ("begun", "data", "grew", "judged", "most")
 
     def __init__(self, most: int, now: float) -> None:
-        self._pieces: list[bytes | bytearray] = []
-        self.size = 0
+        self.data = bytearray()
         self.most = most
         """Bytes that it may have."""
         self.judged = False
         """`most` is what its first bytes allow."""
         self.begun = self.grew = now
 
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
-        if len(piece) >= _PIECE:
-            self._pieces.append(piece)
-            return
-        if not (self._pieces and isinstance(self._pieces[-1], bytearray)):
-            self._pieces.append(bytearray())
-        self._pieces[-1] += piece
-
-    def head(self) -> bytes:
-        """Its first bytes."""
-        found = bytearray()
-        for piece in self._pieces:
-            found += piece[: HEAD - len(found)]
-            if len(found) == HEAD:
-                break
-        return bytes(found)
-
-    def whole(self) -> bytes:
-        return b"".join(self._pieces)
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return len(self.data)
 
 
 class FrameReader:
@@ -270,7 +251,7 @@ class FrameReader:
             max((now - body.grew for body in bodies), default=0.0),
         )
 
-    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes | bytearray]:
         """Every message that `data` completes, which came at the moment `now`.
 
         Raises:
@@ -280,7 +261,7 @@ class FrameReader:
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
         self._now = now
-        done: list[bytes] = []
+        done: list[bytes | bytearray] = []
         offset, end = 0, len(data)
         unpack, most = _HEADER.unpack_from, self._max_whole
         try:
@@ -302,7 +283,7 @@ class FrameReader:
         self._head += data[offset:]
         return done
 
-    def _resume(self, data: bytes, done: list[bytes]) -> int:
+    def _resume(self, data: bytes, done: list[bytes | bytearray]) -> int:
         """Go on with the frame that the last piece left unfinished; returns the offset after it."""
         if self._missing:
             return self._fill(data, 0, done)
@@ -346,19 +327,19 @@ class FrameReader:
     def _most(self, body: _Body, size: int) -> int:
         """Bytes that a message may have that will have so many at least. Looked at once: few get so large."""
         if self._bound is not None and not body.judged and size > FRAGMENT:
-            body.most, body.judged = min(self._max_message, self._bound(body.head())), True
+            body.most, body.judged = min(self._max_message, self._bound(bytes(body.data[:HEAD]))), True
         return body.most
 
-    def _fill(self, data: bytes, offset: int, done: list[bytes]) -> int:
+    def _fill(self, data: bytes, offset: int, done: list[bytes | bytearray]) -> int:
         """Move what belongs to the current frame into its buffer; returns the offset after it."""
         piece = data[offset : offset + self._missing]
-        self._body.add(piece)
+        self._body.data += piece
         self._missing -= len(piece)
         if self._stream:
             self._held += len(piece)
             self._body.grew = self._now
         if not self._missing and self._final:
-            done.append(self._body.whole())
+            done.append(self._body.data)
             if self._stream:
                 del self._streams[self._stream]
                 self._held -= self._body.size

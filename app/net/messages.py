@@ -387,7 +387,7 @@ def pack(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
-def unpack(body: bytes, *, known: bool) -> Message:
+def unpack(body: bytes | bytearray, *, known: bool) -> Message:
     """The message in a body. Before a peer is `known`, nothing but the handshake is understood.
 
     Raises:

@@ -80,7 +80,7 @@ class Wire:
         self._next_beat = now
         self._beats: dict[int, float] = {}
         self._sequence = 0
-        self._held: list[bytes] = []
+        self._held: list[bytes | bytearray] = []
         """Bodies not looked at yet: what follows the handshake may only be read by the rules after it."""
         self._busy = False
         self._handled = 0
@@ -261,7 +261,7 @@ class Wire:
             self._echo = beat.sequence
 
 
-def _unpacked(body: bytes) -> Message:
+def _unpacked(body: bytes | bytearray) -> Message:
     """What a client says. A submission of too many tasks is one that is told so, whatever they are."""
     request = overfull(body) if len(body) > PLAIN else None
     if request is not None:

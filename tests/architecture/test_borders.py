@@ -10,6 +10,7 @@ BORDERS = {
     "app/net/zerotier/loop.py": "the thread of all sockets: a bug in the care of one ends that one alone",
     "app/hosted.py": "a node on its own thread: whoever looks at it is told what became of it",
     "app/roles/door.py": "a connection: a bug in greeting one peer ends that connection alone",
+    "app/roles/vitals.py": "a process that is broken: nothing may keep it from ending",
     "app/roles/sessions.py": "a session: a bug in serving one peer ends that session alone",
     "app/roles/worker.py": "a session: a bug in serving it takes down neither what runs nor what is kept",
     "app/store/writer.py": "the thread that writes: what fails for a batch comes again for the one at fault",

@@ -114,6 +114,28 @@ _TESTS = {
             "test_a_result_after_expiry_changes_nothing_is_counted_and_acknowledged",
         ],
     }),
+    "F65": ("a member or a crowd floods: columns, unfinished messages, unread answers, sessions, crimes", {
+        "integration/test_hostile_floods": [
+            "test_endless_columns_of_a_worker_hold_up_nobody",
+            "test_endless_tasks_of_a_client_hold_up_nobody",
+            "test_messages_that_are_never_finished_take_bounded_memory_and_give_it_back",
+            "test_answers_that_nobody_reads_take_bounded_memory",
+            "test_small_messages_without_end_leave_the_others_their_turn",
+        ],
+        "integration/test_hostile_crowds": [
+            "test_one_certificate_takes_nobody_elses_place",
+            "test_when_all_sessions_are_taken_operators_still_come_in_and_end_them",
+            "test_who_breaks_the_protocol_again_and_again_is_kept_out_shown_and_revoked",
+            "test_crowds_from_many_addresses_keep_no_honest_one_out",
+            "test_a_crowd_behind_the_address_of_an_honest_one_keeps_it_out_no_more",
+            "test_few_descriptors_and_a_crowd_end_no_manager",
+        ],
+        "integration/test_memory_limit": ["test_a_manager_without_memory_serves_or_ends"],
+        "integration/test_sqlite_descriptors": [
+            "test_a_large_value_waits_for_a_file_and_is_stored_when_there_is_one",
+            "test_a_large_value_that_cannot_be_read_now_is_not_damaged",
+        ],
+    }),
     "F67": ("no certificate, a foreign, expired, revoked one, the wrong role", {
         "integration/test_hostile_strangers": [
             "test_nobody_comes_in_without_the_right_certificate",

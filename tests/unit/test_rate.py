@@ -25,7 +25,14 @@ def test_a_steady_speaker_within_the_bound_never_waits() -> None:
 
 def test_a_question_costs_more_than_a_result() -> None:
     asked, told = Rate(), Rate()
-    many = int(BURST)
+    many = int(BURST / 2)
     slow = asked.wait(many, [m.Ask(1, "status")] * many, 1.0)
-    assert slow == min(MAX_WAIT, many * QUESTION / PER_SECOND)
+    assert slow == min(MAX_WAIT, (many * (1 + QUESTION) - BURST) / PER_SECOND)
     assert told.wait(many, [m.Finished([1], [1], [b"\xc0"], [0.1])] * many, 1.0) == 0.0
+
+
+def test_rows_of_columns_count_too() -> None:
+    rate = Rate()
+    rows = m.Started([1] * 30_000, [1] * 30_000)
+    assert sum(rate.wait(1, [rows], 1.0) for _ in range(3)) == 0.0
+    assert rate.wait(1, [rows], 1.0) > 0.0
