@@ -1,7 +1,8 @@
 """Runs async handlers on the event loop, each in a task of its own: a trivial job costs a few microseconds.
 
 A handler that is to end is cancelled. One that swallows that and goes on is reported as STUCK and left
-behind, as a thread is. One that blocks instead of awaiting blocks everything; nothing here can prevent it.
+behind, as a thread is. One that blocks instead of awaiting blocks everything; nothing here can prevent it,
+and `watch` says whose fault it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .invoke import Failure, bad_payload, bad_result, failed
 from .loading import Kind
 from .payload import BadPayload, Packer, unpack
 from .reports import Line, Reports
+from .watch import LoopWatch
 
 GRACE_SECONDS: Final = 2.0
 """How long a handler that was cancelled may take before it counts as stuck."""
@@ -96,6 +98,10 @@ class AsyncRuntime:
         self._lingering: dict[int, _Run] = {}
         self._pack, self._beginner = Packer(), Beginner()
         self._closed = False
+        self._first_step: _Run | None = None
+        """It has no task of its own that could be told by."""
+        self._watch: LoopWatch | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, job: Job) -> Ended:
         """Run it to its end."""
@@ -112,11 +118,15 @@ class AsyncRuntime:
             return settled(bad_payload(kind, error), 0.0)
         run = self._running[job.task] = _Run(job, kind, self._reports)
         run.steps = self._attempt(run, kind, value)
+        if self._watch is None:
+            self._loop, self._watch = asyncio.get_running_loop(), LoopWatch(self._at_work)
         try:
             stay()
+            self._first_step = run
             surroundings = copy_context()
             surroundings.run(belongs_to.set, run.line.write)
             task = self._beginner.begin(run.steps, surroundings)
+            self._first_step = None
             if run.answer is None:
                 await self._end_of(run, task)
         finally:
@@ -206,9 +216,19 @@ class AsyncRuntime:
         run = self._lingering.get(task)
         return run.lingers if run is not None else None
 
+    def _at_work(self) -> Job | None:
+        """Whose handler the loop is in right now. Callable from any thread."""
+        run = self._first_step
+        if run is None and self._loop is not None:
+            current = asyncio.current_task(self._loop)
+            run = self._open.get(current) if current is not None else None
+        return None if run is None else run.job
+
     async def aclose(self) -> None:
         """Cancel everything and wait for it within the grace."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.stop()
         for task, run in list(self._open.items()):
             if run.why is None:
                 self._ask(run, CANCELLED)

@@ -164,7 +164,8 @@ def _checked(name: str, source: str, module: ModuleType | None, handler: Any, ru
     is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004  an object whose __call__ is async
     )
-    wanted = runtime_of(name, place, runtime or getattr(module, "RUNTIME", None), is_async=is_async)
+    asked = runtime or getattr(module, "RUNTIME", None) or _default(source, is_async=is_async)
+    wanted = runtime_of(name, place, asked, is_async=is_async)
     return Kind(
         name=name,
         runtime=wanted,
@@ -180,13 +181,19 @@ def _checked(name: str, source: str, module: ModuleType | None, handler: Any, ru
     )
 
 
+def _default(source: str, *, is_async: bool) -> str:
+    """Where code runs that does not say: nobody here knows what a stranger's does."""
+    if is_async:
+        return ASYNC
+    return THREAD if source == BUILT_IN else PROCESS
+
+
 def runtime_of(name: str, place: str, wanted: Any, *, is_async: bool) -> str:
-    """Where a kind runs that wants to run there, or does not say.
+    """Where a kind runs that wants to run there.
 
     Raises:
         ConfigError: it cannot run there.
     """
-    wanted = wanted or (ASYNC if is_async else THREAD)
     if wanted not in RUNTIMES:
         raise ConfigError(f"{place}: runtime {wanted!r:.40} is none of {', '.join(RUNTIMES)}")
     if wanted == ASYNC and not is_async:

@@ -5,6 +5,7 @@ import threading
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from taskmessenger.runtimes import watch
 from taskmessenger.runtimes.base import CANCELLED, FAILED, STUCK, SUCCEEDED, TIMED_OUT
 
 from tests.support.runtimes import PATIENCE, a_bench, result, until
@@ -208,6 +209,18 @@ async def test_too_many_async_handlers_that_do_not_end_make_the_worker_say_so(tm
         (tmp_path / "go").touch()
         await until(lambda: bench.runtimes.lingering(1) is None and bench.runtimes.lingering(2) is None)
         assert result(await bench.run("give_async", 3)) == 3
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_an_async_handler_that_blocks_is_named(tmp_path, waits, monkeypatch, caplog):
+    monkeypatch.setattr(watch, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "BLOCKED_SECONDS", 0.2)
+    async with a_bench(tmp_path, "async") as bench:
+        assert (await bench.run("give_async", 1)).status == SUCCEEDED
+        assert (await bench.run("block_async", [2.0, waits], task=7)).status == SUCCEEDED
+    said = [record.getMessage() for record in caplog.records if record.name.endswith(".watch")]
+    assert len([line for line in said if "`block_async` (task 7) has kept the event loop" in line]) == 1
+    assert "block_async.py" in said[-1]
 
 
 # ---- the end of the worker

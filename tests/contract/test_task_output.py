@@ -72,7 +72,7 @@ async def test_output_has_a_cap(bench, kind):
 async def test_tasks_that_print_at_the_same_time_have_each_their_own(tmp_path):
     samples = tmp_path / "kinds"
     samples.mkdir()
-    async with a_bench(tmp_path, capacity=4) as bench:
+    async with a_bench(tmp_path, "thread", capacity=4) as bench:
         async with anyio.create_task_group() as group:
             for task in range(1, 9):
                 group.start_soon(lambda n=task: bench.run("tell_sync", str(tmp_path / "go"), task=n))

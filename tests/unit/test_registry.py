@@ -42,12 +42,18 @@ def test_the_built_in_kinds_are_offered_by_default():
     assert Registry.load().names() == sorted(NAMES)
 
 
-def test_async_handlers_run_on_the_loop_and_others_in_threads(folder):
+def test_async_handlers_run_on_the_loop_and_others_in_processes_but_for_the_built_in_ones(folder):
     (folder / "one.py").write_text("async def handle(payload): pass")
     (folder / "two.py").write_text("def handle(payload): pass")
     (folder / "three.py").write_text("RUNTIME = 'process'\ndef handle(payload, ctx): pass")
+    (folder / "four.py").write_text("RUNTIME = 'thread'\ndef handle(payload): pass")
     kinds = {kind.name: kind for kind in Registry.load(("*",), [folder])}
-    assert [kinds[name].runtime for name in ("one", "two", "three")] == ["async", "thread", "process"]
+    assert [kinds[name].runtime for name in ("one", "two", "three", "four")] == [
+        "async",
+        "process",
+        "process",
+        "thread",
+    ]
     assert [kinds[name].takes_context for name in ("one", "two", "three")] == [False, False, True]
     assert [kinds[name].runtime for name in ("hash", "echo")] == ["thread", "async"]
 
@@ -212,7 +218,9 @@ def test_a_file_that_anyone_may_write_is_refused(folder):
 
 
 def test_python_kinds_are_offered_only_when_they_are_named(folder):
-    registry = Registry.load(("python:math.sqrt", "python:taskmessenger.kinds.upper"))
+    registry = Registry.load(
+        ("python:math.sqrt", "python:taskmessenger.kinds.upper"), runtimes={"python:math.sqrt": "thread"}
+    )
     assert registry.names() == ["python:math.sqrt", "python:taskmessenger.kinds.upper"]
     assert registry.get("python:math.sqrt").handler(9) == 3
     assert registry.get("python:os.system") is None
