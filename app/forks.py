@@ -1,13 +1,14 @@
 """What a fork must not keep: locks, connections and files of this process that task code could carry on.
 
 A thread kind may fork, often without knowing: `multiprocessing` does. The copy would hold the worker's lock
-and its connections after the worker itself has died, so whatever is named here is closed in every fork. A
-process that is started in the usual way inherits nothing anyway.
+and its connections after the worker itself has died, so whatever is named here is closed in every fork; and a
+signal to the fork would be heard by the worker. A process that is started in the usual way inherits nothing.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from typing import Final, Protocol
 from weakref import WeakSet
@@ -52,6 +53,16 @@ def _let_go() -> None:
             with suppress(OSError):
                 os.dup2(nowhere, number, inheritable=False)
     os.close(nowhere)
+    _hear_for_itself()
+
+
+def _hear_for_itself() -> None:
+    """In the child: a signal that is meant for it must not be told to our event loop, as ours."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGINT):
+        if callable(signal.getsignal(number)):
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
 
 
 if hasattr(os, "register_at_fork"):

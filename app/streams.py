@@ -201,7 +201,7 @@ def nothing_to_read() -> None:
 
 def stay() -> None:
     """Before task code runs: others replace streams as well."""
-    if sys.stdout is not _ours["stdout"] or sys.stderr is not _ours["stderr"]:
+    if _ours and (sys.stdout is not _ours["stdout"] or sys.stderr is not _ours["stderr"]):
         for name, ours in _ours.items():
             setattr(sys, name, ours)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from taskmessenger.core.errors import Conflict
 from taskmessenger.locks import OneWorker
 from taskmessenger.paths import under
 
-from tests.support.processes import COMMAND, Fleet, environment, fleet
+from tests.support.processes import COMMAND, Fleet, environment, fleet, until
 from tests.support.runtimes import is_running
 from tests.support.terminal import Terminal
 
@@ -136,11 +137,17 @@ def test_what_a_task_forked_holds_nothing_of_the_worker(here: Fleet) -> None:
         inodes = {one[8:-1] for one in held if one.startswith("socket:")}
         table = Path(f"/proc/{child}/net/tcp").read_text().splitlines()[1:]
         assert not [line for line in table if line.split()[9] in inodes]
+        os.kill(child, signal.SIGTERM)
+        until(lambda: not is_running(child))
+        assert worker.running
+        assert "SIGTERM" not in worker.said()
+        again = int(here.run("submit", "forks", "x", "--wait").stdout)
         worker.kill()
-        assert is_running(child)
         here.worker("elm").stop()
+        until(lambda: not is_running(again))
     finally:
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def test_what_a_task_writes_reaches_neither_the_console_nor_its_keys(here: Fleet) -> None:
