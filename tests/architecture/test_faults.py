@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
@@ -15,6 +16,16 @@ ASKED_FOR = (
 )
 
 
+PLAYED_NUMBERS = {fault.number for fault in FAULTS if not fault.nodes}
+CASE = re.compile(r"\[(.*)\]$")
+
+
+def test_faults_that_are_cases_of_the_programme_are_in_it() -> None:
+    cases = [case[1] for fault in FAULTS for node in fault.nodes if (case := CASE.search(node))]
+    assert cases
+    assert set(cases) <= PLAYED_NUMBERS
+
+
 def test_every_fault_that_was_asked_for_has_one_row() -> None:
     numbers = [fault.number for fault in FAULTS]
     assert set(ASKED_FOR.split()) <= set(numbers)
@@ -24,7 +35,7 @@ def test_every_fault_that_was_asked_for_has_one_row() -> None:
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.nodes], ids=lambda fault: fault.number)
 def test_the_tests_that_it_names_exist(fault: Fault) -> None:
     for node in fault.nodes:
-        path, _, name = node.partition("::")
+        path, _, name = node.partition("[")[0].partition("::")
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         names = {one.name for one in tree.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
         names |= {target.id for one in tree.body if isinstance(one, ast.Assign) for target in one.targets

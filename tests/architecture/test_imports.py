@@ -95,3 +95,27 @@ def test_a_word_about_itself_needs_nothing_heavy(word: str) -> None:
     )
     assert "taskmessenger.__main__" in loaded
     assert not loaded & set(HEAVY)
+
+
+RUNS_WHAT_IT_READS = {
+    "eval", "exec", "pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "mktemp", "system", "popen",
+}  # fmt: skip
+"""Functions, modules, and ways to have a shell that do more with what they are given than look at it."""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_way_to_run_what_was_read_is_in_the_program(path: Path) -> None:
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Import(names=names):
+                found |= {one.name.partition(".")[0] for one in names}
+            case ast.ImportFrom(module=str(module)):
+                found.add(module.partition(".")[0])
+            case ast.Call(func=ast.Name(id=called)):
+                found.add(called)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="os" | "tempfile"), attr=called)):
+                found.add(called)
+            case ast.keyword(arg="shell", value=ast.Constant(value=True)):
+                found.add("system")
+    assert not found & RUNS_WHAT_IT_READS

@@ -89,8 +89,12 @@ PLAYED = [
 ]  # fmt: skip
 
 
-def _place(fault: Fault) -> tuple[str, int]:
-    return fault.number[0], int(fault.number[1:])
+ORDER = "FJA"
+"""Faults, joining, attacks."""
+
+
+def _place(fault: Fault) -> tuple[int, int]:
+    return ORDER.index(fault.number[0]), int(fault.number[1:])
 
 
 FAULTS = sorted(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 
+from tests.faults.attacks import ATTACKS
 from tests.support.chaos import Run
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +169,6 @@ _TESTS = {
 }  # fmt: skip
 ELSEWHERE = {
     number: (title, Tests(tuple(f"tests/{path}.py::{one}" for path, names in files.items() for one in names)))
-    for number, (title, files) in _TESTS.items()
+    for number, (title, files) in (_TESTS | ATTACKS).items()
 }
 """By the fault's number: what happens, and the tests."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import anyio
 
-from tests.faults.catalogue import FAULTS, SEED, Fault
+from tests.faults.catalogue import FAULTS, ORDER, SEED, Fault
 from tests.support.chaos import Run, Skipped
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -69,7 +69,9 @@ def write(rows: dict[str, str]) -> None:
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     table, _, after = rest.partition(END)
-    known = {line.split("|")[1].strip(): line for line in table.splitlines() if re.match(r"\| [FJ]\d", line)}
+    known = {
+        line.split("|")[1].strip(): line for line in table.splitlines() if re.match(rf"\| [{ORDER}]\d", line)
+    }
     known |= rows
     order = [fault.number for fault in FAULTS]
     lines = [known[number] for number in order if number in known]

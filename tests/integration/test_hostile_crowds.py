@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import resource
+import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -85,6 +87,46 @@ async def test_a_crowd_behind_the_address_of_an_honest_one_keeps_it_out_no_more(
             with anyio.fail_after(BOUND):
                 connected = await client.connect(member, [fleet.address])
             await connected.session.aclose()
+
+
+async def test_handshakes_without_a_certificate_without_end_keep_no_honest_one_out(tmp_path) -> None:
+    done = 0
+
+    async def shake_hands(fleet) -> None:
+        nonlocal done
+        while True:
+            with suppress(TaskMessengerError, OSError, anyio.BrokenResourceError):
+                async with a_peer(fleet, None):
+                    done += 1
+
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote, anyio.create_task_group() as group:
+        member = await fleet.member()
+        for _ in range(12):
+            group.start_soon(shake_hands, fleet)
+        await until(lambda: done >= 100)
+        for _ in range(HONEST):
+            with anyio.fail_after(BOUND):
+                connected = await client.connect(member, [fleet.address])
+            await connected.session.aclose()
+        assert (await remote.status()).accepted == 0
+        before = done
+        await until(lambda: done > before)
+        group.cancel_scope.cancel()
+
+
+async def test_guesses_of_a_secret_wait_longer_and_tell_nothing(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet:
+        invite = await fleet.invite(uses=3)
+        said = []
+        for number in range(7):
+            guess = replace(invite, secret=secrets.token_bytes(len(invite.secret)))
+            unknown = replace(guess, id=invite.id[::-1])
+            with pytest.raises(TaskMessengerError) as refusal:
+                await client.join(unknown if number % 2 else guess, "fern", tmp_path / "guess")
+            said.append(str(refusal.value))
+        assert len({text.replace(invite.id[::-1], invite.id) for text in said[:4]}) == 1, said
+        assert all("too many failed" in text for text in said[5:]), said
+        assert not await fleet.manager.store.peers()
 
 
 async def test_one_certificate_takes_nobody_elses_place(tmp_path) -> None:

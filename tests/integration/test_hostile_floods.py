@@ -71,6 +71,11 @@ async def test_endless_tasks_of_a_client_hold_up_nobody(place: Place) -> None:
     check(place, await flooded(place, "columns", bad, kind="Submit"))
 
 
+async def test_questions_about_a_million_tasks_hold_up_nobody(place: Place) -> None:
+    bad = await place.member("client", "bad")
+    check(place, await flooded(place, "questions", bad))
+
+
 async def test_messages_that_are_never_finished_take_bounded_memory_and_give_it_back(place: Place) -> None:
     bad = await place.member("client", "bad")
     found = await flooded(place, "unfinished", bad, sessions=12)

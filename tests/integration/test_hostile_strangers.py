@@ -244,15 +244,29 @@ async def test_a_client_has_the_rights_of_a_client(tmp_path) -> None:
     async with a_fleet(tmp_path) as fleet:
         customer = await fleet.member("client", "c-fern-0002")
         async with fleet.client(customer) as remote:
-            for verb, scope in (("pause", "all"), ("resume", "all"), ("drain", "w"), ("revoke", "w")):
+            for verb in (
+                "pause",
+                "resume",
+                "drain",
+                "revoke",
+                "approve",
+                "limit",
+                "backup",
+                "set_priority",
+                "x",
+            ):
                 with pytest.raises(Refused):
-                    await remote.command(verb, scope=scope)
+                    await remote.command(verb, scope="all")
             with pytest.raises(Refused):
                 await remote.make_invite(1, 60.0)
             with pytest.raises(TaskMessengerError):
                 await remote.invites()
             (task,) = await submit(remote, "nobody", 1)
             assert await remote.command("cancel", ids=[task]) == [task]
+        async with a_guest(fleet, customer) as peer:
+            for what in ("invites", "settings", "audit", "audit:verify"):
+                await peer.say(m.Ask(1, what))
+                assert isinstance(await peer.hear((m.Failure, m.Status, m.Done, m.Goodbye)), m.Failure), what
         assert not fleet.pool.paused
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 
+import anyio
 import msgspec
 import pytest
 from taskmessenger.config.model import Leases
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.stimuli import How
-from taskmessenger.handle import ErrorInfo
+from taskmessenger.handle import ErrorInfo, TaskQuery
 from taskmessenger.net import messages as m
 
 from tests.support.fleet import a_fleet, results, running, submit, unpacked
@@ -20,6 +21,8 @@ from tests.support.runtimes import until
 GOOD = b"\xc0"
 ERROR = msgspec.msgpack.encode(ErrorInfo("failed", "no"))
 HUGE = 2**63
+SHARED = 60_000
+"""Bytes that results may have which travel together; a larger one travels alone."""
 LONG = Leases(ttl=60.0, heartbeat=10.0, dead_after=50.0)
 """For one that never beats, and has much to say."""
 
@@ -57,6 +60,12 @@ FORGED = {
     "a command": [m.Command(1, "cancel", [1])],
     "a question": [m.Ask(1, "status")],
     "an invite": [m.MakeInvite(1, 1, 60.0)],
+    "to read a task": [m.GetTask(1, 1)],
+    "to search among tasks": [m.FindTasks(1, TaskQuery())],
+    "to read results": [m.GetOutcomes(1, [1])],
+    "to be told of results": [m.Watch(1, [1])],
+    "to read events": [m.GetEvents(1, 0, 10)],
+    "to take back an invite": [m.RevokeInvite(1, "nothing")],
     "what only a manager says": [m.Ack([1], [1])],
     "a second hello": [hello()],
     "a beat with a thousand numbers": [m.Beat(1, 0, {f"n{n}": 1.0 for n in range(1_000)})],
@@ -152,6 +161,58 @@ async def test_a_result_that_comes_twice_counts_once(tmp_path) -> None:
                 await peer.hear(m.Ack)
             assert unpacked((await remote.outcomes([task]))[0]) == 1
             assert (await remote.status()).late == 2
+
+
+@pytest.mark.parametrize("size", [1, 700], ids=["each alone", "many in a message"])
+async def test_endless_outcomes_of_what_has_ended_are_counted_and_change_nothing(tmp_path, size: int) -> None:
+    async with a_fleet(tmp_path, leases=LONG) as fleet, fleet.operator() as remote:
+        await fleet.worker("w-good-0002")
+        (task,) = await submit(remote, "echo", "true")
+        await results(remote, [task])
+        bad = await fleet.member("worker", "w-bad-0001")
+        said = 0
+        async with a_bad_worker(fleet, bad) as peer:
+            for _ in range(30):
+                forged = m.Finished([task] * size, [1] * size, [b"\xa6forged"] * size, [0.1] * size)
+                await peer.say(*[forged] * 20)
+                said += 20 * size
+            while (await remote.status()).late < said:
+                await anyio.sleep(0.02)
+            more = await submit(remote, "echo", 1, 2, 3)
+            assert len(await results(remote, more)) == 3
+        assert unpacked((await remote.outcomes([task]))[0]) == "true"
+        detail = await remote.detail(task)
+        assert len(detail.attempts) <= 2, "no row for each of them"
+
+
+BAD_RESULTS = {
+    "no msgpack": b"\xc1",
+    "a value and more": b"\x01\x02",
+    "half a list": b"\x93\x01\x02",
+    "nothing at all": b"",
+    "lists in each other": nested(20_000),
+    "maps in each other": b"\x81\x00" * 20_000 + GOOD,
+    "more than a task may return": b"\xc6" + (300_000).to_bytes(4, "big") + bytes(300_000),
+}
+
+
+@pytest.mark.parametrize("result", BAD_RESULTS.values(), ids=BAD_RESULTS.keys())
+async def test_what_is_no_result_is_a_failure_for_good(tmp_path, result: bytes) -> None:
+    async with a_fleet(tmp_path, max_payload=200_000) as fleet, fleet.operator() as remote:
+        bad = await fleet.member("worker", "w-bad-0001")
+        async with a_bad_worker(fleet, bad) as peer:
+            task, other = await submit(remote, "hold", 1, 2, max_attempts=5)
+            await leases(peer, 2)
+            if len(result) > SHARED:
+                await peer.say(m.Finished([task], [1], [result], [0.1]))
+                await peer.say(m.Finished([other], [1], [GOOD], [0.1]))
+            else:
+                await peer.say(m.Finished([task, other], [1, 1], [result, GOOD], [0.1, 0.1]))
+            found = await results(remote, [task, other])
+        assert found[task].state == TaskState.FAILED
+        assert found[task].error is not None
+        assert found[task].error.code == "bad_result"
+        assert found[other].state == TaskState.SUCCEEDED
 
 
 async def test_nothing_counts_that_is_said_after_the_goodbye(tmp_path) -> None:

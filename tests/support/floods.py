@@ -34,6 +34,8 @@ MIB = 1 << 20
 TASKS = 300
 BEGUN = b"begun\n"
 SAMPLE_SECONDS = 0.05
+QUESTIONED = 800_000
+"""Ids in one message of a client: less than it may name."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -215,6 +217,20 @@ class Flooder:
         async def say(peer: Peer) -> None:
             while True:
                 await peer.stream.send(data)
+
+        await self.again(say)
+
+    async def questions(self) -> None:
+        """Watch, ask for and cancel as many tasks as one message may name, most of which there are not."""
+        ids = list(range(1, QUESTIONED))
+        about = [m.pack(m.Watch(1, ids)), m.pack(m.GetOutcomes(2, ids)), m.pack(m.Command(3, "cancel", ids))]
+
+        async def say(peer: Peer) -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(peer.closed, 3_600.0)
+                for number in range(1_000):
+                    await peer.say_bodies(about[number % len(about)])
+                    await anyio.sleep(0.02)
 
         await self.again(say)
 
