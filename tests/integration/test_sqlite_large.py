@@ -9,13 +9,16 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 from taskmessenger.core.commit import Commit
 from taskmessenger.core.errors import DataMissing, StoreError
 from taskmessenger.core.lifecycle import TaskState
+from taskmessenger.store.archive import Facts
 from taskmessenger.store.large import LARGE, MUCH
 from taskmessenger.store.segments import SEGMENT_SIZE
 from taskmessenger.store.sqlite import SqliteStore
@@ -346,3 +349,21 @@ async def test_a_copy_is_made_without_a_value_that_is_damaged(
     with pytest.raises(StoreError, match="task 1"):
         await other.payloads([1])
     await other.close()
+
+
+async def test_a_backup_that_nobody_waits_for_any_more_leaves_nothing_behind(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    await store.commit(submit(1, payload=big(1)))
+    began, go_on = asyncio.Event(), Gate()
+    loop = asyncio.get_running_loop()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    store._access.segments.disk = SlowDisk(lambda: loop.call_soon_threadsafe(began.set), go_on)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.archive, tmp_path / "copy.tar", {}, Facts(version="1", fleet="f", made_at=T0))
+        with anyio.fail_after(10):
+            await began.wait()
+        tasks.cancel_scope.cancel()
+        go_on.open()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert "store-backup" not in {thread.name for thread in threading.enumerate()}

@@ -229,3 +229,15 @@ async def test_what_cannot_be_cut_off_again_is_only_space(
     store = await started_again(store, tmp_path)
     assert list(segments(tmp_path).values()) == [MIB, MIB]
     await store.close()
+
+
+async def test_a_store_whose_disk_failed_lets_go_of_its_files_when_it_is_closed(
+    breakable: tuple[SqliteStore, BreakableDisk], tmp_path: Path
+) -> None:
+    store, disk = breakable
+    disk.breaks = lambda call: errno.EIO if call == "sync" else 0
+    with pytest.raises(StoreFailed):
+        await store.commit(submit(1, payload=big(1)))
+    await store.close()
+    held = [os.fspath(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    assert [path for path in held if path.startswith(os.fspath(tmp_path))] == []

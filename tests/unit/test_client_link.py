@@ -12,7 +12,7 @@ from taskmessenger.handle import Group, Outcome
 from taskmessenger.net import messages as m
 from taskmessenger.net.framing import FRAGMENT
 from taskmessenger.roles import acts, client_link
-from taskmessenger.roles.acts import checked_ids, checked_scope
+from taskmessenger.roles.acts import checked_ids, checked_scope, in_slices
 from taskmessenger.roles.audit import Audit
 from taskmessenger.roles.client_link import EVENT_IDS, ClientLink
 from taskmessenger.roles.deliver import Delivery
@@ -326,6 +326,7 @@ def test_ids_are_numbers_that_tasks_can_have(monkeypatch) -> None:
     monkeypatch.setattr(acts, "MAX_IDS", 3)
     assert checked_ids([]) == []
     assert checked_ids([1, 2**63 - 1]) == [1, 2**63 - 1]
+    assert checked_ids([3, 2, 1]) == [3, 2, 1]
     for ids in ([0], [-1], [2**63], [1, 2, 0]):
         with pytest.raises(NotFound):
             checked_ids(ids)
@@ -349,3 +350,19 @@ async def test_events_of_many_tasks_are_told_in_answers_of_a_bounded_size(desk) 
         ("started", 1)
     ] * 5
     assert (max(sizes), cursor) == (EVENT_IDS, 8)
+
+
+async def test_events_are_told_from_a_cursor_on_and_no_more_than_asked_for(desk) -> None:
+    journal = desk.writer.journal = Journal()
+    journal.extend((1.0, ("started", "w1", [n], "")) for n in range(10))
+    (answer,) = await desk.ask(m.GetEvents(1, 3, 2))
+    assert ([ids for _, _, ids, _ in answer.events], answer.cursor) == ([[3], [4]], 5)
+    (answer,) = await desk.ask(m.GetEvents(1, -7, -1))
+    assert ([ids for _, _, ids, _ in answer.events], answer.cursor) == ([[0]], 1), "as near as can be"
+
+
+def test_a_command_about_nothing_is_still_decided_on_once(monkeypatch) -> None:
+    monkeypatch.setattr(acts, "SLICE", 2)
+    assert list(in_slices([])) == [[]]
+    assert list(in_slices([1, 2])) == [[1, 2]]
+    assert list(in_slices([1, 2, 3])) == [[1, 2], [3]]

@@ -9,8 +9,10 @@ from taskmessenger.net.protocol import Phase
 from taskmessenger.roles.standing import ENDED, ENDED_HERE, Standing
 
 
-def begins(standing: Standing, number: int, address: str, carrier: str = "") -> None:
-    wire = SimpleNamespace(rtt=None, sent=1, received=2, last_heard=0.0, phase=Phase.OPEN)
+def begins(
+    standing: Standing, number: int, address: str, carrier: str = "", phase: Phase = Phase.OPEN
+) -> None:
+    wire = SimpleNamespace(rtt=None, sent=1, received=2, last_heard=40.0, phase=phase)
     guest: Any = SimpleNamespace(
         peer=f"p{number}", role="worker", address=address, hello=SimpleNamespace(carrier=carrier)
     )
@@ -37,3 +39,15 @@ def test_how_a_zerotier_link_goes_is_asked_of_whoever_knows_its_node() -> None:
     begins(standing, 1, "zt://240.1.2.3:4000", "1c77d2e0aa:0:abcd")
     begins(standing, 2, "tcp://10.0.0.2:4000")
     assert [row.path for row in standing.rows(1.0)] == ["relayed", ""]
+
+
+def test_a_link_tells_how_long_ago_it_was_heard_and_whether_it_is_closing() -> None:
+    standing = Standing()
+    begins(standing, 1, "tcp://10.0.0.2:4000")
+    begins(standing, 2, "tcp://10.0.0.3:4000", phase=Phase.CLOSING)
+    rows = standing.rows(42.5)
+    assert [(row.state, row.last_heard) for row in rows] == [("connected", 2.5), ("closing", 2.5)]
+    assert [row.last_heard for row in standing.rows(39.0)] == [0.0, 0.0], "heard while the rows were made"
+    standing.ends(1, "closed")
+    (ended,) = [row for row in standing.rows(50.0) if row.state == "ended"]
+    assert (ended.last_heard, ended.reason) == (None, "closed")
