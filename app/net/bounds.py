@@ -18,7 +18,7 @@ SMALL: Final = 64 * 1024
 """Bytes that any message may have: a frame."""
 HEAD: Final = 96
 """First bytes of a message that are looked at."""
-MAX_TASKS: Final = 100_000
+MAX_TASKS: Final = 20_000
 """Tasks in one submission."""
 MAX_IDS: Final = 1_000_000
 """Tasks in one command or question."""

@@ -15,17 +15,17 @@ from tests.support.messages import EVERY
 
 MIB = 1 << 20
 BIG = 2**63 - 1
-KEYS = [f"key {n}" for n in range(40_000)]
+KEYS = [f"key {n}" for n in range(19_000)]
 HONEST = {
     "a result": ("worker", m.Finished([BIG], [BIG], [bytes(3 * MIB)], [1e9])),
     "a small result": ("worker", m.Finished([1], [1], [bytes(SMALL)], [0.1])),
     "an error": ("worker", m.Broke([(BIG, BIG, 6, 1e9, bytes(MAX_ERROR - 1))])),
     "an offer": ("worker", m.Offer([f"{n:064}" for n in range(1_000)], [], 1, 1)),
     "one large payload": ("client", m.Submit(BIG, [Group("k" * 64, [bytes(3 * MIB)])], watch=True)),
-    "many payloads": ("client", m.Submit(7, [Group("k", [b"\xc0" * 30] * 50_000), Group("l", [b"\xc0"])])),
+    "many payloads": ("client", m.Submit(7, [Group("k", [b"\xc0" * 60] * 19_000), Group("l", [b"\xc0"])])),
     "payloads with keys": (
         "operator",
-        m.Submit(300, [Group("k", [b"\xc0" * 9] * 40_000, KEYS, 5, 1.5, 3, 0.5, "b", "w")]),
+        m.Submit(300, [Group("k", [b"\xc0" * 9] * 19_000, KEYS, 5, 1.5, 3, 0.5, "b", "w")]),
     ),
     "a million ids": ("client", m.Watch(1, [BIG] * 1_000_000)),
     "a million ids to cancel": ("client", m.Command(1, "cancel", [BIG] * 1_000_000)),
@@ -95,8 +95,8 @@ def test_the_first_byte_alone_decides_nothing_in_favour_of_the_sender() -> None:
 @pytest.mark.parametrize(
     "groups",
     [
-        [Group("k", [b"\xc0" * 20] * (MAX_TASKS + 1))],
-        [Group("k", [b"\xc0" * 20] * (MAX_TASKS // 2))] * 3,
+        [Group("k", [b"\xc0" * 60] * (MAX_TASKS + 1))],
+        [Group("k", [b"\xc0" * 60] * (MAX_TASKS // 2))] * 3,
         [Group("k", [])] * 400_000,
     ],
     ids=["in one group", "in several", "groups of nothing"],
