@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 MAX_KINDS: Final = 1_000
 MAX_EXAMPLE: Final = 1_024
 """Bytes of an example that is told."""
+MAX_ASKED: Final = 4
+"""Files of one kind that are looked at before each of its tasks."""
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -238,6 +240,16 @@ class Registry:
                 except ConfigError as error:
                     found[look.name] = str(error)
         return found
+
+    def is_stale(self, name: str) -> bool:
+        """Whether the file of this kind, or one of the first beside it, is not what was looked at.
+
+        Asked before each task, so it looks at a few files only; `changed` looks at all of them.
+        """
+        entry = self._entries.get(name)
+        if entry is None or not entry.files:
+            return False
+        return _stamp(entry.files[:MAX_ASKED]) != (entry.stamp or ())[:MAX_ASKED]
 
     def changed(self) -> list[str]:
         """Kinds whose files are not what they were when they were looked at; new ones too. Cheap."""

@@ -95,14 +95,14 @@ class Runtimes:
             return self._refuse(job)
         if not kind.files:
             return self._by_name[kind.runtime].run(job)
-        if kind.runtime == PROCESS or self._renewing or monotonic() >= self._look_at:
+        if kind.runtime == PROCESS or self._renewing or self._must_look(job.kind):
             return self._run_newest(job)
         return self._by_name[kind.runtime].run(job)
 
     async def _run_newest(self, job: Job) -> Ended:
         """In the version that its files have."""
         for _ in range(VERSIONS_TRIED):
-            if monotonic() >= self._look_at:
+            if self._must_look(job.kind):
                 self._look()
             if job.kind in self._renewing:
                 await asyncio.wait([self._renewing[job.kind]])
@@ -128,6 +128,10 @@ class Runtimes:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             self._look()
+
+    def _must_look(self, name: str) -> bool:
+        """Whether a task of this kind could get a version that its files no longer have."""
+        return monotonic() >= self._look_at or self.registry.is_stale(name)
 
     def _look(self) -> None:
         """See whether kinds have changed since the last look; their new tasks wait for the new version."""

@@ -57,7 +57,6 @@ async def test_all_new_tasks_get_the_version_that_the_file_has(tmp_path, folder,
         assert set(await answers(bench, 6)) == {"v1"}
         for version in ("v2", "v3"):
             write(folder, runtime, version)
-            await anyio.sleep(0.12)
             assert set(await answers(bench, 9)) == {version}
             assert {info.name: info.description for info in bench.registry.announce()}["ver"] == version
         assert told == ["ver", "ver"]
