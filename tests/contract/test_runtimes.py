@@ -279,7 +279,7 @@ async def test_a_thread_that_does_not_stop_is_reported_and_replaced(tmp_path):
 
 
 async def test_too_many_stuck_threads_make_the_worker_say_so(tmp_path):
-    kinds = {kind.name: kind for kind in Registry.load(("deaf",), [SAMPLES])}
+    kinds = {kind.name: kind for kind in Registry.load(("deaf",), [SAMPLES], {"deaf": "thread"})}
     runtime = ThreadRuntime(kinds, 1, Reports(lambda *_: None), grace=0.05, max_stuck=2)
     payload = msgpack.packb(str(tmp_path / "release"))
     try:
