@@ -182,3 +182,23 @@ async def test_states_that_only_the_manager_knows_are_counted(tmp_path) -> None:
         assert {TaskState(row.state) for row in (await remote.page(TaskQuery(sort="state"))).rows} == {
             TaskState.RUNNING, TaskState.QUEUED,
         }  # fmt: skip
+
+
+async def test_priorities_and_payloads_up_to_their_bounds_are_taken(tmp_path) -> None:
+    async with a_fleet(tmp_path, max_payload=1_000) as fleet, fleet.operator() as remote:
+        (task,) = await submit(remote, "hold", 1)
+        for number in (-task_acts.MAX_PRIORITY, task_acts.MAX_PRIORITY):
+            await remote.act(Act("set_priority", (task,), number=number))
+            assert (await remote.detail(task)).row.priority == number
+        for number in (-101, 101, 0.5):
+            with pytest.raises(UsageError, match="no whole number"):
+                await remote.act(Act("set_priority", (task,), number=number))
+        await remote.act(Act("cancel", (task,)))
+        body = msgspec.msgpack.encode(bytes(997))
+        assert len(body) == 1_000
+        with pytest.raises(UsageError, match="over this manager's limit"):
+            await remote.act(Act("edit", (task,), payload=msgspec.msgpack.encode(bytes(998))))
+        (new,) = (await remote.act(Act("edit", (task,), payload=body))).ids
+        assert (await remote.detail(new)).payload_size == 1_000
+        with pytest.raises(NotFound, match="no task 9999"):
+            await remote.act(Act("edit", (9_999,), payload=body))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import anyio
+import msgspec
 import pytest
 from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.errors import NotFound, StoreFull, UsageError
 from taskmessenger.core.journal import Journal
-from taskmessenger.handle import Group, Outcome
+from taskmessenger.handle import Act, Group, Outcome
+from taskmessenger.handle.audit import AuditRow
 from taskmessenger.net import messages as m
 from taskmessenger.net.framing import FRAGMENT
 from taskmessenger.roles import acts, client_link
 from taskmessenger.roles.acts import checked_ids, checked_scope, in_slices
-from taskmessenger.roles.audit import Audit
+from taskmessenger.roles.audit import Actor, Audit
 from taskmessenger.roles.client_link import EVENT_IDS, ClientLink
 from taskmessenger.roles.deliver import Delivery
 from taskmessenger.roles.inbox import Inbox
@@ -366,3 +368,29 @@ def test_a_command_about_nothing_is_still_decided_on_once(monkeypatch) -> None:
     assert list(in_slices([])) == [[]]
     assert list(in_slices([1, 2])) == [[1, 2]]
     assert list(in_slices([1, 2, 3])) == [[1, 2], [3]]
+
+
+async def test_only_who_is_at_the_machine_may_have_files_written_there(desk) -> None:
+    desk.link.actor = Actor("o-fern-0001", "operator")
+    (answer,) = await desk.ask(m.Command(5, "backup", scope="/tmp/b.tar"))
+    assert (answer.code, "at the manager's machine" in answer.message) == ("refused", True)
+
+
+async def test_an_act_on_many_is_answered_and_written_down_with_the_first_of_them(desk, monkeypatch) -> None:
+    monkeypatch.setattr(acts, "SHOWN_IDS", 3)
+    monkeypatch.setattr(acts, "AUDITED_IDS", 2)
+    desk.link.actor = Actor("boss", "operator")
+    (answer,) = await desk.ask(m.Do(5, Act("cancel", (4, 5, 6, 7))))
+    assert (answer.done.count, answer.done.ids) == (4, [4, 5, 6])
+    await desk.ask(m.Command(6, "cancel", [8, 9]))
+    found = msgspec.msgpack.decode(await desk.office.audit.asked("audit 0 0"), type=list[AuditRow])
+    assert [(row.object, row.count) for row in found] == [("4 5 and 2 more", 4), ("8 9", 2)]
+
+
+def test_as_many_ids_as_there_may_be_are_enough(monkeypatch) -> None:
+    monkeypatch.setattr(acts, "MAX_IDS", 3)
+    assert checked_ids([1, 2, 3]) == [1, 2, 3]
+    monkeypatch.setattr(acts, "MAX_NAME", 4)
+    assert checked_scope("kind:abcd") == "kind:abcd"
+    with pytest.raises(UsageError):
+        checked_scope("kind:abcde")

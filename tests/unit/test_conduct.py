@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 from taskmessenger.core.errors import Overloaded
-from taskmessenger.roles.conduct import FORGIVEN_SECONDS, FREE, MAX_MEMBERS, MAX_WAIT, Complaints, Conduct
+from taskmessenger.roles import conduct as module
+from taskmessenger.roles.conduct import (
+    FORGIVEN_SECONDS,
+    FREE,
+    MAX_MEMBERS,
+    MAX_WAIT,
+    Complaints,
+    Conduct,
+    Rates,
+)
 
 
 def wait_of(conduct: Conduct, peer: str, now: float) -> int:
@@ -64,3 +73,39 @@ def test_one_member_gets_few_lines_whatever_it_does_and_another_its_own() -> Non
     lines = [complaints.due("w", second / 100) for second in range(1_500)]
     assert [line for line in lines if line is not None] == ["", " (and 999 more like it)"]
     assert complaints.due("v", 3.0) == ""
+
+
+def test_among_too_many_the_one_that_has_been_good_for_longest_is_forgotten(monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBERS", 3)
+    conduct, complaints = Conduct(), Complaints(1_000.0)
+    for peer in ("old", "a", "b", "old", "c"):
+        for _ in range(FREE + 1):
+            conduct.crime(peer, "worker", "x", 0.0)
+    assert [one.peer for one in conduct.offenders(0.0)] == ["b", "old", "c"]
+    assert wait_of(conduct, "a", 0.0) == 0
+    assert wait_of(conduct, "c", 0.0) == 1
+    lines = [complaints.due(peer, 0.0) for peer in ("a", "b", "c", "d", "d", "a")]
+    assert lines == ["", "", "", "", None, ""], "the newest is remembered, the oldest is not"
+
+
+def test_a_member_has_one_rate_whatever_sessions_it_opens(monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBERS", 2)
+    rates = Rates()
+    first, other = rates.of("a"), rates.of("b")
+    assert rates.of("a") is first
+    assert rates.of("b") is other
+    assert first is not other
+    rates.of("a")
+    rates.of("c")
+    assert rates.of("a") is first, "who speaks is not forgotten for somebody new"
+    assert rates.of("b") is not other
+
+
+def test_an_offender_is_shown_until_it_is_forgiven() -> None:
+    conduct = Conduct()
+    for _ in range(FREE):
+        conduct.crime("w", "worker", "x", 0.0)
+    assert [one.crimes for one in conduct.offenders(FORGIVEN_SECONDS)] == [FREE]
+    assert not list(conduct.offenders(FORGIVEN_SECONDS + 0.1))
+    conduct.crime("w", "worker", "x", FORGIVEN_SECONDS)
+    assert [one.crimes for one in conduct.offenders(FORGIVEN_SECONDS)] == [FREE + 1], "not forgiven yet"

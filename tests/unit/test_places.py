@@ -136,3 +136,42 @@ def test_all_places_together_leave_files_to_the_manager(descriptors: int) -> Non
 )
 def test_an_address_of_ipv6_stands_for_its_network(one: str, other: str, same: bool) -> None:
     assert (origin(one) == origin(other)) is same
+
+
+def test_operators_and_workers_have_so_many_places_and_free_them() -> None:
+    places = Places(SEATS)
+    for _ in range(20):
+        with places.member("boss", "operator"), places.member("w", "worker"):
+            pass
+    with ExitStack() as stack:
+        for number in range(2):
+            stack.enter_context(places.member(f"boss {number}", "operator"))
+        with pytest.raises(Overloaded, match="2 sessions of operators"):
+            stack.enter_context(places.member("boss 2", "operator"))
+        for _ in range(4):
+            stack.enter_context(places.member("w", "worker"))
+        with pytest.raises(Overloaded, match="w has 4 connections"):
+            stack.enter_context(places.member("w", "worker"))
+        stack.enter_context(places.member("v", "worker"))
+
+
+async def test_of_crowds_of_one_size_the_one_that_says_nothing_makes_room() -> None:
+    async with anyio.create_task_group() as group:
+        crowd = Crowd(Places(Seats(4, 8, 10, 3)), group)
+        for name, place in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b")):
+            await crowd.come(name, place, spoke=place == "a")
+        await crowd.come("new", "elsewhere", spoke=True)
+        await anyio.wait_all_tasks_blocked()
+        assert crowd.gone == ["b1"]
+        group.cancel_scope.cancel()
+
+
+async def test_an_address_takes_no_place_from_one_that_has_no_more_than_it() -> None:
+    async with anyio.create_task_group() as group:
+        crowd = Crowd(Places(Seats(4, 8, 10, 3)), group)
+        for name, place in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b")):
+            await crowd.come(name, place, spoke=place == "a")
+        await crowd.come("a3", "a", spoke=True)
+        await anyio.wait_all_tasks_blocked()
+        assert crowd.gone == ["a3"]
+        group.cancel_scope.cancel()

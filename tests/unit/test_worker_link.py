@@ -231,3 +231,63 @@ async def test_bad_results_end_their_attempts_for_good_and_the_others_succeed(de
     )
     assert [end[:4] for end in broke.ends] == [(2, 2, How.REFUSED, 0.2)]
     assert finished == s.Finished(7, [1, 3], [1, 1], [b"\xc0", b"\xa1x"], [0.1, 0.3])
+
+
+async def test_what_is_just_credible_is_believed(desk) -> None:
+    names = [f"{n:064}" for n in range(1_000)]
+    most = 2**63 - 1
+    offered, started, finished, broke = await desk.say(
+        m.Offer(names, [], 65_536, 131_072),
+        m.Started([1, most], [most, 1]),
+        m.Finished([1, 2], [1, 1], [b"\xc0", b"\xc0"], [0.0, 1e10]),
+        m.Broke([(3, 1, 1, 0.0, None)]),
+    )
+    assert (len(offered.kinds), offered.capacity, offered.limit) == (1_000, 65_536, 131_072)
+    assert started.tasks == [1, most]
+    assert finished.seconds == [0.0, 1e10]
+    assert broke.ends == [(3, 1, How(1), 0.0, None)]
+    (idle,) = await desk.say(m.Offer([], [], 0, 0))
+    assert (idle.capacity, idle.limit) == (0, 0)
+
+
+async def test_a_worker_may_hold_as_much_as_any_can_each_time(desk, monkeypatch) -> None:
+    monkeypatch.setattr(worker_link, "MAX_HELD", 3)
+    for _ in range(2):
+        assert await desk.say(m.Holding([1, 2], [1, 1], more=True)) == []
+        assert await desk.say(m.Holding([3], [1])) == [s.Holding(7, {(1, 1), (2, 1), (3, 1)})]
+    with pytest.raises(PeerError):
+        await desk.say(m.Holding([1, 2, 3, 4], [1] * 4))
+
+
+async def test_of_its_kinds_a_worker_may_say_little_and_only_of_its_own(desk) -> None:
+    about = [("a", "d" * 500, b"x" * 1_024), ("b", "\x1b[2J", b"x" * 1_025), ("another's", "d", b"")]
+    await desk.say(m.Offer(["a", "b"], [], 1, 1, about=about))
+    description, example = desk.link.about["a"]
+    assert (len(description), example) == (200, b"x" * 1_024)
+    assert desk.link.about["b"][0].isprintable()
+    assert desk.link.about["b"][1] == b"", "an example that is too long is none"
+    assert set(desk.link.about) == {"a", "b"}
+    await desk.say(m.Offer(["a"], [], 2, 2))
+    assert set(desk.link.about) == {"a", "b"}, "it need not say so again with each offer"
+    await desk.say(m.Offer(["a"], [], 1, 1, broken=[(f"{n}.py", "w" * 2_000) for n in range(100)]))
+    assert len(desk.link.broken) == 64
+    assert {len(why) for why in desk.link.broken.values()} == {1_024}
+
+
+async def test_a_certificate_is_renewed_again_when_its_time_has_come(desk, monkeypatch) -> None:
+    monkeypatch.setattr(worker_link, "RENEW_SECONDS", 0.0)
+    await desk.say(m.RenewMe(b"first"))
+    await desk.say(m.RenewMe(b"second"))
+    assert desk.renewals == [b"first", b"second"]
+
+
+async def test_what_broke_and_began_weighs_what_it_holds_too(desk) -> None:
+    evidence = {"log": "x" * (50 * UNIT_BYTES)}
+    error = msgspec.msgpack.encode(
+        ErrorInfo("failed", "no", "", {f"e{n}": evidence["log"] for n in range(9)})
+    )
+    await desk.link.handle([m.Broke([(1, 1, 1, 0.1, error)])])
+    heavy = desk.inbox._weight
+    assert heavy > 1
+    await desk.link.handle([m.Started(list(range(1, 31)), [1] * 30)])
+    assert desk.inbox._weight == heavy + 30
