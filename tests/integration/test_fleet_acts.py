@@ -154,20 +154,21 @@ async def test_acts_that_make_no_sense_change_nothing(tmp_path) -> None:
         assert await count(remote, "state:queued") == 3
 
 
-async def test_every_act_leaves_a_line_that_says_who_what_and_how(tmp_path, caplog) -> None:
-    caplog.set_level(logging.INFO)
+async def test_every_act_leaves_a_line_for_who_wants_to_know_all(tmp_path, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
     async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
         ids = await submit(remote, "hold", 1)
         await remote.command("cancel", ids=ids)
         await act(remote, "cancel", "kind:hold", expected=0)
         with pytest.raises(NotFound):
             await remote.act(Act("limit", scope="worker:w-nobody", number=1))
-    lines = [one.getMessage() for one in caplog.records if one.name.endswith(".audit")]
-    assert len(lines) == 3
-    assert all("(operator)" in line for line in lines)
-    assert lines[0].endswith(f"cancel {ids[0]}: 1 tasks")
-    assert "`kind:hold`: 0 tasks" in lines[1]
-    assert "refused" in lines[2]
+    audited = [one for one in caplog.records if one.name.endswith(".audit")]
+    records = [one for one in audited if not one.getMessage().startswith("manager: ")]
+    assert {one.levelno for one in records} == {logging.DEBUG}
+    cancelled, found, refused = (one.getMessage() for one in records)
+    assert cancelled == f"local: cancel {ids[0]}: done"
+    assert found == "local: cancel kind:hold: done"
+    assert refused.startswith("local: limit worker:w-nobody 1: refused: there is no worker")
 
 
 async def test_states_that_only_the_manager_knows_are_counted(tmp_path) -> None:

@@ -106,3 +106,25 @@ async def test_the_audit_is_told_from_a_number_and_a_moment_on() -> None:
     for what, expected in (("audit 1 0", ["1", "2"]), ("audit -5 0", ["0", "1", "2"]), ("audit 0 1e12", [])):
         answer = msgspec.msgpack.decode(await audit.asked(what), type=list[AuditRow])
         assert [row.object for row in answer] == expected
+
+
+async def test_what_is_repeated_is_a_row_when_its_time_has_come_and_an_act_in_parts_waits_for_its_end(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(module, "PART_SECONDS", 3_600.0)
+    monkeypatch.setattr(module, "FIRST_SPAN", 0.05)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    audit = Audit(MemoryStore())
+    await audit.record(BOSS, "retry", matching="kind:a", count=5, more=True)
+    for _ in range(3):
+        await audit.record(MEMBER, "cancel", "1")
+    async with anyio.create_task_group() as group:
+        group.start_soon(audit.keep)
+        with anyio.fail_after(BOUND):
+            while sum(row.times for row in await rows(audit)) < 3:
+                await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
+    assert [(row.who, row.times) for row in await rows(audit)] == [("c-1", 1), ("c-1", 2)]
+    await audit.record(BOSS, "retry", matching="kind:a", count=1)
+    last = (await rows(audit))[-1]
+    assert (last.who, last.count, last.outcome) == ("boss", 6, "done")
