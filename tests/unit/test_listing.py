@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.pool import Pool
 from taskmessenger.handle import Count, TaskPage, TaskQuery
 from taskmessenger.roles import listing
@@ -46,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def a_listing() -> tuple[Listing, Reader]:
     reader: Any = Reader()
-    return Listing(lambda: Pool(now=0.0), reader), reader
+    return Listing(Pool, reader), reader
 
 
 async def test_the_same_question_is_answered_once_for_as_long_as_it_may_be_old(clock: Clock) -> None:
@@ -100,3 +101,17 @@ async def test_a_count_may_be_older_and_is_shared_as_well(clock: Clock) -> None:
     assert len(reader.counted) == 3
     await desk.count(replace(QUERY, stale=0.0))
     assert len(reader.counted) == 4
+
+
+@pytest.mark.parametrize(("most", "number", "exact"), [(4, 3, True), (3, 3, True), (2, 2, False)])
+async def test_a_count_of_states_is_exact_until_there_are_more_than_are_counted(most, number, exact) -> None:
+    reader: Any = Reader()
+    pool = Pool()
+    pool.totals[TaskState.QUEUED] = 3
+    found = await Listing(lambda: pool, reader).count(TaskQuery(states=(TaskState.QUEUED.value,)), most)
+    assert found == Count(number, exact=exact)
+    assert reader.counted == [], "what waits is known without a look at the store"
+    both = TaskQuery(states=(TaskState.QUEUED.value, TaskState.FAILED.value))
+    found = await Listing(lambda: pool, reader).count(both, most + 3)
+    assert found == Count(min(6, most + 3), exact=most >= 3)
+    assert reader.counted[0].states == (TaskState.FAILED.value,)
