@@ -8,6 +8,8 @@ from typing import Final
 
 NO_MORE: Final = frozenset({errno.EMFILE, errno.ENFILE})
 """What the system says when this process, or the machine, has as many open as it may. It passes."""
+TOGETHER: Final = 4
+"""Files that SQLite opens together: it closes the first of them again when it cannot open the last."""
 UNKNOWN: Final = 1024
 """Where the system does not say."""
 WORKER: Final = 65_536
@@ -46,11 +48,16 @@ def raise_limit(wanted: int) -> int:
 
 
 def exhausted() -> bool:
-    """Whether no file can be opened at this moment."""
+    """Whether fewer than `TOGETHER` files can be opened at this moment."""
+    opened: list[int] = []
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        while len(opened) < TOGETHER:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         return error.errno in NO_MORE
+    finally:
+        for one in opened:
+            os.close(one)
     return False
 
 

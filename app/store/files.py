@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import StoreFailed, StoreLocked
+from ..descriptors import NO_MORE
 
 PRIVATE_FILE: Final = 0o600
 PRIVATE_DIRECTORY: Final = 0o700
@@ -32,7 +33,7 @@ def make_private(path: Path) -> None:
     """See to it that `path` is a file that only its owner may read, in a directory that exists.
 
     Raises:
-        StoreFailed: the system does not allow it.
+        StoreFailed: the system does not allow it. OSError: too many files are open.
     """
     try:
         missing = [d for d in (path.parent, *path.parent.parents) if not d.exists()]
@@ -42,6 +43,8 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))
         path.chmod(PRIVATE_FILE)
     except OSError as error:
+        if error.errno in NO_MORE:
+            raise
         reason = error.strerror or str(error)
         raise StoreFailed(
             f"cannot write {path}: {reason}; see to its directory's owner and permissions"

@@ -129,11 +129,13 @@ class WriterLane(Lane):
         try:
             return self._connect(clean)
         except BaseException as error:
+            # Looked into before files are closed, which may be what there were too many of.
+            told = as_store_error(error, self._path) if isinstance(error, apsw.Error | OSError) else None
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
-            if isinstance(error, apsw.Error | OSError):
-                raise as_store_error(error, self._path) from error
+            if told is not None:
+                raise told from error
             raise
 
     def _connect(self, clean: bool) -> Recovered:

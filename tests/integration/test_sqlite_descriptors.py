@@ -16,8 +16,8 @@ from tests.support.stores import a_store, submit
 
 
 @contextmanager
-def no_files_left() -> Iterator[None]:
-    """This process may not open another file."""
+def no_files_left(but: int = 0) -> Iterator[None]:
+    """This process may not open another file, but for so many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     held: list[int] = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 20, hard))
@@ -25,6 +25,9 @@ def no_files_left() -> Iterator[None]:
         while True:
             held.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
+        for fd in held[:but]:
+            os.close(fd)
+        del held[:but]
         yield
     finally:
         for fd in held:
@@ -53,10 +56,13 @@ async def test_a_large_value_that_cannot_be_read_now_is_not_damaged(tmp_path: Pa
     await store.close()
 
 
-async def test_a_store_that_cannot_be_opened_for_that_is_busy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", range(4))
+async def test_a_store_that_cannot_be_opened_for_that_is_busy(tmp_path: Path, left: int) -> None:
     store = a_store(tmp_path)
     await store.open()
     await store.close()
-    again = a_store(tmp_path)
-    with no_files_left(), pytest.raises(StoreBusy):
-        await again.open()
+    refused, again = a_store(tmp_path), a_store(tmp_path)
+    with no_files_left(left), pytest.raises(StoreBusy):
+        await refused.open()
+    assert not (await again.open()).tasks
+    await again.close()
