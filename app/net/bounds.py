@@ -35,6 +35,9 @@ PLAIN: Final = 1024 * 1024
 """Up to so many bytes a submission is decoded as it comes."""
 REST: Final = 4 * 1024
 """Bytes of a submission besides payloads and keys, for each group."""
+_EDIT: Final = b"\x83\xa4verb\xa4edit\xa3ids\x91"
+_NEW: Final = b"\xa7payload"
+"""How an act begins that edits one task, and what stands before its payload."""
 _NIL, _BIN8, _STR8 = 0xC0, 0xC4, 0xD9
 _SHORT: Final = range(0xA0, 0xC0)
 """Strings whose length is in their first byte."""
@@ -96,6 +99,12 @@ class _Walk:
         if at > len(data):
             raise IndexError(at)
         self.at = at
+
+    def skips(self, words: bytes) -> bool:
+        """Over these very bytes, if they are there."""
+        found = self.data.startswith(words, self.at)
+        self.at += found * len(words)
+        return found
 
     def nothing(self) -> bool:
         """Over nil, if it is there."""
@@ -161,6 +170,16 @@ def _command(walk: _Walk, largest: int) -> int:
     return _numbered(walk)
 
 
+def _act(walk: _Walk, largest: int) -> int:
+    """The payload of a task that is edited; any other act is no larger than a question."""
+    walk.number()
+    if walk.skips(_EDIT):
+        walk.number()
+        if walk.skips(_NEW):
+            return max(QUERY, walk.binary() + walk.at)
+    return QUERY
+
+
 def _numbered(walk: _Walk) -> int:
     """Twice as many as make sense are told that they are too many."""
     return min(2 * MAX_IDS, walk.array()) * _ID + REST
@@ -182,7 +201,7 @@ _CLIENT: Final[Mapping[int, Callable[[_Walk, int], int]]] = {
     43: _constant(QUERY),
     45: _ids,
     46: _command,
-    51: _constant(QUERY),
+    51: _act,
     52: _constant(QUERY),
 }
 """By the number of the message: what it may have, if that is more than a frame."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from taskmessenger.core.errors import FrameTooLarge, PeerError
-from taskmessenger.handle import ErrorInfo, Group
+from taskmessenger.handle import Act, ErrorInfo, Group
 from taskmessenger.net import messages as m
 from taskmessenger.net.bounds import HEAD, MAX_ERROR, MAX_TASKS, SMALL, bound_for, overfull
 from taskmessenger.net.framing import MAX_MESSAGE, FrameWriter
@@ -22,6 +22,9 @@ HONEST = {
     "an error": ("worker", m.Broke([(BIG, BIG, 6, 1e9, bytes(MAX_ERROR - 1))])),
     "an offer": ("worker", m.Offer([f"{n:064}" for n in range(1_000)], [], 1, 1)),
     "one large payload": ("client", m.Submit(BIG, [Group("k" * 64, [bytes(3 * MIB)])], watch=True)),
+    "a large payload for a task that is edited": (
+        "operator", m.Do(BIG, Act("edit", ids=(2**40,), payload=bytes(5 * MIB)))
+    ),
     "many payloads": ("client", m.Submit(7, [Group("k", [b"\xc0" * 60] * 19_000), Group("l", [b"\xc0"])])),
     "payloads with keys": (
         "operator",
