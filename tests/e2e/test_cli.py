@@ -78,7 +78,7 @@ def test_a_task_that_fails_says_why_in_every_place(here: Fleet) -> None:
     assert "upper wants text" in result.stderr
     shown = json.loads(here.run("task", "show", task_id, "--json").stdout)
     assert shown["state"] == "failed"
-    assert shown["error"]["code"] == "failed"
+    assert shown["error"]["code"] == "permanent"
     assert "Traceback" not in shown["error"]["message"]
     assert here.run("task", "retry", task_id).stdout == f"{task_id}\n"
 

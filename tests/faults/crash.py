@@ -90,6 +90,10 @@ async def _kill_at(
 # ---- F4 -------------------------------------------------------------------------------------------------
 
 
+ALONE_SECONDS = 0.2
+"""What the tasks of one death may take until each has begun alone."""
+
+
 async def killed_workers(run: Run) -> None:
     """kill -9 of workers at random moments; each is started again."""
     kills, tasks, workers = run.size["kills"], run.size["tasks"], run.size["workers"]
@@ -128,7 +132,8 @@ async def killed_workers(run: Run) -> None:
         run.figures["executions_more"] = f"{more} (at most {(kills + 1) * SLOTS})"
         # With one that nobody starts again, whose slots count as well.
         run.must(more <= (kills + 1) * SLOTS, f"{more} executions more than tasks")
-        run.within("reassigned_max_s", max(again, default=0.0), QUICK["ttl"] + 5.0)
+        # What died together runs alone, one at a time on a worker, while workers go on dying.
+        run.within("reassigned_max_s", max(again, default=0.0), QUICK["ttl"] + 5.0 + kills * ALONE_SECONDS)
         await place.audit(manager)
 
 
