@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+# What runs here runs in the environment that is made here, whatever the shell is set up for.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # Where the environment is, for `make test-all` has several.
 VENV ?= .venv
@@ -37,15 +39,19 @@ help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
-venv: ## Make .venv, or bring it up to date with pyproject.toml
-	@VENV=$(VENV) scripts/venv
+venv: ## Make .venv with the tools that check and test, or bring it up to date with pyproject.toml
+	@VENV=$(VENV) scripts/venv dev
+
+.PHONY: runtime
+runtime: ## Make .venv with what the program needs, and nothing else; does nothing where `make venv` was
+	@VENV=$(VENV) scripts/venv run
 
 .PHONY: libzt
-libzt: venv ## Have libzt for the demo and the tests; does nothing when it is there, and needs no network then
+libzt: venv ## Have libzt for the tests; does nothing when it is there, and needs no network then
 	@$(BIN)/taskmessenger zerotier install >/dev/null || [[ -z "$${CI:-}" ]]
 
 .PHONY: demo
-demo: libzt ## Hash a real directory on a fleet of real processes while some of them are killed
+demo: runtime ## Hash a real directory on a fleet of real processes while some of them are killed
 	$(BIN)/taskmessenger demo --chaos
 
 .PHONY: test

@@ -45,7 +45,8 @@ def test_the_listed_packages_are_the_folders() -> None:
     folders = {p.parent.relative_to(ROOT / "app") for p in SOURCES}
     found = {".".join(["taskmessenger", *folder.parts]) for folder in folders}
     listed = project()["tool"]["setuptools"]["packages"]
-    assert sorted(listed) == sorted(found | {"taskmessenger.assets", "taskmessenger.defaults"})
+    data = {"taskmessenger.assets", "taskmessenger.assets.themes", "taskmessenger.defaults"}
+    assert sorted(listed) == sorted(found | data)
 
 
 @pytest.mark.parametrize("package", sorted({p.parent for p in SOURCES}), ids=name)
