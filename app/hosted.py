@@ -163,9 +163,14 @@ def manager(
     *,
     read_only: bool = False,
     accept_loss: bool = False,
+    ready: Callable[[], None] = lambda: None,
 ) -> Hosted:
     """A manager in this process."""
-    return Hosted(lambda began: node.manager(config, paths, began, origins, accept_loss), read_only=read_only)
+
+    async def main(began: node.Began) -> None:
+        await node.manager(config, paths, began, origins, accept_loss, ready)
+
+    return Hosted(main, read_only=read_only)
 
 
 def worker(

@@ -1,4 +1,4 @@
-"""One process at a time: a lock file that says who has it, and an error that names only who lives."""
+"""Locks that go with their process: one worker for each folder, and a manager that is on its way."""
 
 from __future__ import annotations
 
@@ -44,6 +44,47 @@ class OneWorker:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+class Starting:
+    """Says that a manager is on its way, until it is ready or its process has ended. As a context manager.
+
+    It only tells: several may be on their way at the same place, and the last of them is seen.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def __enter__(self) -> Starting:
+        with suppress(OSError):  # then nobody waits for it, and that is all
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over()
+
+    def over(self) -> None:
+        """It is ready, or has given up."""
+        held, self._file = self._file, None
+        if held is not None:
+            os.close(held)
+
+
+def is_starting(path: Path) -> bool:
+    """Whether a manager is on its way that says so there."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _taken(path: Path, recorded: str) -> str:

@@ -64,22 +64,28 @@ async def manager(
     began: Began | None = None,
     origins: Mapping[str, str] | None = None,
     accept_loss: bool = False,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """A manager. A headless one is ended by a signal; any other by the handle that `began` is given.
 
     `origins`: where settings came from, by key. `accept_loss`: it starts although something that was stored
-    is gone.
+    is gone. `ready`: called when it can be reached.
     """
     from .net import unix_folder
 
     private_directory(paths.database.parent)
     with unix_folder.kept(paths.socket):
         private_directory(paths.socket.parent)
-        await _serve(config, paths, began, origins or {}, accept_loss)
+        await _serve(config, paths, began, origins or {}, accept_loss, ready)
 
 
 async def _serve(
-    config: ManagerConfig, paths: Paths, began: Began | None, origins: Mapping[str, str], accept_loss: bool
+    config: ManagerConfig,
+    paths: Paths,
+    began: Began | None,
+    origins: Mapping[str, str],
+    accept_loss: bool,
+    ready: Callable[[], None],
 ) -> None:
     """The manager, in directories of its own."""
     from .net.carriers import Listening
@@ -104,6 +110,7 @@ async def _serve(
             tasks.start_soon(stop_on_signals, role.stop)
         async with anyio.create_task_group() as serving:
             listening = await serving.start(role.run)
+            ready()
             tasks.start_soon(Watchdog(paths.socket).run)
             log.info(
                 "manager %s of fleet %s is ready at %s; version %s",

@@ -102,6 +102,11 @@ class Paths:
         digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"taskmessenger-{_user()}-{digest}" / "manager.sock"
 
+    @property
+    def starting(self) -> Path:
+        """Locked by a manager that is on its way to its local socket."""
+        return self.runtime / "tm-manager" / "manager.starting"
+
     def named(self) -> dict[str, Path]:
         """Every place by the name that people are shown."""
         return {

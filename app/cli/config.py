@@ -1,6 +1,7 @@
 """`taskmessenger config`: what is set, where it came from, whether it can be used, where files lie.
 
-It reads the same files as a manager or worker that starts, in the same way, and changes nothing.
+It reads the same files as a manager or worker that starts, in the same way. Only `init` writes, and
+overwrites nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.errors import ConfigError, UsageError
+from ..core.errors import ConfigError, Conflict, UsageError
 from ..core.text import printable
-from ..paths import ROLES, Role, find
+from ..paths import ROLES, Paths, Role, find, private_directory
+from .output import note
 
 if TYPE_CHECKING:
     from ..config import Loaded
@@ -33,10 +35,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @click.group()
 def config() -> None:
-    """Show and check settings.
+    """Show and check settings, and begin a file of them.
 
     \b
     Examples:
+      taskmessenger config init --role worker
       taskmessenger config show --origin
       taskmessenger config check --role worker
       taskmessenger config paths
@@ -45,11 +48,73 @@ def config() -> None:
 
 @config.command()
 @_ROLE
+@_JSON
+def init(role: Role | None, *, as_json: bool) -> None:
+    """Write a file with every setting, its default and what it means, for you to change.
+
+    Prints where it is. A file that is there is never overwritten. The directory for kinds of your own is made
+    too.
+
+    \b
+    Examples:
+      taskmessenger config init
+      taskmessenger config init --role worker
+    """  # noqa: D301  \b keeps click from filling the examples
+    places = find()
+    roles = (role,) if role else ROLES
+    files = [places.config_file(name) for name in roles]
+    for file in files:
+        if file.exists():
+            raise Conflict(
+                f"{printable(str(file), 4096)}: is there already; change it, or move it away first"
+            )
+    for name, file in zip(roles, files, strict=True):
+        _begin(file, _sample(name))
+    if "worker" in roles:
+        private_directory(places.kinds)
+        note(f"kinds of your own belong into {printable(str(places.kinds), 4096)}")
+    if as_json:
+        click.echo(json.dumps({name: str(file) for name, file in zip(roles, files, strict=True)}, indent=2))
+    else:
+        click.echo("\n".join(printable(str(file), 4096) for file in files))
+
+
+def _sample(role: Role) -> str:
+    """The commented file of a role."""
+    from importlib.resources import files
+
+    folder = files(f"{__name__.partition('.')[0]}.defaults")
+    return (folder / f"config-{role}.json").read_text(encoding="utf-8")
+
+
+def _begin(file: Path, text: str) -> None:
+    """A new file for this user alone.
+
+    Raises:
+        Conflict, ConfigError: it is there already, or cannot be written.
+    """
+    private_directory(file.parent)
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as begun:
+            begun.write(text)
+    except FileExistsError as error:
+        raise Conflict(f"{file}: is there already; change it, or move it away first") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be written ({error.strerror}); make room, or move it away"
+        ) from error
+
+
+@config.command()
+@_ROLE
 @_FILE
 @click.option("--origin", is_flag=True, help="Say for each setting where it came from.")
 @_JSON
 def show(role: Role | None, file: Path | None, *, origin: bool, as_json: bool) -> None:
-    """Print every setting as a manager or worker started now would have it."""
+    """Print every setting as a manager or worker started now would have it, a line each: KEY = VALUE.
+
+    That is for reading. The file itself is JSON with comments: `taskmessenger config init` writes one.
+    """
     loaded = {name: _load(name, file) for name in _roles(role, file)}
     if as_json:
         click.echo(
@@ -74,6 +139,7 @@ def check(role: Role | None, file: Path | None, *, as_json: bool) -> None:
     """Say whether a manager or worker could start with these settings; exit code 2 when not.
 
     The kinds of a worker are loaded too, in processes that are thrown away: one that cannot be used counts.
+    Without --role the console's keymap and themes are looked at as well.
     """
     from ..config import overlooked
 
@@ -95,8 +161,10 @@ def check(role: Role | None, file: Path | None, *, as_json: bool) -> None:
         said.append(
             f"{name}: {place} can be used" if found.found else f"{name}: defaults; there is no {place}"
         )
-    for note in overlooked(os.environ):
-        click.echo(note, err=True)
+    if role is None:
+        problems |= {f"console, {n}": why for n, why in enumerate(_of_the_console(find()), 1)}
+    for line in overlooked(os.environ):
+        note(line)
     if as_json:
         click.echo(json.dumps({"ok": not problems, "problems": problems}))
     else:
@@ -119,6 +187,21 @@ def paths(*, as_json: bool) -> None:
     width = max(map(len, places))
     for name, place in places.items():
         click.echo(f"{name:{width}}  {printable(place, 4096)}")
+
+
+def _of_the_console(paths: Paths) -> list[str]:
+    """What is wrong with the files that the console reads, a line each."""
+    if not (paths.config / "console").is_dir():
+        return []
+    from ..screens import views
+    from ..screens.commands import Registry, all_commands, found_in
+    from ..screens.prefs import Prefs
+    from ..screens.view import View
+
+    prefs = Prefs(paths)
+    prefs.themes()
+    registry = Registry(all_commands(found_in(views, View)), prefs.keymap())
+    return [*prefs.complaints, *registry.complaints]
 
 
 def _broken_kinds(settings: Any) -> dict[str, str]:

@@ -17,18 +17,24 @@ if TYPE_CHECKING:
 
 MEMBERS: Final = ("operator", "client")
 """Identities that a command may use where no manager runs, strongest first."""
+GRACE: Final = 1.0
+"""Seconds for a manager that was started in the line before, with `&`, to say that it is on its way."""
+START_SECONDS: Final = 60.0
+"""For a manager that has said so. One that has many open tasks reads them before it answers."""
+POLL_SECONDS: Final = 0.05
 _T = TypeVar("_T")
 
 
-def dialler(paths: Paths) -> Callable[[], Awaitable[Connected]]:
+def dialler(paths: Paths, grace: float = 0.0) -> Callable[[], Awaitable[Connected]]:
     """Dials the manager of this user on this machine; else the one whose fleet this user has joined.
+
+    One that is just starting is waited for; `grace`: seconds within which that has to show, the first time.
 
     Raises:
         Unreachable: neither is there.
     """
-    from ..net.client import connect_locally
-
     approaches: dict[str, Approach] = {}
+    graces = [grace]
 
     async def dial() -> Connected:
         if not paths.socket.exists():
@@ -39,7 +45,7 @@ def dialler(paths: Paths) -> Callable[[], Awaitable[Connected]]:
                     if member is not None:
                         return member
         try:
-            return await connect_locally(paths.socket)
+            return await _connect_here(paths, graces.pop() if graces else 0.0)
         except Unreachable as error:
             raise Unreachable(
                 "no manager of yours runs here: start one with `taskmessenger --role manager --no-ui`,"
@@ -47,6 +53,24 @@ def dialler(paths: Paths) -> Callable[[], Awaitable[Connected]]:
             ) from error
 
     return dial
+
+
+async def _connect_here(paths: Paths, grace: float) -> Connected:
+    """A session with the manager that runs here, or is just starting."""
+    import anyio
+
+    from ..locks import is_starting
+    from ..net.client import connect_locally
+
+    begun = anyio.current_time()
+    while True:
+        on_its_way = is_starting(paths.starting)  # asked first: it says so until it can be reached
+        try:
+            return await connect_locally(paths.socket)
+        except Unreachable:
+            if anyio.current_time() - begun >= (START_SECONDS if on_its_way else grace):
+                raise
+        await anyio.sleep(POLL_SECONDS)
 
 
 async def _as_member(paths: Paths, role: str, approaches: dict[str, Approach]) -> Connected | None:
@@ -63,11 +87,11 @@ async def _as_member(paths: Paths, role: str, approaches: dict[str, Approach]) -
 
 
 @asynccontextmanager
-async def manager(patience: float = 0.0) -> AsyncIterator[Remote]:
+async def manager(patience: float = 0.0, grace: float = GRACE) -> AsyncIterator[Remote]:
     """The manager, for as long as the block lasts."""
     from ..remote import attach
 
-    async with attach(dialler(find()), patience=patience) as remote:
+    async with attach(dialler(find(), grace), patience=patience) as remote:
         yield remote
 
 

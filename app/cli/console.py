@@ -99,10 +99,10 @@ def attach(address: str, *, read_only: bool, extras: Extras = PLAIN) -> None:
     """
     check_terminal()
     from .. import hosted
-    from .connect import dialler
+    from .connect import GRACE, dialler
 
     paths = find()
-    dial = dialler(paths) if address == NEAREST else address_dialler(paths, address)
+    dial = dialler(paths, GRACE) if address == NEAREST else address_dialler(paths, address)
     with hosted.remote(dial, read_only=read_only) as node:
         ours = address == NEAREST and paths.socket.exists()
         file = paths.config_file("manager") if ours else None

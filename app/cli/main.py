@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "audit": ("audit", "audit", "Print who did what, and check that it was not changed."),
     "backup": ("backup", "backup", "Write the manager's data to one file."),
     "bench": ("bench", "bench", "Measure how fast this program is here."),
-    "config": ("config", "config", "Show and check settings."),
+    "config": ("config", "config", "Show and check settings, and begin a file of them."),
     "demo": ("demo", "demo", "Run the main job here: hash files on a fleet of three workers."),
     "discover": ("discover", "discover", "Find managers of this fleet near here."),
     "doctor": ("doctor", "doctor", "Look for what is wrong here, and say what to do."),

@@ -15,7 +15,8 @@ import click
 from .. import streams
 from ..core.errors import UsageError
 from ..core.text import printable
-from ..paths import Paths, find
+from ..locks import Starting
+from ..paths import Paths, find, private_directory
 
 if TYPE_CHECKING:
     from ..config.load import Loaded
@@ -57,8 +58,11 @@ def start(
         flags |= {"transport.listen": given["listen"], "transport.advertise": given["advertise"]}
         manager = load("manager", flags, os.environ, paths, file=file)
         log = partial(logs.setup, "manager", manager.config.logging, paths)
-        begin = partial(_manager, manager, paths, accept_loss=bool(given["accept_data_loss"]))
-        _run(role, begin, log, no_ui=no_ui, read_only=read_only, extras=extras)
+        private_directory(paths.starting.parent)
+        with Starting(paths.starting) as starting:
+            accept_loss = bool(given["accept_data_loss"])
+            begin = partial(_manager, manager, paths, accept_loss=accept_loss, ready=starting.over)
+            _run(role, begin, log, no_ui=no_ui, read_only=read_only, extras=extras)
         return
     _none_of(given, ("listen", "advertise", "accept_data_loss"), "manager")
     flags |= {"capacity": given["capacity"], "discovery.enabled": given["discover"]}
@@ -96,17 +100,24 @@ def _run(
 
 
 def _manager(
-    loaded: Loaded[ManagerConfig], paths: Paths, read_only: bool | None, *, accept_loss: bool
+    loaded: Loaded[ManagerConfig],
+    paths: Paths,
+    read_only: bool | None,
+    *,
+    accept_loss: bool,
+    ready: Callable[[], None],
 ) -> Hosted | None:
     """A manager: to its end when `read_only` is None, else for a console."""
     if read_only is None:
         from .. import node
 
-        node.run(node.manager, loaded.config, paths, None, loaded.origins, accept_loss)
+        node.run(node.manager, loaded.config, paths, None, loaded.origins, accept_loss, ready)
         return None
     from .. import hosted
 
-    return hosted.manager(loaded.config, paths, loaded.origins, read_only=read_only, accept_loss=accept_loss)
+    return hosted.manager(
+        loaded.config, paths, loaded.origins, read_only=read_only, accept_loss=accept_loss, ready=ready
+    )
 
 
 def _worker(

@@ -151,10 +151,10 @@ async def _watch(watcher: Watcher, every: float, address: str | None, plain: boo
 
     from ..attached import attached
     from ..paths import find
-    from .connect import dialler
+    from .connect import GRACE, dialler
 
     if address is None:
-        dial = dialler(find())
+        dial = dialler(find(), GRACE)
     else:
         from .console import address_dialler
 

@@ -121,8 +121,10 @@ class Console(Warming):
         if self._beat_seconds:
             self.set_interval(self._beat_seconds, self.beat)
             self.ahead = self.run_worker(partial(self.warm, self.placed()), group="warming")
-        for complaint in [*self.prefs.complaints, *self.registry.complaints]:
-            self.tell(complaint, "warning")
+        if complaints := [*self.prefs.complaints, *self.registry.complaints]:
+            more = len(complaints) - 1
+            told = f"; {more} more: `taskmessenger config check` lists them" if more else ""
+            self.tell(complaints[0] + told, "warning")
 
     def beat(self) -> None:
         """Take a frame and show it."""

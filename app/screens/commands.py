@@ -119,10 +119,13 @@ class Registry:
                 self._keys[name] = _split(keys)
             else:
                 self.complaints.append(f"keymap: there is no command `{name}`; `?` names them all")
+        mine = [self.commands[name] for name in keymap if name in self.commands]
+        for name in self._keys.keys() - keymap.keys():
+            self._give_way(self.commands[name], mine)
         holders: dict[str, list[Command]] = {}
-        for name, held in self._keys.items():
-            for key in held:
-                holders.setdefault(key, []).append(self.commands[name])
+        for command in mine:
+            for key in dict.fromkeys(self._keys[command.name]):
+                holders.setdefault(key, []).append(command)
         for key, commands in holders.items():
             for i, one in enumerate(commands):
                 self.complaints += [
@@ -130,6 +133,11 @@ class Registry:
                     for other in commands[i + 1 :]
                     if meet(one, other)
                 ]
+
+    def _give_way(self, command: Command, mine: Iterable[Command]) -> None:
+        """What the operator gave a key has it: a command that has it by default goes without."""
+        taken = {key for one in mine if meet(one, command) for key in self._keys[one.name]}
+        self._keys[command.name] = tuple(key for key in self._keys[command.name] if key not in taken)
 
 
 def applies(command: Command, view: View) -> bool:

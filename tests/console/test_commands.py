@@ -135,8 +135,20 @@ async def test_the_operators_keymap_is_taken_and_its_mistakes_told() -> None:
     cancel = registry.commands["task.cancel"]
     assert registry.keys(cancel) == ("X", "ctrl+k")
     assert registry.complaints == ["keymap: there is no command `task.cancle`; `?` names them all"]
-    clash = Registry(COMMANDS, {"task.cancel": "r"})
-    assert any("task.retry" in line for line in clash.complaints)
+    clash = Registry(COMMANDS, {"task.cancel": "x", "task.retry": "x", "task.nothing": "y"})
+    assert any("task.retry" in line and "task.cancel" in line for line in clash.complaints)
+    assert any("task.nothing" in line for line in clash.complaints)
+
+
+async def test_a_key_that_the_operator_gives_is_taken_from_the_command_that_has_it() -> None:
+    registry = Registry(COMMANDS, {"task.cancel": "r,r"})
+    assert not registry.complaints
+    assert registry.keys(registry.commands["task.cancel"])[0] == "r"
+    assert "r" not in registry.keys(registry.commands["task.retry"])
+    # Where the two never meet both keep it.
+    for name, command in registry.commands.items():
+        if name not in {"task.cancel", "task.retry"}:
+            assert registry.keys(command) == Registry(COMMANDS).keys(command)
 
 
 async def test_commands_that_a_shell_can_give_say_how() -> None:

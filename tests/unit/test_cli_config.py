@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from taskmessenger.cli.config import config
-from taskmessenger.core.errors import ConfigError, UsageError
+from taskmessenger.core.errors import ConfigError, Conflict, UsageError
 from taskmessenger.paths import find
 
 
@@ -93,3 +93,45 @@ def test_paths_prints_places_and_makes_none(own_home: Path) -> None:
     assert f"manager database       {own_home}/data/tm-manager/tasks.db" in run("paths").stdout
     assert json.loads(run("paths", "--json").stdout)["worker_spool"] == f"{own_home}/data/tm-worker/spool"
     assert not own_home.exists()
+
+
+# ---- init ------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_files_that_are_as_if_there_were_none_and_says_where() -> None:
+    before = json.loads(run("show", "--json").stdout)
+    made = run("init")
+    assert made.stdout.split() == [str(find().config_file("manager")), str(find().config_file("worker"))]
+    assert str(find().kinds) in made.stderr
+    assert find().kinds.is_dir()
+    for name in ("manager", "worker"):
+        file = find().config_file(name)  # type: ignore[arg-type]
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert "//" in file.read_text()
+    after = json.loads(run("show", "--json").stdout)
+    assert [after[name]["settings"] for name in after] == [before[name]["settings"] for name in before]
+    assert after["worker"]["found"]
+    assert run("check").exit_code == 0
+
+
+def test_init_overwrites_nothing_and_then_writes_nothing_at_all() -> None:
+    mine = write("worker", '{"capacity": 4}')
+    refused = run("init")
+    assert isinstance(refused.exception, Conflict)
+    assert str(mine) in str(refused.exception)
+    assert mine.read_text() == '{"capacity": 4}'
+    assert not find().config_file("manager").exists()
+    assert json.loads(run("init", "--role", "manager", "--json").stdout).keys() == {"manager"}
+
+
+def test_check_tells_every_mistake_in_the_files_of_the_console() -> None:
+    folder = find().config / "console"
+    (folder / "themes").mkdir(parents=True)
+    (folder / "keymap.json").write_text('{"task.cancle": "x", "task.retry": "y", "task.cancel": "y"}')
+    (folder / "themes" / "odd.json").write_text("[")
+    problems = json.loads(run("check", "--json").stdout)["problems"]
+    told = " ".join(why for name, why in problems.items() if name.startswith("console"))
+    assert "task.cancle" in told
+    assert "task.retry" in told
+    assert "odd.json" in told
+    assert run("check", "--role", "worker").exit_code == 0
