@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import NotFound, Refused, TaskMessengerError
-from .options import DURATION, as_json
+from .options import DURATION, NAME, as_json
 from .output import Table, block, note, span
 
 if TYPE_CHECKING:
@@ -30,9 +30,11 @@ MEMBERS: Final = ("operator", "client", "worker")
 @click.option(
     "--seconds", type=DURATION, default=DEFAULT_SECONDS, show_default="3s", help="How long to listen."
 )
-@click.option("--kind", metavar="KIND", help="Ask which workers offer this kind.")
+@click.option("--kind", type=NAME, metavar="KIND", help="Ask which workers offer this kind.")
 @click.option("--port", type=click.IntRange(1, 65_535), metavar="PORT", help="Instead of discovery.port.")
-@click.option("--interface", multiple=True, metavar="ADDRESS", help="Instead of discovery.interfaces.")
+@click.option(
+    "--interface", multiple=True, type=NAME, metavar="ADDRESS", help="Instead of discovery.interfaces."
+)
 @as_json
 def discover(
     *, seconds: float, kind: str | None, port: int | None, interface: tuple[str, ...], as_json: bool

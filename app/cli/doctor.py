@@ -146,7 +146,11 @@ def _manager(paths: Paths, trips: dict[str, float]) -> Iterator[Finding]:
         yield Finding("manager", WRONG, found.degraded)
     for why in found.waiting.values():
         yield Finding("tasks", WRONG, why)
+    from .worker import held_up
+
     for row in workers:
+        for text in held_up(row):
+            yield Finding("worker", WRONG, text)
         for name, why in row.broken.items():
             yield Finding("kinds", WRONG, f"{row.id} does not offer {name}: {why}")
 

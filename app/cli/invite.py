@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .connect import manager, run
-from .options import DURATION, as_json
+from .options import DURATION, NAME, as_json
 from .output import Table, block, count, note, span, tell, when
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def ls(*, as_json: bool) -> None:
 
 
 @invite.command()
-@click.argument("invite_id", metavar="ID")
+@click.argument("invite_id", type=NAME, metavar="ID")
 @as_json
 def revoke(invite_id: str, *, as_json: bool) -> None:
     """Let nobody use an invite any more. Who has joined with it stays: see `worker revoke`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..core.errors import Conflict, UsageError
-from .options import as_json
+from .options import NAME, as_json
 from .output import tell
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ MAX_NAME: Final = 64
 @click.option(
     "--invite-file", type=click.Path(path_type=Path), metavar="FILE", help="The invite is in a file."
 )
-@click.option("--name", metavar="NAME", help="What this machine is to be called; its host name if not given.")
+@click.option(
+    "--name", type=NAME, metavar="NAME", help="What this machine is to be called; its host name if not given."
+)
 @as_json
 def join(invite: str | None, *, invite_file: Path | None, name: str | None, as_json: bool) -> None:
     """Join a fleet elsewhere with an invite for a client or operator.

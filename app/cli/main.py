@@ -19,6 +19,7 @@ from .. import __version__
 from ..core.errors import TaskMessengerError, UsageError
 from ..core.groups import the_one
 from ..core.text import printable, redact
+from .options import NAME
 
 COMMANDS: Final = {
     "audit": ("audit", "audit", "Print who did what, and check that it was not changed."),
@@ -88,7 +89,7 @@ class Lazy(click.Group):
 )
 @click.option("--role", type=click.Choice(["manager", "worker"]), help="Be a manager or a worker.")
 @click.option(
-    "--attach", is_flag=False, flag_value="nearest", metavar="[ADDRESS]",
+    "--attach", type=NAME, is_flag=False, flag_value="nearest", metavar="[ADDRESS]",
     help="The console of a manager that runs: this user's, or at an address such as tcp://HOST:PORT.",
 )  # fmt: skip
 @click.option("--demo", is_flag=True, help="The console over a simulated fleet, to look around in.")
@@ -101,16 +102,24 @@ class Lazy(click.Group):
 @click.option(
     "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the default file."
 )
-@click.option("--name", metavar="NAME", help="What to be called.")
-@click.option("--listen", multiple=True, metavar="ADDRESS", help="Manager: listen here, as tcp://HOST:PORT.")
+@click.option("--name", type=NAME, metavar="NAME", help="What to be called.")
 @click.option(
-    "--advertise", multiple=True, metavar="ADDRESS", help="Manager: what invites say instead of --listen."
+    "--listen", multiple=True, type=NAME, metavar="ADDRESS", help="Manager: listen here, as tcp://HOST:PORT."
+)
+@click.option(
+    "--advertise",
+    multiple=True,
+    type=NAME,
+    metavar="ADDRESS",
+    help="Manager: what invites say instead of --listen.",
 )
 @click.option(
     "--accept-data-loss", is_flag=True, default=None,
     help="Manager: start although something that was stored is gone.",
 )  # fmt: skip
-@click.option("--join", metavar="INVITE", help="Worker: join with this invite; - reads or asks for it.")
+@click.option(
+    "--join", type=NAME, metavar="INVITE", help="Worker: join with this invite; - reads or asks for it."
+)
 @click.option(
     "--join-file", type=click.Path(path_type=Path), metavar="FILE", help="Worker: the invite is in a file."
 )

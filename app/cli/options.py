@@ -1,4 +1,4 @@
-"""What several commands take: durations, task ids, `--json`."""
+"""What several commands take: names, durations, task ids, `--json`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ def seconds(text: str) -> float:
     return found
 
 
+class Name(click.ParamType[str]):
+    """What somebody or something is called, or is looked for by; never empty, as a variable may be."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        text = str(value)
+        if not text.strip():
+            self.fail("it is empty: say which, or leave it out", param, ctx)
+        return text
+
+
 class Duration(click.ParamType[float]):
     """A length of time."""
 
@@ -62,6 +75,7 @@ class TaskId(click.ParamType[int]):
         return int(text)
 
 
+NAME: Final = Name()
 DURATION: Final = Duration()
 ID: Final = TaskId()
 as_json: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from .connect import manager, run
-from .options import as_json
+from .options import NAME, as_json
 from .output import block, count, line, note, pairs, span, tell, when
+from .worker import held_up
 
 if TYPE_CHECKING:
-    from ..handle import PoolStatus
+    from ..handle import PoolStatus, WorkerRow
 
-_KIND = click.option("--kind", metavar="K", help="Only tasks of this kind.")
+_KIND = click.option("--kind", type=NAME, metavar="K", help="Only tasks of this kind.")
 
 
 @click.group()
@@ -34,21 +36,21 @@ def pool() -> None:
 def status(*, as_json: bool) -> None:
     """How many tasks are in which state, who works, and what is wrong."""
 
-    async def ask() -> PoolStatus:
+    async def ask() -> tuple[PoolStatus, list[WorkerRow]]:
         async with manager() as remote:
-            return await remote.status()
+            return await remote.status(), await remote.workers()
 
-    found = run(ask)
+    found, workers = run(ask)
     if as_json:
         from msgspec import to_builtins
         from msgspec.structs import asdict
 
         block(to_builtins(asdict(found)))
         return
-    _print(found)
+    _print(found, workers)
 
 
-def _print(found: PoolStatus) -> None:
+def _print(found: PoolStatus, workers: Sequence[WorkerRow]) -> None:
     running = span(max(0.0, time.time() - found.started_at))
     pairs((
         ("manager", f"{found.manager} of fleet {found.fleet}, version {found.version}"),
@@ -70,12 +72,19 @@ def _print(found: PoolStatus) -> None:
     more = max(0, len(found.waiting) - MOST_KINDS) + found.waiting_more
     if more:
         line(f"and {count(more, 'kind')} more with tasks that wait")
+    troubles = [text for row in workers for text in held_up(row)]
+    for text in troubles[:MOST_TROUBLES]:
+        line(text)
+    if len(troubles) > MOST_TROUBLES:
+        line(f"and {len(troubles) - MOST_TROUBLES:,} more: see `taskmessenger worker ls`")
     if found.degraded:
         line(f"nothing is accepted: {found.degraded}")
 
 
 MOST_KINDS: Final = 20
 """Kinds of which is said why they wait."""
+MOST_TROUBLES: Final = 20
+"""Workers of which is said why they take no tasks."""
 
 
 def _scope(scope: str) -> str:

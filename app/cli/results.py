@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,7 +78,7 @@ class Printer:
             note(failure(outcome))
 
 
-async def print_results(remote: Remote, kind: str, ids: list[int], *, as_json: bool) -> int:
+async def print_results(remote: Remote, ids: list[int], *, as_json: bool) -> int:
     """Until all have ended, however long that takes; says how many did not succeed.
 
     Raises:
@@ -86,7 +87,7 @@ async def print_results(remote: Remote, kind: str, ids: list[int], *, as_json: b
     with ExitStack() as stack:
         printer = Printer(ids, stack.enter_context(array()) if as_json else None)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_explain, remote, kind, ids, printer)
+            tasks.start_soon(_explain, remote, ids, printer)
             remote.on_outcomes = printer.take
             for start in range(0, len(ids), WINDOW):
                 window = ids[start : start + WINDOW]
@@ -98,7 +99,7 @@ async def print_results(remote: Remote, kind: str, ids: list[int], *, as_json: b
     return printer.failed
 
 
-async def _explain(remote: Remote, kind: str, ids: list[int], printer: Printer) -> None:
+async def _explain(remote: Remote, ids: list[int], printer: Printer) -> None:
     """Nobody should have to guess why nothing comes."""
     await anyio.sleep(FIRST_LOOK)
     if sys.stderr.isatty():
@@ -110,7 +111,7 @@ async def _explain(remote: Remote, kind: str, ids: list[int], printer: Printer) 
             note("the manager is away; waiting for it to come back" if away else "the manager is back")
         if not away and printer.done < len(ids):
             try:
-                reason = await _why(remote, kind, ids[printer.done])
+                reason = await _why(remote, ids[printer.done])
             except TaskMessengerError:
                 reason = said  # whoever waits for the results says what is wrong with the link
             if reason and reason != said:
@@ -119,20 +120,18 @@ async def _explain(remote: Remote, kind: str, ids: list[int], printer: Printer) 
         await anyio.sleep(FIRST_LOOK if away else LOOK_EVERY)
 
 
-async def say_what_waits(remote: Remote, kind: str, task_id: int) -> None:
+async def say_what_waits(remote: Remote, ids: Sequence[int]) -> None:
     """Tell why the tasks just submitted do not run, if there is more to it than their turn."""
-    reason = await _why(remote, kind, task_id)
-    if reason:
-        note(reason)
+    found = await remote.detail(
+        ids[-1], 0
+    )  # of those that had been submitted before the first may have ended
+    if found.held_up:
+        note(f"{count(len(ids), 'task waits', 'tasks wait')}: {found.waits_for}")
 
 
-async def _why(remote: Remote, kind: str, task_id: int) -> str:
-    waiting = (await remote.status()).waiting.get(kind, "")
-    if waiting:
-        return waiting
+async def _why(remote: Remote, task_id: int) -> str:
     found = await remote.detail(task_id, 0)
-    target = found.row.target
-    return f"task {task_id} waits: {found.waits_for}" if target and target in found.waits_for else ""
+    return f"task {task_id} waits: {found.waits_for}" if found.held_up else ""
 
 
 def failure(outcome: Outcome) -> str:

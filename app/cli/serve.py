@@ -11,6 +11,7 @@ import click
 
 from ..core.errors import Conflict, UsageError
 from ..core.text import printable
+from .options import NAME
 
 HOST = "127.0.0.1"
 PORT = 7780
@@ -23,7 +24,9 @@ PORT = 7780
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=PORT, show_default=True, help="0: any that is free."
 )
-@click.option("--attach", metavar="ADDRESS", help="The manager at this address instead of this user's.")
+@click.option(
+    "--attach", type=NAME, metavar="ADDRESS", help="The manager at this address instead of this user's."
+)
 @click.option("--demo", is_flag=True, help="The console over a simulated fleet.")
 @click.option("--read-only", is_flag=True, help="A console that changes nothing.")
 def serve(host: str, port: int, *, attach: str | None, demo: bool, read_only: bool) -> None:

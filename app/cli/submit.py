@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import TaskMessengerError, Unreachable, UsageError
-from .options import DURATION, as_json
+from .options import DURATION, NAME, as_json
 from .output import count, note, to_json
 from .payload import MAX_TASKS, from_file, from_json, from_lines, from_text, packed
 
@@ -62,7 +62,7 @@ class Order:
 
 
 @click.command()
-@click.argument("kind")
+@click.argument("kind", type=NAME)
 @click.argument("payload", required=False)
 @click.option("--json-payload", metavar="JSON", help="The payload as a JSON value.")
 @click.option(
@@ -85,10 +85,13 @@ class Order:
 )
 @click.option("--delay", type=DURATION, default=0.0, help="Not before this time has passed.")
 @click.option(
-    "--key", metavar="K", help="Idempotency key: the same key is one task, however often submitted."
+    "--key",
+    type=NAME,
+    metavar="K",
+    help="Idempotency key: the same key is one task, however often submitted.",
 )
-@click.option("--batch", metavar="NAME", help="A name to find the tasks by.")
-@click.option("--worker", metavar="ID", help="Only this worker may run them.")
+@click.option("--batch", type=NAME, metavar="NAME", help="A name to find the tasks by.")
+@click.option("--worker", type=NAME, metavar="ID", help="Only this worker may run them.")
 @as_json
 def submit(
     kind: str,
@@ -160,9 +163,9 @@ async def _submit(order: Order, wait: bool, as_json: bool) -> int:
         if order.duplicates:
             note(f"{count(order.duplicates, 'task')} had been submitted before with the same key")
         if wait:
-            return await print_results(remote, order.kind, order.ids, as_json=as_json)
+            return await print_results(remote, order.ids, as_json=as_json)
         if order.ids:
-            await say_what_waits(remote, order.kind, order.ids[0])
+            await say_what_waits(remote, order.ids)
         return 0
 
 

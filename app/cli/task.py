@@ -13,7 +13,7 @@ from ..core.errors import Conflict, NotFound, TaskMessengerError, UsageError
 from ..core.filter import SORTS
 from ..core.lifecycle import TaskState
 from .connect import manager, run
-from .options import ID, as_json
+from .options import ID, NAME, as_json
 from .output import note
 from .task_many import act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
 
@@ -50,13 +50,15 @@ task.add_command(priority)
 
 
 @task.command("ls")
-@click.option("--state", "states", multiple=True, metavar="S", help="In this state; several with commas.")
-@click.option("--kind", "kinds", multiple=True, metavar="K", help="Of this kind.")
-@click.option("--worker", "workers", multiple=True, metavar="ID", help="Last on this worker.")
-@click.option("--batch", "batches", multiple=True, metavar="NAME", help="Of this batch.")
-@click.option("--text", default="", help="With this in kind, key, batch, worker or error.")
 @click.option(
-    "--filter", "line", default="", metavar="TEXT", help="Matching, such as: kind:a -state:failed run>2s."
+    "--state", "states", type=NAME, multiple=True, metavar="S", help="In this state; several with commas."
+)
+@click.option("--kind", "kinds", type=NAME, multiple=True, metavar="K", help="Of this kind.")
+@click.option("--worker", "workers", type=NAME, multiple=True, metavar="ID", help="Last on this worker.")
+@click.option("--batch", "batches", type=NAME, multiple=True, metavar="NAME", help="Of this batch.")
+@click.option("--text", type=NAME, help="With this in kind, key, batch, worker or error.")
+@click.option(
+    "--filter", "line", type=NAME, metavar="TEXT", help="Matching, such as: kind:a -state:failed run>2s."
 )
 @click.option("--sort", type=click.Choice(SORTS), default="id", show_default=True, help="By this field.")
 @click.option("--reverse", is_flag=True, help="The smallest, or oldest, first.")
@@ -72,7 +74,7 @@ task.add_command(priority)
 @as_json
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object for each task, a line each.")
 def ls(
-    *, states: tuple[str, ...], line: str, limit: int, as_json: bool, as_jsonl: bool, **given: Any
+    *, states: tuple[str, ...], line: str | None, limit: int, as_json: bool, as_jsonl: bool, **given: Any
 ) -> None:
     """Tasks, newest first. Options of different names must all hold; repeated ones, either.
 
@@ -89,7 +91,8 @@ def ls(
         raise UsageError("--json prints an array, --jsonl a line for each task: give one of them")
     wanted = [word for option in states for word in option.split(",")]
     named = {"states": tuple(sorted({TaskState.of(word).value for word in wanted})), **given}
-    query = _query(line, named)
+    named["text"] = named["text"] or ""
+    query = _query(line or "", named)
     last = run(_list, query, limit, "json" if as_json else "jsonl" if as_jsonl else "table")
     if last is not None:
         _say_more(*last, query, limit)

@@ -12,7 +12,7 @@ import click
 
 from ..core.errors import Conflict, UsageError
 from .connect import manager, run
-from .options import ID, as_json
+from .options import ID, NAME, as_json
 from .output import block, count, note
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ _DID: Final = {
 }  # fmt: skip
 
 by_filter: Final = click.option(
-    "--filter", "text", metavar="TEXT", help="All tasks that match, instead of ids: kind:hash state:failed."
+    "--filter",
+    "text",
+    type=NAME,
+    metavar="TEXT",
+    help="All tasks that match, instead of ids: kind:hash state:failed.",
 )
 yes: Final = click.option("--yes", is_flag=True, help="Do not ask.")
 _IDS: Final = click.argument("ids", type=ID, nargs=-1, metavar="ID...")

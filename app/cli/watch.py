@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.text import printable, redact
-from .options import DURATION
+from .options import DURATION, NAME
 from .output import count, span, to_json
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ class Watcher:
 @click.option("--every", type=DURATION, default=EVERY, show_default="5s", help="Between two looks.")
 @click.option("--level", type=click.Choice(LEVELS), default="info", help="Least level of the events.")
 @click.option(
-    "--attach", metavar="ADDRESS", help="A manager elsewhere; else the one the other commands talk to."
+    "--attach",
+    type=NAME,
+    metavar="ADDRESS",
+    help="A manager elsewhere; else the one the other commands talk to.",
 )
 @click.option("--plain", is_flag=True, help="No colours, also on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object on each line.")

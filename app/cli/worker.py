@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..core.errors import Conflict, NotFound, UsageError
 from .connect import manager, run
-from .options import DURATION, as_json
+from .options import DURATION, NAME, as_json
 from .output import Table, block, note, span, tell, when
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _PENDING: Final = ("ID", "ROLE", "FINGERPRINT", "INVITE", "SINCE", "MACHINE")
 VIA: Final = {"zt": "zerotier"}
 """What people call a transport, where that is not its scheme."""
 _HERE: Final = {"connected", "paused", "draining", "quarantined"}
-_ID = click.argument("worker_id", metavar="ID")
+_ID = click.argument("worker_id", type=NAME, metavar="ID")
 
 
 @click.group()
@@ -80,8 +81,24 @@ def ls(*, pending: bool, as_json: bool) -> None:
     for row in rows:
         for name, why in row.broken.items():
             note(f"{row.id}: kind {name} is disabled: {why}")
+        for text in held_up(row):
+            note(text)
     if not rows:
         note("no worker has joined yet: `taskmessenger invite` says how")
+
+
+def held_up(row: WorkerRow) -> list[str]:
+    """Why a worker that is here takes no tasks, and which of its slots are taken for good, in sentences."""
+    told = []
+    if row.state in _HERE and row.held_up:
+        told.append(f"worker {row.id} {row.held_up}")
+    for task, kind, since in row.stuck:
+        age = span(max(0.0, time.time() - since))
+        told.append(
+            f"worker {row.id}: task {task} of `{kind}` does not stop and keeps its slot, for {age}: restart"
+            " the worker to free that"
+        )
+    return told
 
 
 def _ls_pending(*, as_json: bool) -> None:
@@ -158,11 +175,18 @@ def pause(worker_id: str, *, as_json: bool) -> None:
 def resume(worker_id: str, *, as_json: bool) -> None:
     """End the pause of a worker."""
     row = run(_steer, "resume", worker_id)
-    text = f"{worker_id} may run tasks again" + ("" if row.state != "paused" else f", unless {_STILL}")
-    tell(text, _state(row), as_json=as_json)
+    tell(f"{worker_id} {_after_resume(row)}", _state(row), as_json=as_json)
 
 
-_STILL: Final = "the fleet is paused too: see `taskmessenger pool status`"
+def _after_resume(row: WorkerRow) -> str:
+    """What is true of it once the pause is over."""
+    if row.state not in _HERE:
+        return f"is not paused here any more, but it is {row.state}: it can run tasks when it is back"
+    if row.held_up.startswith("the fleet"):
+        return f"is not paused itself any more, but {row.held_up}: `taskmessenger pool resume` ends that"
+    if row.held_up:
+        return f"is not paused by the manager any more, but it {row.held_up}"
+    return "may run tasks again"
 
 
 @worker.command()

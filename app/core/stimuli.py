@@ -26,6 +26,10 @@ class Options:
     """The one worker that may run it."""
 
 
+Stuck = tuple[int, str, float]
+"""A task that was to end and does not, so that it keeps its slot: id, kind, since when (wall clock)."""
+
+
 @dataclass(slots=True)
 class Submit:
     """Someone wants these tasks done."""
@@ -112,6 +116,7 @@ class Offered:
     limit: int
     """How many leases it will hold at most: capacity and prefetch."""
     paused: bool = False
+    stuck: tuple[Stuck, ...] = ()
 
 
 @dataclass(slots=True)

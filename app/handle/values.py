@@ -148,13 +148,15 @@ class TaskDetail(Struct, frozen=True):
     error: ErrorInfo | None = None
     attempts: tuple[AttemptInfo, ...] = ()
     waits_for: str = ""
-    """Why an open task does not run, in a sentence; empty when it runs or has ended."""
+    """Why an open task does not run, in a few words; empty when it runs or has ended."""
     progress: float | None = None
     """0 to 1, of a running task that tells."""
     note: str = ""
     """What it last said of its progress."""
     output: bytes = b""
     """The newest of what it wrote, while it runs."""
+    held_up: bool = False
+    """What it waits for is not just its turn or its time: somebody has to do something."""
 
 
 class TaskPage(Struct, frozen=True):
@@ -217,6 +219,10 @@ class WorkerRow(Struct, frozen=True):
     expires_at: float | None = None
     broken: dict[str, str] = {}
     """Kinds that it does not offer because they cannot be used there, and why."""
+    stuck: tuple[tuple[int, str, float], ...] = ()
+    """Tasks that were to end there and do not, so that they keep their slots: id, kind, since when."""
+    held_up: str = ""
+    """Why it takes no tasks, as `is paused`; empty while it does, or is only busy."""
 
 
 class PoolStatus(Struct, frozen=True):
@@ -240,12 +246,11 @@ class PoolStatus(Struct, frozen=True):
     late: int
     refused: int
     waiting: dict[str, str] = {}
-    """Why the first kinds wait that do."""
-    """Why tasks wait, by kind: "12 tasks wait: no worker offers `foo`"."""
+    """Why tasks wait, by kind, of the first kinds that do: "12 tasks wait: no worker offers `foo`"."""
     degraded: str = ""
     """What keeps the manager from accepting tasks; empty when all is well."""
     waiting_more: int = 0
-    """Kinds with waiting tasks besides those in `waiting` or served."""
+    """Queues with waiting tasks besides those in `waiting` or served."""
 
 
 class TaskReader(Protocol):

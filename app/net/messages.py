@@ -67,6 +67,8 @@ class Offer(Base, frozen=True, tag=20):
     """Of kinds: name, description, a payload that works (msgpack) or nothing. Empty: as said before."""
     broken: list[tuple[str, str]] = []
     """Kinds that are not offered because they cannot be used, and why."""
+    stuck: list[tuple[int, str, float]] = []
+    """What was to end and does not, so that it keeps its slot: task, kind, for how many seconds."""
 
 
 class Holding(Base, frozen=True, tag=21):
@@ -278,8 +280,7 @@ class Failure(Base, frozen=True, tag=61):
 class Outcomes(Base, frozen=True, tag=62):
     """How watched tasks ended (`request` 0), or the answer to `GetOutcomes` and `Watch`, in several messages.
 
-    Those may arrive in any order: an answer is complete when as many outcomes are there as one of its
-    messages says.
+    Those may arrive in any order: an answer is complete when there are as many outcomes as one of them says.
     """
 
     request: int

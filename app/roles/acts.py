@@ -207,8 +207,15 @@ async def operate(
 
 
 def worker_of(scope: str) -> str:
-    """The worker that a scope names, with or without `worker:` before it."""
-    return scope.removeprefix("worker:")[:MAX_NAME]
+    """The worker that a scope names, with or without `worker:` before it.
+
+    Raises:
+        UsageError: it names none.
+    """
+    worker = scope.removeprefix("worker:")[:MAX_NAME]
+    if not worker:
+        raise UsageError("which worker? its name is empty")
+    return worker
 
 
 def checked_scope(scope: str) -> str:

@@ -195,7 +195,7 @@ class ClientLink(Link):
     async def _answer(self, message: m.Ask) -> None:
         match message.what:
             case "status":
-                self.send(m.Status(message.request, self._desk.status()))
+                self.send(m.Status(message.request, await self._desk.fresh_status()))
             case "workers":
                 self.send(m.Workers(message.request, await self._office.workers()))
             case "invites" if self.role == "operator":

@@ -5,7 +5,8 @@ Leased and running are states that only the pool knows; on disk such a task is s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from .. import __version__
 from ..core.lifecycle import TaskState
 from ..core.pool import Pool, Worker
-from ..core.pool.workers import waiting_reason
+from ..core.pool.reasons import MOST_LANES, Reason, Reasons, Wait, standing, waits
 from ..core.text import printable
 from ..handle import (
     Count,
@@ -35,7 +36,8 @@ from .writer import Writer
 
 MOST_WAITING: Final = 100
 """Kinds of which is told why they wait."""
-MOST_LOOKED_AT: Final = 1_000
+MOST_REASONS: Final = 3
+"""Reasons that are told of one kind."""
 _LIVE: Final = {TaskState.LEASED.value, TaskState.RUNNING.value}
 
 
@@ -49,9 +51,13 @@ class Desk:
         self.started_at = 0.0
         self.waiting = 0
         """Members that waited for approval when `members` were last read."""
+        self.waiting_since = 0.0
+        """When the first of them joined."""
         self._writer, self._reader, self._roster, self._delivery = writer, reader, roster, delivery
         self._name, self._fleet = name, fleet
         self._listing = Listing(lambda: writer.pool, reader)
+        self._absent: dict[str, str] | None = None
+        """Members by id, as if none were here, when they were last read: offline, pending or revoked."""
 
     @property
     def _pool(self) -> Pool:
@@ -70,35 +76,24 @@ class Desk:
         found = await self._reader.detail(task_id, payload_limit)
         if found is None:
             return None
+        await self._know(found.row.target)
         task = self._pool.tasks.get(task_id)
         found = replace(found, row=self._listing.overlay(found.row))
-        if task is None:
-            series = self._pool.backlog.find(task_id)
-            if series is None:
-                return found
-            options = series.options
-            return replace(found, waits_for=self._why(options.kind, options.target, suspect=False))
-        if task.state in _LIVE:
+        if self._writer.degraded and self._pool.is_open(task_id):
+            return replace(found, waits_for=f"nothing can be stored: {self._writer.degraded}", held_up=True)
+        if task is not None and task.state in _LIVE:
             link = self._link_of(task.worker)
             _, fraction, note, output = (link.progress.get(task_id) if link else None) or (0, None, "", b"")
             return replace(found, progress=fraction, note=note, output=output)
-        if task.state is TaskState.SCHEDULED:
-            return replace(found, waits_for="its next attempt is due later")
-        return replace(
-            found, waits_for=self._why(task.options.kind, task.options.target, suspect=task.suspect)
-        )
+        reason = Reasons(self._pool, self._absent).of_task(task_id)
+        if reason is None:
+            return found
+        return replace(found, waits_for=reason.text, held_up=not reason.is_ordinary)
 
-    def _why(self, kind: str, target: str | None, *, suspect: bool) -> str:
-        if target is not None and not self._is_here(target):
-            return f"worker {target}, which alone may run it, is not connected"
-        reason = waiting_reason(self._pool, kind)
-        if not reason and suspect:
-            return "it ran on a worker that died, and waits for one that is idle to run it alone"
-        return reason or "its turn"
-
-    def _is_here(self, worker_id: str) -> bool:
-        worker = self._pool.workers.get(worker_id)
-        return worker is not None and worker.session is not None
+    async def _know(self, worker_id: str | None) -> None:
+        """Read who has joined, when that matters for why something waits for this worker."""
+        if worker_id is not None and worker_id not in self._pool.workers:
+            await self.members()
 
     def load(self, worker_id: str) -> Mapping[str, float]:
         """What a worker that is here told last of its machine."""
@@ -118,6 +113,8 @@ class Desk:
         """Workers that have joined, as if none of them were here."""
         peers = await self._roster.peers()
         self.waiting = sum(map(_waits, peers))
+        self.waiting_since = min((peer.enrolled_at for peer in peers if _waits(peer)), default=0.0)
+        self._absent = {peer.id: "pending" if _waits(peer) else _absent(peer).state for peer in peers}
         return {peer.id: _absent(peer) for peer in peers if peer.role == "worker" and not _waits(peer)}
 
     async def pending(self) -> list[PendingRow]:
@@ -139,7 +136,7 @@ class Desk:
         wire = link.session.wire if link is not None else None
         return WorkerRow(
             id=worker.id,
-            state=self._state(worker),
+            state=self.state_of(worker),
             address=worker.address,
             transport=worker.address.partition("://")[0],
             kinds=tuple(sorted(worker.kinds)),
@@ -157,9 +154,19 @@ class Desk:
             enrolled_at=known.enrolled_at if known else None,
             expires_at=known.expires_at if known else None,
             broken=link.broken if link else {},
+            stuck=worker.stuck,
+            held_up=self._held_up(worker),
         )
 
-    def _state(self, worker: Worker) -> str:
+    def _held_up(self, worker: Worker) -> str:
+        """Why it takes no tasks, unless it is only busy."""
+        if "all" in self._pool.paused and worker.session is not None:
+            return "the fleet is paused"
+        what = standing(self._pool, worker)
+        return "" if what is None else what[1]
+
+    def state_of(self, worker: Worker) -> str:
+        """In one word, as rows of workers have it."""
         if worker.session is None:
             return "away"
         if worker.draining:
@@ -173,7 +180,7 @@ class Desk:
         """The fleet at a glance."""
         pool = self._pool
         here = [worker for worker in pool.workers.values() if worker.session is not None]
-        waiting, more = self._waiting()
+        waiting, more = _by_kind(*self.waits())
         return PoolStatus(
             manager=self._name,
             fleet=self._fleet,
@@ -193,19 +200,45 @@ class Desk:
             degraded=self._writer.degraded,
         )
 
-    def _waiting(self) -> tuple[dict[str, str], int]:
-        """Why the first kinds wait that do, and how many there are besides that have tasks in a queue."""
-        counts: dict[str, int] = {}
-        for (kind, _), lane in self._pool.lanes.items():
-            counts[kind] = counts.get(kind, 0) + lane.size
-        told: dict[str, str] = {}
-        for seen, (kind, count) in enumerate(counts.items()):
-            if len(told) == MOST_WAITING or seen == MOST_LOOKED_AT:
-                return told, len(counts) - seen
-            reason = waiting_reason(self._pool, kind)
-            if reason and count > 0:
-                told[kind] = f"{count} {'task waits' if count == 1 else 'tasks wait'}: {reason}"
-        return told, 0
+    def waits(self) -> tuple[list[Wait], int]:
+        """Why the tasks of each queue wait, and how many queues there are besides."""
+        return waits(self._pool, self._absent)
+
+    async def fresh_status(self) -> PoolStatus:
+        """The same as `status`, after a look at who has joined where that matters."""
+        for _, target in islice(self._pool.lanes, MOST_LANES):
+            if target is not None and target not in self._pool.workers:
+                await self.members()
+                break
+        return self.status()
+
+
+def _by_kind(found: Iterable[Wait], more: int) -> tuple[dict[str, str], int]:
+    """Why the first kinds wait that are held up, and how many more queues there are."""
+    told: dict[str, list[Wait]] = {}
+    left: set[str] = set()
+    for one in found:
+        if one.reason.is_ordinary:
+            continue
+        if one.kind in told or len(told) < MOST_WAITING:
+            told.setdefault(one.kind, []).append(one)
+        else:
+            left.add(one.kind)
+    return {kind: _joined(some) for kind, some in told.items()}, more + len(left)
+
+
+def _joined(some: Sequence[Wait]) -> str:
+    """Those of all workers first; of several workers the first."""
+    counts: dict[Reason, list[int]] = {}
+    for one in sorted(some, key=lambda one: one.target is not None):
+        counts.setdefault(one.reason, []).append(one.count)
+    words = [f"{_tasks(sum(many))}: {reason.text}" for reason, many in list(counts.items())[:MOST_REASONS]]
+    rest = sum(sum(many) for many in list(counts.values())[MOST_REASONS:])
+    return "; ".join([*words, f"{_tasks(rest)} for other reasons"] if rest else words)
+
+
+def _tasks(count: int) -> str:
+    return f"{count:,} {'task waits' if count == 1 else 'tasks wait'}"
 
 
 def _waits(peer: PeerRow) -> bool:

@@ -34,6 +34,8 @@ _NAMES: Final = {
     "cleared": ("info", "task.cleared"),
     "paused": ("info", "scope.paused"),
     "resumed": ("info", "scope.resumed"),
+    "alarm.began": ("warning", "alarm.began"),
+    "alarm.ended": ("info", "alarm.ended"),
 }
 
 

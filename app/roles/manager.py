@@ -106,8 +106,8 @@ class Manager:
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
         self.copies, self.audit = Copies(store, self.authority), Audit(store)
         self.lifetime = Lifetime(store, self.writer, self.registrar, self.audit, self._sessions.part)
-        self.view.telemetry.offenders = self._sessions.offenders
-        self.view.telemetry.data = lambda: self.lifetime.put_back
+        self.view.telemetry.lookout.offenders = self._sessions.offenders
+        self.view.telemetry.lookout.data = lambda: self.lifetime.put_back
         self.membership = Membership(store, self._sessions.here, self.view.telemetry.members_changed)
         self._stopping = anyio.Event()
         self._stop_now = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Container
+from itertools import islice
 from time import monotonic, time
 from typing import Final
 
@@ -34,6 +35,8 @@ UNASKED: Final = 64
 """Leases that may wait here beyond twice as many as are ever asked for: the last may be under way."""
 COOL_SECONDS: Final = 1.0
 """How long a slot rests after this worker could not run something through no fault of the task's."""
+MAX_STUCK: Final = 64
+"""Tasks that do not end of which the manager is told."""
 MAX_SCOPES: Final = 4_096
 """Pauses in force at a time."""
 STALE_SECONDS: Final = 2.0
@@ -49,8 +52,8 @@ class Slots:
         self.capacity = capacity
         self.running: dict[int, tuple[int, str, float]] = {}
         """By task: attempt, kind, monotonic start."""
-        self.stuck = 0
-        """Slots taken by threads that do not end."""
+        self.stuck: dict[object, tuple[int, str, float]] = {}
+        """Slots taken by threads that do not end: of each the task, its kind, and since when (monotonic)."""
         self.resting = 0
         """Slots that wait because this worker could not run something."""
         self.leaving = False
@@ -83,7 +86,7 @@ class Slots:
     @property
     def usable(self) -> int:
         """Slots that can run something, now or after what they run."""
-        return max(0, self.capacity - self.stuck - self.resting)
+        return max(0, self.capacity - len(self.stuck) - self.resting)
 
     @property
     def limit(self) -> int:
@@ -250,7 +253,7 @@ class Slots:
         if (task, attempt) in self._void:
             self._void.discard((task, attempt))
             if ended.status == STUCK:
-                await self._linger(task)
+                await self._linger(task, job.kind)
             return
         fault = local_fault(ended)
         if fault or (giving_back and ended.status in {CANCELLED, STUCK}):
@@ -258,7 +261,7 @@ class Slots:
             if fault:
                 await self._rest(task, fault)
             elif ended.status == STUCK:
-                await self._linger(task)
+                await self._linger(task, job.kind)
             return
         self._outbox.ended(task, attempt, ended, keep=ended.seconds >= WORTH_KEEPING * self.capacity)
         said = ended.error.message if ended.error is not None else ""
@@ -266,7 +269,7 @@ class Slots:
         average = self.average
         self.average = ended.seconds if average is None else average + (ended.seconds - average) / 16
         if ended.status == STUCK:
-            await self._linger(task)
+            await self._linger(task, job.kind)
 
     async def _rest(self, task: int, fault: str) -> None:
         """This worker is in trouble: somebody else may do better, and trying at once again would not help."""
@@ -280,17 +283,24 @@ class Slots:
         finally:
             self.resting -= 1
 
-    async def _linger(self, task: int) -> None:
+    async def _linger(self, task: int, kind: str) -> None:
         """A thread that does not end keeps its slot, and is reported as such."""
         event = self._runtime.lingering(task)
         if event is None or self._free_stuck:
             return
-        self.stuck += 1
-        log.warning("task %d does not stop; its slot is taken until it does", task)
+        slot = object()
+        self.stuck[slot] = (task, kind, monotonic())
+        log.warning("task %d of `%s` does not stop; its slot is taken until it does", task, kind)
         try:
             await event.wait()
         finally:
-            self.stuck -= 1
+            del self.stuck[slot]
+
+
+def stuck_in(slots: Slots) -> list[tuple[int, str, float]]:
+    """What does not end and keeps its slot: task, kind, for how many seconds; the first of many."""
+    now = monotonic()
+    return [(task, kind, now - since) for task, kind, since in islice(slots.stuck.values(), MAX_STUCK)]
 
 
 def _remember(ended: dict[tuple[int, int], None], lease: tuple[int, int]) -> None:

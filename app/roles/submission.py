@@ -130,16 +130,23 @@ def check_group(group: Group, max_payload: int) -> None:
         raise UsageError(f"max_attempts is {group.max_attempts}, not between 1 and {MAX_ATTEMPTS}")
     if not 0 <= group.delay <= MAX_SECONDS:
         raise UsageError(f"a delay of {group.delay:g} s makes no sense")
-    names = [group.batch or "", group.worker or "", *(group.keys or ())]
-    if any(len(name) > MAX_NAME or not name.isprintable() for name in names):
-        raise UsageError(f"keys, batches and worker ids have at most {MAX_NAME} printable characters")
+    _check_names(group)
     if group.keys is not None and len(group.keys) != len(group.payloads):
         raise UsageError(f"{len(group.keys)} keys were given for {len(group.payloads)} payloads")
-    if any(not key for key in group.keys or ()):
-        raise UsageError("an idempotency key must not be empty")
     largest = max(map(len, group.payloads), default=0)
     if largest > max_payload:
         raise UsageError(f"a payload of {largest} bytes is over this manager's limit of {max_payload} bytes")
+
+
+def _check_names(group: Group) -> None:
+    names = [group.batch or "", group.worker or "", *(group.keys or ())]
+    if any(len(name) > MAX_NAME or not name.isprintable() for name in names):
+        raise UsageError(f"keys, batches and worker ids have at most {MAX_NAME} printable characters")
+    if any(not key for key in group.keys or ()):
+        raise UsageError("an idempotency key must not be empty")
+    for what, name in (("batch", group.batch), ("worker", group.worker)):
+        if name is not None and not name:
+            raise UsageError(f"the name of the {what} is empty: leave it out, or say which {what}")
 
 
 def _fold(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What consoles see of a manager, gathered while somebody looks and for nobody else.
+"""What consoles see of a manager, gathered while somebody looks; alarms alone are always looked after.
 
 The light part (totals, kinds, alarms) costs as much as there are kinds, the heavy part (workers, links) as
 much as there are of those. Either is made anew at most four times a second, and so seldom that it takes no
@@ -8,7 +8,6 @@ more than a hundredth of the time. Each is encoded once, and every console gets 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter, time
 from typing import Any, Final
@@ -23,11 +22,10 @@ from ..feed import EVENTS, Feed
 from ..handle import KindRow, SessionRow, Snapshot, WorkerRow
 from ..logs import Tail
 from ..net import messages as m
-from .alarms import Alarms, Facts
-from .conduct import Offender
 from .curves import STEPS, Curves
 from .desk import Desk
 from .happenings import logged, told
+from .lookout import LOGGED_AS, Lookout
 from .standing import Standing
 from .workers_past import WorkersPast
 from .writer import Writer
@@ -40,6 +38,8 @@ SLOWEST: Final = 10.0
 """Seconds between two snapshots, at most."""
 MEMBERS_SECONDS: Final = 5.0
 """How often is looked who has joined or was revoked."""
+UNSEEN_SECONDS: Final = 60.0
+"""The same while nobody watches."""
 MOST_SUSPECTS: Final = 5_000
 """Tasks to be run alone that are counted by kind."""
 MOST_KINDS: Final = 1_000
@@ -94,20 +94,16 @@ class Telemetry:
         self._parts = {name: _Part() for name in names}
         self._light, self._heavy = _Pace(), _Pace()
         self._members: dict[str, WorkerRow] = {}
-        self._members_due = float("-inf")
-        self._curves, self._alarms, self.past = Curves(), Alarms(), WorkersPast()
+        self._members_read = float("-inf")
+        self._curves, self.past = Curves(), WorkersPast()
+        self.lookout = Lookout(writer, desk, self._curves)
         self._running: Counter[str] = Counter()
         self._offers: Counter[str] = Counter()
-        self._idle: Counter[str] = Counter()
-        self.offenders: Callable[[], tuple[Offender, ...]] = tuple
-        """Members that misbehave; set by whoever knows."""
-        self.data: Callable[[], str] = str
-        """What is wrong with the data as a whole, likewise."""
         self._tail = Tail()
         self._cursor = 0
 
     async def run(self) -> None:
-        """Keep the curves, and serve whoever looks from another thread; until cancelled."""
+        """Keep the curves, look for what is wrong, serve who looks from another thread; until cancelled."""
         logs.follow(self._tail)
         try:
             await self.refresh()
@@ -115,6 +111,9 @@ class Telemetry:
                 self._step()
                 if self.feed.wanted:
                     await self.refresh()
+                if self.lookout.is_due():
+                    await self._know_members(UNSEEN_SECONDS)
+                    self.lookout.look()
                 await anyio.sleep(LOOK_SECONDS)
         finally:
             logs.unfollow(self._tail)
@@ -134,11 +133,7 @@ class Telemetry:
 
     async def refresh(self) -> None:
         """Make anew what is due."""
-        now = anyio.current_time()
-        strangers = not self._writer.pool.workers.keys() <= self._members.keys()
-        if now >= self._members_due - (MEMBERS_SECONDS - LOOK_SECONDS if strangers else 0.0):
-            self._members_due = now + MEMBERS_SECONDS
-            self._members = await self._desk.members()
+        await self._know_members(MEMBERS_SECONDS)
         self._step()
         heavy = self._heavy.is_due()
         if heavy:
@@ -153,9 +148,17 @@ class Telemetry:
             values: dict[str, Any] = {name: part.value for name, part in self._parts.items()}
             self.feed.publish(Snapshot(time(), "manager", **values))
 
+    async def _know_members(self, every: float) -> None:
+        """Read who has joined, when the last time is so long ago, or somebody is here who is not known."""
+        now = anyio.current_time()
+        strangers = not self._writer.pool.workers.keys() <= self._members.keys()
+        if now - self._members_read >= (LOOK_SECONDS if strangers else every):
+            self._members_read = now
+            self._members = await self._desk.members()
+
     def members_changed(self) -> None:
         """Somebody was approved or forgotten: the next snapshot shows it."""
-        self._members_due = float("-inf")
+        self._members_read = float("-inf")
 
     def _step(self) -> None:
         history = self._parts["history"]
@@ -171,7 +174,7 @@ class Telemetry:
         self._cursor = page.cursor
         self.feed.skip(page.missed)
         happenings = [told(at, event) for at, event in page.events]
-        lines = logged(self._tail.take())
+        lines = logged(line for line in self._tail.take() if line[2] != LOGGED_AS)
         if lines:
             happenings = sorted(happenings + lines, key=lambda one: one[0])
         self.feed.add(happenings)
@@ -182,7 +185,6 @@ class Telemetry:
         pool = self._writer.pool
         running: Counter[str] = Counter()
         offers: Counter[str] = Counter()
-        idle: Counter[str] = Counter()
         tasks = pool.tasks
         for worker in pool.workers.values():
             for task_id in worker.held:
@@ -191,28 +193,17 @@ class Telemetry:
                     running[task.options.kind] += 1
             if worker.session is not None:
                 offers.update(worker.kinds)
-                if worker.credit and not worker.held and not self._is_paused(worker.id):
-                    idle.update(worker.kinds)
-        self._running, self._offers, self._idle = running, offers, idle
+        self._running, self._offers = running, offers
         self._parts["workers"].renew(tuple(self._desk.workers_among(self._members)))
         sessions: tuple[SessionRow, ...] = self._standing.rows(self._writer.now())
         self._parts["sessions"].renew(sessions)
 
-    def _is_paused(self, worker_id: str) -> bool:
-        return bool({"all", f"worker:{worker_id}"} & self._writer.pool.paused)
-
     # ---- the light part ---------------------------------------------------------------------------------
 
     def _look_at_fleet(self) -> None:
-        status = self._desk.status()
-        kinds = self._kinds()
-        idle = {kind: count for kind, count in self._idle.items() if f"kind:{kind}" not in status.paused}
-        recent = {row.name: self._curves.recent(row.name) for row in kinds}
-        workers = self._parts["workers"].value or ()
-        facts = Facts(status, kinds, workers, idle, recent, self._desk.waiting, self.offenders(), self.data())
-        self._parts["fleet"].renew(status)
-        self._parts["kinds"].renew(kinds)
-        self._parts["alarms"].renew(self._alarms.now(facts, time()))
+        self._parts["fleet"].renew(self._desk.status())
+        self._parts["kinds"].renew(self._kinds())
+        self._parts["alarms"].renew(self.lookout.look())
 
     def _kinds(self) -> tuple[KindRow, ...]:
         pool = self._writer.pool

@@ -32,7 +32,7 @@ from .controls import Controls
 from .load import Load
 from .outbox import Outbox
 from .past import Past
-from .slots import Slots
+from .slots import Slots, stuck_in
 from .spool import Spool
 from .telling import tell
 
@@ -94,15 +94,14 @@ class Worker:
         self._load = Load()
         self.fresh = True
         """It has never had a session."""
-        self._offered: tuple[int, bool] = (-1, False)
+        self._offered: tuple[int, ...] = (-1, False, 0)
         self._stopping = anyio.Event()
         self._stop_now = anyio.Event()
         self._deadline = config.drain.deadline
         self._rng = rng or Random()  # noqa: S311 - spreads reconnects, guards nothing
         self._dial = dial or self._dial_endpoints
         self._renewal_key: bytes | None = None
-        self._ask_again = 0.0
-        """Wall clock: no request for a certificate before that."""
+        self._ask_again = 0.0  # wall clock: no request for a certificate before that
         self._last_known: tuple[float, float] | None = None
         """When the manager last knew us alive, for sure, and how long a lease lasts from then."""
         self._fenced: float | None = None
@@ -286,12 +285,12 @@ class Worker:
 
     def _offer(self, *, force: bool = False) -> None:
         """Say what we can do, when it has changed enough to be worth a message."""
-        limit = self.slots.limit
-        before, paused = self._offered
+        limit, (before, *also) = self.slots.limit, self._offered
+        now = [self.paused, len(self.slots.stuck)]
         changed = abs(limit - before) > _OFFER_CHANGE * max(before, 1) or (limit == 0) != (before == 0)
-        if self.outbox.send is None or not (force or changed or paused != self.paused):
+        if self.outbox.send is None or not (force or changed or also != now):
             return
-        self._offered = (limit, self.paused)
+        self._offered = (limit, *now)
         self.outbox.send(
             m.Offer(
                 [kind.name for kind in self.kinds],
@@ -302,6 +301,7 @@ class Worker:
                 dict(self.config.labels),
                 [(kind.name, kind.description, kind.example) for kind in self.kinds] if force else [],
                 list(self.broken.items())[:MAX_BROKEN],
+                stuck_in(self.slots),
             )
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import isfinite
+from time import time
 from typing import Final
 
 import anyio
@@ -38,6 +39,8 @@ MAX_BROKEN_NAME: Final = 256
 MAX_BROKEN_WHY: Final = 1_024
 """Characters of a name, which may be a file's, and of a reason."""
 MAX_LABELS: Final = 64
+MAX_STUCK: Final = 64
+"""Tasks that do not end of which a worker may tell."""
 MAX_SLOTS: Final = 65_536
 MAX_MESSAGE: Final = 2_048
 """Characters of an error's message that are kept."""
@@ -202,6 +205,7 @@ class WorkerLink(Link):
             message.capacity,
             message.limit,
             message.paused,
+            _stuck(message.stuck, time()),
         )
 
     def _progressed(self, message: m.Progress) -> None:
@@ -215,6 +219,14 @@ class WorkerLink(Link):
         self.progress[message.task] = (message.attempt, fraction, printable(message.note, 256), output)
         if len(self.progress) > MAX_TOLD:
             del self.progress[next(iter(self.progress))]
+
+
+def _stuck(said: list[tuple[int, str, float]], wall: float) -> tuple[s.Stuck, ...]:
+    """What does not end there, since when by our clock."""
+    some = said[:MAX_STUCK]
+    _check_leases([task for task, _, _ in some], [1] * len(some))
+    _check_seconds([seconds for _, _, seconds in some])
+    return tuple((task, printable(kind, MAX_KIND), wall - seconds) for task, kind, seconds in some)
 
 
 def _about(

@@ -97,7 +97,7 @@ def test_a_kind_that_nobody_offers_waits_and_says_so(here: Fleet) -> None:
 
 def test_a_task_for_a_worker_that_is_not_there_says_so(here: Fleet) -> None:
     done = here.run("submit", "echo", "x", "--worker", "w-gone")
-    assert "w-gone, which alone may run it, is not connected" in done.stderr
+    assert "1 task waits: worker w-gone, the only one that may, does not exist" in done.stderr
     here.run("task", "cancel", done.stdout.strip())
 
 
@@ -126,10 +126,27 @@ def test_a_worker_can_be_paused_and_resumed(here: Fleet) -> None:
     paused = here.run("worker", "pause", worker_id, "--json")
     assert json.loads(paused.stdout) == {"id": worker_id, "state": "paused"}
     assert here.ask(lambda remote: remote.workers())[0].state == "paused"
-    here.run("worker", "resume", worker_id)
+    assert f"worker {worker_id} is paused" in here.run("worker", "ls").stderr
+    assert f"worker {worker_id} is paused" in here.run("pool", "status").stdout
+    done = here.run("submit", "echo", "x")
+    assert done.stderr == f"1 task waits: worker {worker_id}, the only one that offers `echo`, is paused\n"
+    found = here.run("task", "show", done.stdout.strip())
+    assert f"waits for  worker {worker_id}, the only one that offers `echo`, is paused" in found.stdout
+    assert here.run("worker", "resume", worker_id).stderr == f"{worker_id} may run tasks again\n"
     rows = json.loads(here.run("worker", "ls", "--json").stdout)
     assert [(row["id"], row["state"], row["capacity"]) for row in rows] == [(worker_id, "connected", 2)]
     assert "hash" in rows[0]["kinds"]
+
+
+def test_a_worker_that_is_not_there_is_not_said_to_work_again(alone: Fleet) -> None:
+    alone.manager()
+    alone.worker().stop()
+    worker_id = alone.worker_id()
+    alone.run("worker", "pause", worker_id)
+    said = alone.run("worker", "resume", worker_id).stderr
+    assert said == (
+        f"{worker_id} is not paused here any more, but it is offline: it can run tasks when it is back\n"
+    )
 
 
 def test_the_fleet_and_single_kinds_can_be_paused(here: Fleet) -> None:

@@ -162,6 +162,7 @@ class Peer:
             o["capacity"],
             o["limit"] if o["limit"] is not None else o["capacity"],
             paused=o.get("paused", False),
+            stuck=o.get("stuck", ()),
         )
 
     def joining(self, *, fresh: bool) -> s.WorkerJoined:
@@ -208,3 +209,14 @@ class Peer:
 
     def leave(self) -> Decision:
         return self.fleet.do(s.WorkerLeft(self.session))
+
+
+def suspects(fleet: Fleet, worker: Peer, count: int, **more: int) -> list[int]:
+    """`count` tasks that ran together on a worker that died; the worker is gone, their backoff is over."""
+    fleet.do(worker.offered(capacity=count))
+    ids = fleet.submit(count, **more)
+    worker.start(*ids)
+    worker.restart()
+    worker.drop()
+    fleet.wait(5.0)
+    return ids

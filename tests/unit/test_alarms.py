@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
-from taskmessenger.handle import Alarm, KindRow, PoolStatus, WorkerRow
-from taskmessenger.roles.alarms import IDLE_SECONDS, MOST, Alarms, Facts
+from taskmessenger.core.pool.reasons import Reason, Wait
+from taskmessenger.handle import Alarm, WorkerRow
+from taskmessenger.roles.alarms import IDLE_SECONDS, MOST, RETURN_SECONDS, Alarms, Facts
 from taskmessenger.roles.conduct import Offender
 
-STATUS = PoolStatus("m", "f", "1", (), 1.0, {}, 0, (), 1, 4, 0.0, 0, 0)
+NOBODY = Reason("no_worker", "no worker offers `foo`")
+PAUSED = Reason("paused", "kind `a` is paused")
+TURN = Reason("turn", "its turn")
 
 
-def facts(kinds: tuple[KindRow, ...] = (), workers: tuple[WorkerRow, ...] = (), **status: object) -> Facts:
-    return Facts(replace(STATUS, **status), kinds, workers)
+def wait(kind: str = "foo", count: int = 1, reason: Reason = NOBODY, since: float = 0.0, **more: str) -> Wait:
+    return Wait(kind, more.get("target"), count, reason, since)
+
+
+def facts(*waits: Wait, **more: object) -> Facts:
+    return Facts(waits=waits, **more)
+
+
+def looked() -> Alarms:
+    """Alarms of a manager that has looked before, at 1.0, and found nothing."""
+    alarms = Alarms()
+    assert alarms.now(Facts(), 1.0) == ()
+    return alarms
 
 
 def only(alarms: tuple[Alarm, ...]) -> Alarm:
@@ -21,26 +34,65 @@ def only(alarms: tuple[Alarm, ...]) -> Alarm:
 
 
 def test_all_is_well() -> None:
-    assert Alarms().now(facts((KindRow("a", queued=3, workers=1),)), 5.0) == ()
+    assert looked().now(facts(wait("a", 3, TURN)), 5.0) == ()
 
 
 def test_a_kind_that_nobody_offers() -> None:
-    waiting = {"foo": "12 tasks wait: no worker offers `foo`"}
-    alarm = only(Alarms().now(facts((KindRow("foo", queued=12),), waiting=waiting), 5.0))
-    assert alarm == Alarm("warning", "no_worker", waiting["foo"], 5.0, "kind:foo")
+    alarm = only(looked().now(facts(wait(count=12)), 5.0))
+    assert alarm == Alarm("warning", "no_worker", "12 tasks wait: no worker offers `foo`", 5.0, "kind:foo")
 
 
 def test_an_alarm_remembers_since_when_and_forgets_when_it_is_over() -> None:
-    alarms, bad = Alarms(), facts(degraded="the disk is full")
+    alarms, bad = looked(), facts(degraded="the disk is full")
     assert only(alarms.now(bad, 5.0)).since == 5.0
     assert only(alarms.now(bad, 9.0)).since == 5.0
     assert alarms.now(facts(), 10.0) == ()
     assert only(alarms.now(bad, 12.0)).since == 12.0
 
 
+def test_the_beginning_and_the_end_of_an_alarm_are_told_once() -> None:
+    alarms, bad = looked(), facts(wait())
+    for moment, began, ended in ((2.0, 1, 0), (3.0, 0, 0)):
+        alarms.now(bad, moment)
+        assert (len(alarms.began), len(alarms.ended)) == (began, ended)
+    alarms.now(facts(), 4.0)
+    assert [(alarm.code, alarm.since) for alarm in alarms.ended] == [("no_worker", 2.0)]
+    alarms.now(facts(), 5.0)
+    assert not alarms.began
+    assert not alarms.ended
+
+
+def test_an_alarm_is_as_old_as_the_oldest_task_that_waits() -> None:
+    alarms = looked()
+    alarm = only(alarms.now(facts(wait(since=1.6)), 2.0))
+    assert alarm.since == 1.6
+    assert only(alarms.now(facts(wait(since=1.6), wait("foo", since=1.7)), 90.0)).since == 1.6
+
+
+def test_an_alarm_is_no_older_than_the_look_that_did_not_find_it() -> None:
+    alarms = looked()
+    alarms.now(facts(wait("foo", 1, TURN, since=2.0)), 50.0)
+    assert only(alarms.now(facts(wait(since=2.0)), 51.0)).since == 50.0
+
+
+def test_after_a_restart_an_alarm_is_as_old_as_its_tasks_once_workers_had_time_to_come_back() -> None:
+    alarms, bad = Alarms(), facts(wait(since=100.0))
+    assert alarms.now(bad, 3_700.0) == ()
+    alarm = only(alarms.now(bad, 3_700.0 + RETURN_SECONDS))
+    assert alarm.since == 100.0
+    assert alarms.began == [alarm]
+
+
+def test_a_pause_is_an_alarm_at_once_after_a_restart_too() -> None:
+    assert only(Alarms().now(facts(wait("a", 1, PAUSED, since=100.0)), 3_700.0)).since == 100.0
+
+
+def test_a_clock_that_was_put_back_makes_no_alarm_of_the_future() -> None:
+    assert only(looked().now(facts(wait(since=900.0)), 5.0)).since == 5.0
+
+
 def test_idle_workers_beside_a_full_queue_are_strange_after_a_while() -> None:
-    alarms, strange = Alarms(), facts((KindRow("a", queued=120, workers=3),))
-    strange.idle = {"a": 3}
+    alarms, strange = looked(), facts(wait("a", 120, TURN, since=3.0), idle={"a": 3})
     assert alarms.now(strange, 5.0) == ()
     alarm = only(alarms.now(strange, 11.0))
     assert (alarm.code, alarm.since) == ("idle", 5.0)
@@ -48,21 +100,38 @@ def test_idle_workers_beside_a_full_queue_are_strange_after_a_while() -> None:
 
 
 def test_a_paused_fleet_is_one_alarm_and_not_one_for_each_kind() -> None:
-    kinds = (KindRow("a", queued=1), KindRow("b", queued=2))
-    waiting = {"a": "1 task waits: the fleet is paused", "b": "2 tasks wait: the fleet is paused"}
-    alarm = only(Alarms().now(facts(kinds, waiting=waiting, paused=("all",)), 5.0))
+    fleet = Reason("paused", "the fleet is paused")
+    alarm = only(looked().now(facts(wait("a", 1, fleet), wait("b", 2, fleet), paused=True), 5.0))
     assert (alarm.code, alarm.scope) == ("paused", "all")
     assert "3 tasks wait" in alarm.text
 
 
+def test_tasks_for_one_worker_are_an_alarm_about_that_worker() -> None:
+    absent = Reason("no_target", "worker w-9, the only one that may, does not exist")
+    found = looked().now(
+        facts(wait("a", 1, absent, target="w-9"), wait("b", 2, absent, target="w-9"), wait("a", 4, TURN)), 5.0
+    )
+    alarm = only(found)
+    assert (alarm.code, alarm.scope) == ("no_target", "worker:w-9")
+    assert alarm.text == "3 tasks wait: worker w-9, the only one that may, does not exist"
+
+
+def test_a_task_that_does_not_stop_is_an_alarm_with_its_kind_and_worker_as_old_as_it_is_stuck() -> None:
+    row = WorkerRow("w-1", "connected", stuck=((7, "spin", 40.0), (8, "spin", 30.0)))
+    alarm = only(looked().now(facts(workers=(row,)), 95.0))
+    assert (alarm.level, alarm.code, alarm.scope, alarm.since) == ("warning", "stuck", "worker:w-1", 30.0)
+    assert "worker w-1: task 7 of `spin`, task 8 of `spin` do not stop and keep 2 slots" in alarm.text
+    assert "restart the worker" in alarm.text
+
+
 def test_a_worker_in_quarantine() -> None:
-    alarm = only(Alarms().now(facts(workers=(WorkerRow("w-1", "quarantined"),)), 5.0))
+    alarm = only(looked().now(facts(workers=(WorkerRow("w-1", "quarantined"),)), 5.0))
     assert (alarm.level, alarm.code, alarm.scope) == ("error", "quarantined", "worker:w-1")
     assert "revoke" in alarm.text
 
 
 def test_a_worker_that_is_away() -> None:
-    alarm = only(Alarms().now(facts(workers=(WorkerRow("w-1", "away", held=4),)), 5.0))
+    alarm = only(looked().now(facts(workers=(WorkerRow("w-1", "away", held=4),)), 5.0))
     assert (alarm.code, alarm.scope) == ("away", "worker:w-1")
 
 
@@ -71,14 +140,12 @@ def test_a_worker_that_is_away() -> None:
     [(100, 80, True), (100, 20, False), (10, 10, False), (20, 11, True), (19, 19, False), (20, 10, False)],
 )
 def test_a_kind_that_mostly_fails(ended, failed, expected) -> None:
-    one = facts((KindRow("a", workers=1),))
-    one.recent = {"a": (ended, failed)}
-    assert [alarm.code for alarm in Alarms().now(one, 5.0)] == ["failing"] * expected
+    one = facts(recent={"a": (ended, failed)})
+    assert [alarm.code for alarm in looked().now(one, 5.0)] == ["failing"] * expected
 
 
 def test_errors_come_first() -> None:
-    kinds, waiting = (KindRow("a", queued=1),), {"a": "1 task waits: no worker offers `a`"}
-    found = Alarms().now(facts(kinds, waiting=waiting, degraded="full"), 5.0)
+    found = looked().now(facts(wait(), degraded="full"), 5.0)
     assert [alarm.level for alarm in found] == ["error", "warning"]
 
 
@@ -86,26 +153,21 @@ def test_errors_come_first() -> None:
     ("number", "text"), [(1, "1 member waits for approval"), (1_200, "1,200 members wait for approval")]
 )
 def test_members_that_wait_for_approval(number: int, text: str) -> None:
-    waiting = facts()
-    waiting.pending = number
-    assert only(Alarms().now(waiting, 5.0)) == Alarm("warning", "pending", text, 5.0)
+    alarm = only(Alarms().now(facts(pending=number, pending_since=2.0), 5.0))
+    assert alarm == Alarm("warning", "pending", text, 2.0)
 
 
 def test_a_paused_kind_is_no_kind_that_nobody_offers() -> None:
-    waiting = {"a": "1 task waits: `a` is paused", "b": "1 task waits: no worker offers `b`"}
-    kinds = (KindRow("a", queued=1, paused=True), KindRow("b", queued=1))
-    found = Alarms().now(facts(kinds, waiting=waiting), 5.0)
+    found = looked().now(facts(wait("a", 1, PAUSED), wait("b")), 5.0)
     assert [(alarm.code, alarm.scope) for alarm in found] == [("paused", "kind:a"), ("no_worker", "kind:b")]
 
 
 def test_a_pause_that_holds_up_nobody_is_no_alarm() -> None:
-    assert Alarms().now(facts((KindRow("a"),), paused=("all",)), 5.0) == ()
-    assert Alarms().now(facts((KindRow("a", queued=1),), paused=("worker:w",)), 5.0) == ()
+    assert looked().now(facts(paused=True), 5.0) == ()
 
 
 def test_a_worker_is_idle_for_a_while_before_that_is_strange_and_only_beside_a_queue() -> None:
-    alarms, strange, well = Alarms(), facts((KindRow("a", queued=1),)), facts((KindRow("a"),))
-    strange.idle = well.idle = {"a": 1}
+    alarms, strange, well = looked(), facts(wait("a", 1, TURN), idle={"a": 1}), facts(idle={"a": 1})
     assert alarms.now(strange, 5.0) == ()
     assert alarms.now(strange, 4.9 + IDLE_SECONDS) == ()
     assert (
@@ -118,7 +180,7 @@ def test_a_worker_is_idle_for_a_while_before_that_is_strange_and_only_beside_a_q
 def test_who_misbehaves_and_what_is_wrong_with_the_data_are_told_with_the_cure() -> None:
     bad = facts()
     bad.offenders, bad.data = (Offender("w-1", "worker", 7, "columns\x1b"),), "the data were put back"
-    data, offender = Alarms().now(bad, 5.0)
+    data, offender = looked().now(bad, 5.0)
     assert (data.level, data.code, data.text) == ("error", "data", "the data were put back")
     assert (offender.level, offender.code, offender.scope) == ("warning", "misbehaves", "worker:w-1")
     assert "broke the protocol 7 times" in offender.text

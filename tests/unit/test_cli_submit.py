@@ -30,7 +30,7 @@ class Pretended:
         self.welcome = SimpleNamespace(max_payload=100)
         self.connected = True
         self.on_outcomes: Any = None
-        self.waiting: dict[str, str] = {}
+        self.reason = ""
         self.fail_after: tuple[int, Exception] | None = None
         self.backwards = False
         self.states: dict[int, TaskState] = {}
@@ -57,11 +57,8 @@ class Pretended:
             return Outcome(task_id, state, 1, "w-1", payload, None, 0.5)
         return Outcome(task_id, state, 5, "w-1", None, ErrorInfo("failed", "no \x1b[1mluck"), 0.5)
 
-    async def status(self) -> SimpleNamespace:
-        return SimpleNamespace(waiting=self.waiting)
-
     async def detail(self, task_id: int, _limit: int) -> SimpleNamespace:
-        return SimpleNamespace(row=SimpleNamespace(target=None), waits_for="its turn")
+        return SimpleNamespace(waits_for=self.reason or "its turn", held_up=bool(self.reason))
 
 
 @pytest.fixture
@@ -176,7 +173,7 @@ def test_a_lost_answer_is_not_taken_for_a_refusal(remote: Pretended) -> None:
 
 
 def test_why_tasks_wait_is_said_at_once(remote: Pretended) -> None:
-    remote.waiting = {"foo": "1 task waits: no worker offers `foo`"}
+    remote.reason = "no worker offers `foo`"
     done = run("foo", "x")
     assert (done.exit_code, done.stdout) == (0, "1\n")
     assert done.stderr == "1 task waits: no worker offers `foo`\n"

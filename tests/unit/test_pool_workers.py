@@ -7,9 +7,8 @@ from taskmessenger.core import effects as e
 from taskmessenger.core import stimuli as s
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.pool import losses
-from taskmessenger.core.pool.workers import waiting_reason
 
-from tests.support.pool import Fleet, Peer, kinds_of, leases_in, one, the
+from tests.support.pool import Fleet, Peer, kinds_of, leases_in, one, suspects, the
 
 TTL = 30.0
 
@@ -236,17 +235,6 @@ def test_a_death_shows_when_the_manager_missed_the_first_session_of_the_new_proc
     assert fleet.task(1).crashes == 1
 
 
-def suspects(fleet: Fleet, worker: Peer, count: int, **more: int) -> list[int]:
-    """`count` tasks that ran together on a worker that died; the worker is gone, their backoff is over."""
-    fleet.do(worker.offered(capacity=count))
-    ids = fleet.submit(count, **more)
-    worker.start(*ids)
-    worker.restart()
-    worker.drop()
-    fleet.wait(5.0)
-    return ids
-
-
 def test_suspects_run_alone_one_on_each_worker() -> None:
     fleet = Fleet()
     ids = suspects(fleet, fleet.worker("w0"), 3)
@@ -447,25 +435,3 @@ def test_a_suspect_that_is_cancelled_keeps_nobody_waiting() -> None:
     assert list(worker.held) == ids[1:]
     worker.succeed(ids[1])
     assert leases_in(fleet.submitting(2)) == {"w1": [3, 4]}
-
-
-@pytest.mark.parametrize(
-    ("scope", "kind", "reason"),
-    [
-        ("all", "echo", "the fleet is paused"),
-        ("kind:echo", "echo", "kind `echo` is paused"),
-        ("kind:hash", "echo", ""),
-        ("kind:hash", "other", "no worker offers `other`"),
-    ],
-)
-def test_the_reason_why_tasks_wait_is_known(scope: str, kind: str, reason: str) -> None:
-    fleet = Fleet()
-    fleet.worker()
-    fleet.do(s.Pause(scope))
-    assert waiting_reason(fleet.pool, kind) == reason
-
-
-def test_tasks_wait_because_all_who_could_run_them_are_in_quarantine() -> None:
-    fleet = Fleet()
-    fleet.worker().here.share.barred_until = 1e9
-    assert waiting_reason(fleet.pool, "echo") == "every worker that offers `echo` is in quarantine"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..lifecycle import TaskState
-from ..stimuli import Options
+from ..stimuli import Options, Stuck
 from .conduct import Share
 
 
@@ -57,7 +57,7 @@ class Worker:
     __slots__ = (
         "address", "alone", "capacity", "described", "drain_seconds", "draining", "fair_from", "held", "id",
         "instance", "isolated", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
-        "restarted", "running", "session", "share", "synced", "unreturned", "unwanted",
+        "restarted", "running", "session", "share", "stuck", "synced", "unreturned", "unwanted",
     )  # fmt: skip
 
     def __init__(self, worker_id: str, share: Share | None = None) -> None:
@@ -73,6 +73,8 @@ class Worker:
         self.limit = 0
         self.offered = (0, 0)
         """Capacity and limit as it said, before a cap."""
+        self.stuck: tuple[Stuck, ...] = ()
+        """What it was to end and cannot; each takes a slot."""
         self.described: tuple[int, frozenset[str]] | None = None
         """Slots and isolated kinds as they are stored, for as long as it may have leases."""
         self.newest_grant = 0

@@ -50,7 +50,7 @@ def on_offered(pool: Pool, got: Offered) -> None:
     worker = pool.by_session.get(got.session)
     if worker is None:
         return
-    worker.kinds, worker.isolated = got.kinds, got.isolated
+    worker.kinds, worker.isolated, worker.stuck = got.kinds, got.isolated, got.stuck
     capacity = max(0, got.capacity)
     worker.offered = (capacity, min(max(0, got.limit), MAX_ROOM) if capacity else 0)
     cap(pool, worker)
@@ -146,18 +146,3 @@ def on_revoked(pool: Pool, got: WorkerRevoked, now: float, wall: float) -> None:
 def concerns(scope: str, worker: Worker) -> bool:
     """Whether a pause of `scope` keeps this worker from starting something."""
     return scope in {"all", f"worker:{worker.id}"} or scope.removeprefix("kind:") in worker.kinds
-
-
-def waiting_reason(pool: Pool, kind: str) -> str:
-    """Why queued tasks of `kind` do not run, in a few words; empty when they only wait their turn."""
-    if "all" in pool.paused:
-        return "the fleet is paused"
-    if f"kind:{kind}" in pool.paused:
-        return f"kind `{kind}` is paused"
-    here = [w for w in pool.workers.values() if w.session is not None]
-    able = [w for w in here if kind in w.kinds]
-    if not able:
-        return f"no worker offers `{kind}`"
-    if all(w.share.barred_until is not None for w in able):
-        return f"every worker that offers `{kind}` is in quarantine"
-    return ""
