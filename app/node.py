@@ -90,7 +90,7 @@ async def _serve(
     """The manager, in directories of its own."""
     from .net.carriers import Listening
     from .roles.checkup import Checkup
-    from .roles.copies import check_founder
+    from .roles.copies import check_founder, note_kept
     from .roles.manager import Manager
     from .roles.manager_handle import ManagerHandle
     from .roles.nearby import beacon_for, carriers_for
@@ -110,6 +110,7 @@ async def _serve(
             tasks.start_soon(stop_on_signals, role.stop)
         async with anyio.create_task_group() as serving:
             listening = await serving.start(role.run)
+            note_kept(paths)
             ready()
             tasks.start_soon(Watchdog(paths.socket).run)
             log.info(

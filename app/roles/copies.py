@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -22,11 +23,15 @@ from ..net.security.private_files import create_private, private_folder, read_pr
 from ..paths import Paths, private_directory
 from ..store import offline
 from ..store.archive import Facts, Manifest
+from ..store.database import RESTORE
+from ..store.last import Last
 
 log = logging.getLogger(__name__)
 
 AUTHORITY: Final = f"authority/{AUTHORITY_FILE}"
 """The fleet's authority in a backup."""
+KEPT: Final = "kept"
+"""A file beside the authority: its manager has kept data, which a later start must find."""
 MAX_PATH: Final = 4_096
 
 
@@ -95,14 +100,21 @@ def restore(paths: Paths, source: Path, *, replace: bool) -> Restored:
     return Restored(done.manifest, done.aside, _fleet(paths.authority))
 
 
+def note_kept(paths: Paths) -> None:
+    """From here on this authority has data; called when the store is open. A full disk may forget it."""
+    with suppress(FileExistsError, ConfigError):
+        create_private(paths.authority / KEPT, f"{paths.database}\n".encode())
+
+
 def check_founder(paths: Paths, *, accept_loss: bool) -> None:
-    """A manager whose members are known must not found another fleet without a word.
+    """No manager founds another fleet while members of the old one are known or begins with nothing, unasked.
 
     Raises:
-        DataMissing: the authority is gone, and nobody has accepted that.
+        DataMissing: the authority is gone, or all that it had kept, and nobody has accepted that.
     """
     path = paths.authority / AUTHORITY_FILE
     if path.exists():
+        _check_kept(paths, accept_loss=accept_loss)
         return
     members = offline.members(paths.database)
     if not members:
@@ -115,6 +127,19 @@ def check_founder(paths: Paths, *, accept_loss: bool) -> None:
             " manager once with --accept-data-loss: then all have to join again"
         )
     log.error("a new fleet is founded: %s", gone)
+
+
+def _check_kept(paths: Paths, *, accept_loss: bool) -> None:
+    database = paths.database
+    if not (paths.authority / KEPT).exists() or database.exists() or Last(database).path.exists():
+        return  # what is there of it is looked at when it is opened
+    gone = f"{database} is gone, with all tasks and members of the fleet"
+    if not accept_loss:
+        raise DataMissing(
+            f"{gone}: put it back, {RESTORE}, or start the manager once with --accept-data-loss: then it"
+            " begins with nothing, and all have to join again"
+        )
+    log.error("a loss of data is accepted: %s", gone)
 
 
 def _found(folder: Path, authority: bytes, *, replace: bool) -> None:

@@ -42,3 +42,9 @@ def test_what_is_gone_is_told_in_one_line_and_accepted_with_a_flag(fleet: Fleet)
     manager = fleet.manager("--accept-data-loss")
     assert "a loss of data is accepted" in manager.said()
     assert fleet.run("task", "show", "1").returncode == 3
+    assert manager.stop() == 0
+    for path in database.parent.glob(f"{database.name}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    refused(fleet.run(*start), 1, "tasks.db is gone, with all tasks", "--accept-data-loss", "restore FILE")
+    assert not database.exists()
+    assert "a loss of data is accepted" in fleet.manager("--accept-data-loss").said()
