@@ -1,15 +1,11 @@
 """Payloads from what was typed, and results as they are shown.
 
-JSON cannot say all that msgpack can. What it cannot is shown as an object with a telling key:
-`{"base64": TEXT}` for bytes, `{"float": "nan"}` for what is not finite, `{"map": [[KEY, VALUE], ...]}` for a
-map with other keys than text, `{"ext": NUMBER, "base64": TEXT}` for an extension, `{"timestamp": SECONDS}`
-for a moment.
+JSON cannot say all that msgpack can. What it cannot is shown, and read, as `runtimes.plain` says.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +17,7 @@ import click
 from ..core.errors import UsageError
 from ..core.text import printable
 from ..runtimes.payload import MAX_BYTES, BadPayload, pack, unpack
+from ..runtimes.plain import jsonable, parse
 from .output import on_terminal
 
 MAX_TASKS: Final = 1_000_000
@@ -56,12 +53,14 @@ def from_json(text: str, where: str = "--json-payload") -> bytes:
         UsageError: names line and column.
     """
     try:
-        value = json.loads(text)
+        value = parse(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise UsageError(f"{where} is not valid JSON: {error.msg} at {place}") from error
     except RecursionError as error:
         raise UsageError(f"{where} is nested too deeply") from error
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
     except ValueError as error:  # Python's own limit on the digits of an integer
         raise UsageError(f"{where} holds a number with thousands of digits") from error
     return packed(value, where)
@@ -111,13 +110,15 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
 
 def _line(text: bytes, where: str) -> bytes:
     try:
-        value = json.loads(text.strip())
+        value = parse(text.strip())
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} is not valid JSON: {error.msg} at column {error.colno}; nothing was submitted"
         ) from error
     except RecursionError as error:
         raise UsageError(f"{where} is nested too deeply; nothing was submitted") from error
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}; nothing was submitted") from error
     except ValueError as error:  # not UTF-8, or an integer of thousands of digits
         raise UsageError(f"{where} is not valid JSON: {error}; nothing was submitted") from error
     return packed(value, where)
@@ -150,31 +151,6 @@ def value_of(data: bytes) -> Any:
         return unpack(data)
     except BadPayload:
         return data
-
-
-def jsonable(value: Any) -> Any:
-    """The value as JSON can say it."""
-    if isinstance(value, str | int | None):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"float": str(value)}
-    if isinstance(value, list):
-        return [jsonable(part) for part in value]
-    if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
-            return {key: jsonable(part) for key, part in value.items()}
-        return {"map": [[jsonable(key), jsonable(part)] for key, part in value.items()]}
-    return _rare(value)
-
-
-def _rare(value: Any) -> Any:
-    import base64
-
-    if isinstance(value, bytes):
-        return {"base64": base64.b64encode(value).decode()}
-    if hasattr(value, "to_unix"):
-        return {"timestamp": value.to_unix()}
-    return {"ext": value.code, "base64": base64.b64encode(value.data).decode()}
 
 
 def shown(data: bytes) -> str:

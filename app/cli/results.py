@@ -12,8 +12,9 @@ import click
 
 from ..core.errors import TaskMessengerError
 from ..core.lifecycle import TaskState
+from ..runtimes.plain import jsonable
 from .output import Array, array, count, note
-from .payload import jsonable, shown, value_of
+from .payload import shown, value_of
 
 if TYPE_CHECKING:
     from ..handle import Outcome

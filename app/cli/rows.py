@@ -11,8 +11,9 @@ import click
 from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
 from ..core.text import printable
+from ..runtimes.plain import jsonable
 from .output import Table, array, block, count, line, pairs, span, to_json, when
-from .payload import jsonable, value_of
+from .payload import value_of
 
 if TYPE_CHECKING:
     from ..handle import AttemptInfo, ErrorInfo, TaskDetail, TaskRow, WorkerRow

@@ -121,7 +121,8 @@ def edit(task_id: int, *, json_payload: str | None, as_json: bool) -> None:
 
 def _edited(task_id: int) -> bytes:
     """What a person makes of the payload in an editor."""
-    from .payload import from_json, jsonable, value_of
+    from ..runtimes.plain import jsonable
+    from .payload import from_json, value_of
     from .rows import PAYLOAD_SHOWN
 
     if not sys.stdin.isatty():

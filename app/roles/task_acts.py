@@ -75,9 +75,10 @@ class TaskActs:
         Raises:
             UsageError, NotFound, Conflict: it makes no sense; nothing was done.
         """
+        ids = list(dict.fromkeys(ids))
         if act.verb == "edit":
             return [await self._edit(act, ids)]
-        if act.verb == "resubmit" and len(await self._rows(ids)) < len(set(ids)):
+        if act.verb == "resubmit" and len(await self._rows(ids)) < len(ids):
             raise NotFound("not all of these tasks exist (any more): see `taskmessenger task ls`")
         self._check(act)
         done: list[int] = []

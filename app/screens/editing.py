@@ -22,7 +22,7 @@ from textual.app import SuspendNotSupported
 
 from ..core.errors import UsageError
 from ..runtimes.payload import BadPayload, pack, unpack
-from .plain import jsonable, unjson
+from ..runtimes.plain import jsonable, parse
 
 if TYPE_CHECKING:
     from .app import Console
@@ -47,7 +47,7 @@ def from_text(text: str) -> bytes:
         UsageError: says where it is wrong.
     """
     try:
-        return pack(unjson(json.loads(text)))
+        return pack(parse(text))
     except json.JSONDecodeError as error:
         raise UsageError(f"that is no JSON: {error.msg} at line {error.lineno}") from error
     except (BadPayload, ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ..core.errors import UsageError
 from ..core.filter_numbers import seconds
-from .plain import jsonable, unjson
+from ..runtimes.plain import jsonable, parse
 from .widgets.words import safe
 
 MAX_FIELDS: Final = 40
@@ -210,7 +210,7 @@ def _finite(text: str) -> float:
 
 def _json(text: str) -> Any:
     try:
-        return unjson(json.loads(text))
+        return parse(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"is no JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:

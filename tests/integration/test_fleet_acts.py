@@ -203,3 +203,10 @@ async def test_priorities_and_payloads_up_to_their_bounds_are_taken(tmp_path) ->
         assert (await remote.detail(new)).payload_size == 1_000
         with pytest.raises(NotFound, match="no task 9999"):
             await remote.act(Act("edit", (9_999,), payload=body))
+
+
+async def test_a_task_that_is_named_twice_is_submitted_anew_once(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        ids = await submit(remote, "nobody", *range(70))
+        done = await remote.act(Act("resubmit", (ids[0], *ids, ids[0])))
+        assert (done.count, len(set(done.ids))) == (70, 70)

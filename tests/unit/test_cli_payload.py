@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from pathlib import Path
@@ -14,11 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from taskmessenger.cli import payload as p
 from taskmessenger.core.errors import UsageError
+from taskmessenger.runtimes.plain import jsonable
 
 # Of the many bit patterns that are no number JSON has a word for one.
 floats = st.floats(allow_nan=False) | st.just(math.nan)
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | st.text() | st.binary()
-keys = st.text() | st.integers(-(2**63), 2**64 - 1) | st.binary() | st.booleans()
+rare = st.builds(msgpack.ExtType, st.integers(0, 127), st.binary()) | st.builds(
+    msgpack.Timestamp, st.integers(0, 2**34 - 1), st.integers(0, 10**9 - 1)
+)
+scalars = (
+    rare
+    | st.sampled_from(["nan", "inf", "AAAA"])
+    | st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | floats
+    | st.text()
+    | st.binary()
+)
+telling = st.sampled_from(["base64", "float", "map", "timestamp", "ext", "seconds", "nanoseconds"])
+keys = telling | st.text() | st.integers(-(2**63), 2**64 - 1) | st.binary() | st.booleans()
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(keys, v, max_size=4))
 
 
@@ -120,32 +133,57 @@ def test_a_line_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 @given(values)
 def test_every_value_can_be_said_in_json(value: Any) -> None:
     packed = msgpack.packb(value)
-    text = json.dumps(p.jsonable(p.value_of(packed)), allow_nan=False)
-    assert msgpack.packb(meant(json.loads(text))) == packed
-
-
-def meant(said: Any) -> Any:
-    """The value that JSON of `jsonable` stands for."""
-    if isinstance(said, list):
-        return [meant(part) for part in said]
-    if not isinstance(said, dict):
-        return said
-    match said:
-        case {"base64": str(text)}:
-            return base64.b64decode(text)
-        case {"float": str(text)}:
-            return float(text)
-        case {"map": list(entries)}:
-            return {meant(key): meant(part) for key, part in entries}
-    return {key: meant(part) for key, part in said.items()}
+    text = json.dumps(jsonable(p.value_of(packed)), allow_nan=False)
+    assert p.from_json(text) == packed
 
 
 def test_what_json_cannot_say_has_a_telling_key() -> None:
-    assert p.jsonable(b"\0\xff") == {"base64": "AP8="}
-    assert p.jsonable(float("inf")) == {"float": "inf"}
-    assert p.jsonable({1: "a", "1": b""}) == {"map": [[1, "a"], ["1", {"base64": ""}]]}
-    assert p.jsonable(msgpack.ExtType(5, b"x")) == {"ext": 5, "base64": "eA=="}
-    assert p.jsonable(msgpack.Timestamp(3, 0)) == {"timestamp": 3.0}
+    assert jsonable(b"\0\xff") == {"base64": "AP8="}
+    assert jsonable(float("inf")) == {"float": "inf"}
+    assert jsonable({1: "a", "1": b""}) == {"map": [[1, "a"], ["1", {"base64": ""}]]}
+    assert jsonable(msgpack.ExtType(5, b"x")) == {"ext": 5, "base64": "eA=="}
+    assert jsonable(msgpack.Timestamp(3, 0)) == {"timestamp": {"seconds": 3, "nanoseconds": 0}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"base64": "aGVsbG8="},
+        {"base64": b"raw"},
+        {"map": [["base64", "aGVsbG8="]]},
+        {"map": []},
+        {"float": "nan"},
+        {"float": "seven"},
+        {"float": 1.5},
+        {"timestamp": 1_700_000_000},
+        {"timestamp": {"seconds": 1, "nanoseconds": 2}},
+        {"ext": 5, "base64": "aGVsbG8="},
+        {"ext": True, "base64": "aGVsbG8="},
+        {"base64": "no base64 at all"},
+        {"a": [{"base64": "aGVsbG8="}], "base64": "x"},
+        {b"base64": "x"},
+    ],
+    ids=repr,
+)
+def test_a_map_that_looks_like_something_else_comes_back_as_the_map_that_it_is(value: Any) -> None:
+    for one in (value, [value], {"in": value}):
+        packed = msgpack.packb(one)
+        assert p.from_json(json.dumps(jsonable(p.value_of(packed)))) == packed
+
+
+def test_bytes_are_read_back_wherever_json_is_typed(tmp_path: Path) -> None:
+    text = '{"base64": "aGVsbG8="}'
+    assert msgpack.unpackb(p.from_json(text)) == b"hello"
+    assert msgpack.unpackb(p.from_json(text.replace("base", "\\u0062ase"))) == b"hello"
+    assert lines(tmp_path, f"1\n[{text}]\n".encode()) == [1, [b"hello"]]
+    assert msgpack.unpackb(p.from_json('{"map": [["base64", "aGVsbG8="]]}')) == {"base64": "aGVsbG8="}
+
+
+def test_what_is_no_base64_is_refused_with_the_way_to_mean_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        lines(tmp_path, b'1\n{"base64": "?"}\n')
+    assert "line 2 of" in str(caught.value)
+    assert 'is written as {"map": [["base64", VALUE]]}; nothing was submitted' in str(caught.value)
 
 
 def test_text_is_shown_as_it_is_and_other_values_as_json() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from taskmessenger.core.errors import UsageError
+from taskmessenger.runtimes.plain import jsonable, unjson
 from taskmessenger.screens.editing import as_text, from_text
-from taskmessenger.screens.plain import jsonable, unjson
 from taskmessenger.screens.widgets.columns import Column, Look, Sort, arrange, sort_rows
 from taskmessenger.screens.widgets.painter import fit
 from taskmessenger.screens.widgets.plot import bar, plot, sparkline, squeeze, time_line
@@ -135,21 +135,14 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_a_payload_survives_being_edited_as_text(value: object) -> None:
-    telling = {"base64", "float", "map", "timestamp", "ext"}
-    if telling & set(_keys(value)):
-        return
     packed = msgpack.packb(value)
     assert unjson(jsonable(value)) == value
     assert from_text(as_text(packed)) == packed
 
 
-def _keys(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return [*value, *(k for v in value.values() for k in _keys(v))]
-    return [k for v in value for k in _keys(v)] if isinstance(value, list) else []
-
-
-@pytest.mark.parametrize("text", ["{", '{"base64": "?"}', '{"map": 3, "x"}', '{"float": "seven"}'])
+@pytest.mark.parametrize(
+    "text", ["{", '{"base64": "?"}', '{"map": 3, "x"}', '{"timestamp": {"seconds": 1, "nanoseconds": -1}}']
+)
 def test_an_edited_payload_that_is_none_says_why(text: str) -> None:
     with pytest.raises(UsageError):
         from_text(text)

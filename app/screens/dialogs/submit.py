@@ -17,9 +17,9 @@ from textual.widgets import Button, Static, TextArea
 from ...core.errors import UsageError
 from ...handle import Group, KindSchema
 from ...runtimes.payload import BadPayload, pack, unpack
+from ...runtimes.plain import jsonable
 from ..editing import as_text, from_text
 from ..fields import Field, Sort, fields_of, payload_of, texts_of
-from ..plain import jsonable
 from ..widgets.form import Form
 from ..widgets.words import count, safe
 from .base import Dialog
