@@ -11,7 +11,7 @@ import msgspec
 
 from ..core.errors import PeerError, StoreError, Unreachable
 from .connect import run
-from .options import DURATION
+from .options import A_WHILE
 from .output import count, line, note, to_json, when
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, oldest first.")
-@click.option("--since", type=DURATION, metavar="TIME", help="Only what was done in this time, such as 2h.")
+@click.option("--since", type=A_WHILE, metavar="TIME", help="Only what was done in this time, such as 2h.")
 @click.option("--verify", is_flag=True, help="Check that no row was changed or taken out.")
 def audit(*, as_json: bool, since: float | None, verify: bool) -> None:
     """Print who did what: joins, approvals, invites, and every act on tasks, workers and the fleet.

@@ -18,13 +18,15 @@ from .. import __version__
 from ..core.errors import UsageError
 from . import output
 from .namespace import LISTEN, in_a_namespace
-from .options import DURATION, as_json
+from .options import Duration, as_json
 
 IDLE_SECONDS: Final = 20.0
 QUICK_TASKS: Final = 5_000
 TASKS: Final = 20_000
 STREAM_SECONDS: Final = 60.0
 QUICK_STREAM_SECONDS: Final = 5.0
+LEAST_STREAM: Final = 1.0
+MOST_STREAM: Final = 3_600.0
 COMPARED: Final = (1, 2)
 """Fleets of so many workers are always measured: what goals are about."""
 GOALS: Final = {
@@ -72,7 +74,7 @@ class Plan:
               help="Also measure with N queued tasks.")  # fmt: skip
 @click.option("--sessions", type=click.IntRange(0, 2_000), default=0, metavar="N",
               help="Also measure with N worker sessions.")  # fmt: skip
-@click.option("--stream-seconds", type=DURATION, metavar="TIME",
+@click.option("--stream-seconds", type=Duration(LEAST_STREAM, MOST_STREAM), metavar="TIME",
               help="Of traffic for each kind of stream.  [default: 60s, quick: 5s]")  # fmt: skip
 @as_json
 def bench(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import NotFound, Refused, TaskMessengerError
-from .options import DURATION, NAME, as_json
+from .options import NAME, Duration, as_json
 from .output import Table, block, note, span
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..paths import Paths
 
 DEFAULT_SECONDS: Final = 3.0
+LEAST_SECONDS: Final = 0.1
 MAX_SECONDS: Final = 3600.0
 AT_WORK: Final = frozenset({"connected", "paused", "draining", "quarantined"})
 """States of a worker that has a session."""
@@ -28,7 +29,11 @@ MEMBERS: Final = ("operator", "client", "worker")
 
 @click.command()
 @click.option(
-    "--seconds", type=DURATION, default=DEFAULT_SECONDS, show_default="3s", help="How long to listen."
+    "--seconds",
+    type=Duration(LEAST_SECONDS, MAX_SECONDS),
+    default=DEFAULT_SECONDS,
+    show_default="3s",
+    help="How long to listen.",
 )
 @click.option("--kind", type=NAME, metavar="KIND", help="Ask which workers offer this kind.")
 @click.option("--port", type=click.IntRange(1, 65_535), metavar="PORT", help="Instead of discovery.port.")
@@ -62,7 +67,7 @@ def discover(
     flags = {"discovery.port": port, "discovery.interfaces": interface}
     settings = load("worker", flags, os.environ, paths).config.discovery
     finder, way = _finder(paths, settings)
-    managers, offerings = run(_listen, finder, way, min(seconds, MAX_SECONDS), kind)
+    managers, offerings = run(_listen, finder, way, seconds, kind)
     if as_json:
         block(_as_json(finder, managers, offerings, kind))
     else:

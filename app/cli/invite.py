@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..core.inviting import MAX_TTL, MAX_USES, MIN_TTL
 from .connect import manager, run
-from .options import DURATION, NAME, as_json
+from .options import NAME, Duration, as_json
 from .output import Table, block, count, note, span, tell, when
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def invite() -> None:
 @invite.command()
 @click.option(
     "--uses",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_USES),
     metavar="N",
     help="Machines; 1 unless the manager is set otherwise.",
 )
 @click.option(
     "--ttl",
-    type=DURATION,
+    type=Duration(MIN_TTL, MAX_TTL),
     help="How long it is good for; 15m unless the manager is set otherwise.",
 )
 @click.option(

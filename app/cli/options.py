@@ -47,19 +47,34 @@ class Name(click.ParamType[str]):
         return text
 
 
+def brief(length: float) -> str:
+    """A bound as it is written: the largest unit of which it is a whole number."""
+    for unit, of_it in reversed(_SECONDS.items()):
+        if length >= of_it and length % of_it == 0:
+            return f"{length / of_it:,.0f}{unit}"
+    return f"{length * 1000:g}ms" if length else "0s"
+
+
 class Duration(click.ParamType[float]):
-    """A length of time."""
+    """A length of time between two bounds, both of them included."""
 
     name = "duration"
+
+    def __init__(self, least: float = 0.0, most: float = MAX_SECONDS) -> None:
+        self._least, self._most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         if isinstance(value, float):
             return value
         try:
-            return seconds(str(value))
+            found = seconds(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if not self._least <= found <= self._most:
+            bounds = f"{brief(self._least)} to {brief(self._most)}"
+            self.fail(f"`{str(value)[:40]}` is not within {bounds}", param, ctx)
+        return found
 
 
 class TaskId(click.ParamType[int]):
@@ -77,5 +92,9 @@ class TaskId(click.ParamType[int]):
 
 NAME: Final = Name()
 DURATION: Final = Duration()
+"""Of which nothing makes sense too: at once."""
+LEAST: Final = 0.001
+A_WHILE: Final = Duration(LEAST)
+"""Of which nothing makes no sense."""
 ID: Final = TaskId()
 as_json: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

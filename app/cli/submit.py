@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import TaskMessengerError, Unreachable, UsageError
-from .options import DURATION, NAME, as_json
+from .options import A_WHILE, DURATION, NAME, as_json
 from .output import count, note, to_json
 from .payload import MAX_TASKS, from_file, from_json, from_lines, from_text, packed
 
@@ -76,7 +76,7 @@ class Order:
 )
 @click.option("--wait", is_flag=True, help="Print the results, in the order of submission.")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher first.", metavar="P")
-@click.option("--timeout", type=DURATION, help="How long one attempt may run, as 30s or 5m.")
+@click.option("--timeout", type=A_WHILE, help="How long one attempt may run, as 30s or 5m.")
 @click.option(
     "--max-attempts",
     type=click.IntRange(1, 1_000),

@@ -9,24 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..core.errors import Conflict, NotFound, TaskMessengerError, UsageError
+from ..core.errors import UsageError
 from ..core.filter import SORTS
 from ..core.lifecycle import TaskState
 from .connect import manager, run
 from .options import ID, NAME, as_json
 from .output import note
 from .task_many import act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
+from .task_why import complain, rows_of
 
 if TYPE_CHECKING:
     from ..handle import TaskQuery, TaskRow
-    from ..remote import Remote
 
 PAGE: Final = 1_000
 """Rows of one request."""
 MAX_ROWS: Final = 1_000_000
 MAX_IDS: Final = 10_000
-MAX_TOLD: Final = 20
-"""Tasks that get a line of their own when something could not be done with them."""
 _RETRYABLE: Final = {TaskState.FAILED, TaskState.TIMED_OUT}
 
 
@@ -251,60 +249,20 @@ async def _change(verb: str, ids: list[int], as_json: bool) -> None:
     from .output import block
 
     async with manager() as remote:
-        rows = await _rows(remote, ids)
+        rows = await rows_of(remote, ids)
         fit = [i for i, row in rows.items() if _fits(verb, row)]
         done = await remote.command(verb, ids=fit) if fit else []
         left = [i for i in fit if i not in set(done)]
         if left:  # they ended, or were retried, while we looked
-            rows |= await _rows(remote, left)
+            rows |= await rows_of(remote, left)
     if as_json:
         block({"ids": done})
     else:
         for task_id in done:
             click.echo(task_id)
-    _complain(verb, [i for i in ids if i not in set(done)], rows)
-
-
-async def _rows(remote: Remote, ids: list[int]) -> dict[int, TaskRow]:
-    """Those of them that exist, in the order given."""
-    from ..handle import TaskQuery
-
-    found: dict[int, TaskRow] = {}
-    for start in range(0, len(ids), PAGE):
-        some = tuple(ids[start : start + PAGE])
-        found |= {row.id: row for row in (await remote.page(TaskQuery(ids=some, limit=PAGE))).rows}
-    return {task_id: found[task_id] for task_id in ids if task_id in found}
+    complain(verb, [i for i in ids if i not in set(done)], rows)
 
 
 def _fits(verb: str, row: TaskRow) -> bool:
     state = TaskState(row.state)
     return state in _RETRYABLE if verb == "retry" else not state.final
-
-
-def _complain(verb: str, ids: list[int], rows: dict[int, TaskRow]) -> None:
-    """A line for each, the last as the error: an unknown id before a wrong state."""
-    errors: list[TaskMessengerError] = []
-    for task_id in ids:
-        row = rows.get(task_id)
-        if row is None:
-            errors.append(
-                NotFound(
-                    f"there is no task {task_id}: it was never submitted, or is older than the manager keeps"
-                )
-            )
-            continue
-        word = TaskState(row.state).word.replace("_", " ")
-        can = (
-            "only failed and timed out tasks can be retried"
-            if verb == "retry"
-            else "only open tasks can be cancelled"
-        )
-        errors.append(Conflict(f"task {task_id} is {word}: {can}"))
-    if not errors:
-        return
-    errors.sort(key=lambda error: error.exit_code, reverse=True)
-    for error in errors[:-1][:MAX_TOLD]:
-        note(str(error))
-    if len(errors) - 1 > MAX_TOLD:
-        note(f"... and {len(errors) - 1 - MAX_TOLD:,} more")
-    raise errors[-1]

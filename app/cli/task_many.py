@@ -163,8 +163,9 @@ def act_on(
     else:
         note(f"{count(done.count, 'task')} {_DID[verb]}")
     if text is None and done.count < len(set(ids)):
-        left = len(set(ids)) - done.count
-        raise Conflict(f"{count(left, 'task')} could not be changed: see `taskmessenger task show ID`")
+        from .task_why import complain_of
+
+        run(complain_of, verb, list(dict.fromkeys(one for one in ids if one not in set(done.ids))))
 
 
 def _confirm(verb: str, many: int) -> None:

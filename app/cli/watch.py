@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.text import printable, redact
-from .options import DURATION, NAME
+from .options import NAME, Duration
 from .output import count, span, to_json
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EVERY: Final = 5.0
 """Seconds between two looks."""
 LEAST_EVERY: Final = 0.25
+MOST_EVERY: Final = 86_400.0
 MAX_ROWS: Final = 200
 """Workers, kinds or alarms that one look tells of; how many more there are is told as well."""
 MAX_EVENTS: Final = 1_000
@@ -121,7 +122,13 @@ class Watcher:
 
 
 @click.command()
-@click.option("--every", type=DURATION, default=EVERY, show_default="5s", help="Between two looks.")
+@click.option(
+    "--every",
+    type=Duration(LEAST_EVERY, MOST_EVERY),
+    default=EVERY,
+    show_default="5s",
+    help="Between two looks.",
+)
 @click.option("--level", type=click.Choice(LEVELS), default="info", help="Least level of the events.")
 @click.option(
     "--attach",
@@ -144,7 +151,7 @@ def watch(*, every: float, level: str, attach: str | None, plain: bool, as_json:
     from .connect import run
 
     try:
-        run(_watch, Watcher(level), max(every, LEAST_EVERY), attach, plain, as_json)
+        run(_watch, Watcher(level), every, attach, plain, as_json)
     except KeyboardInterrupt:  # how this ends; there is nothing to say about it
         sys.exit(INTERRUPTED)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from ..core.inviting import MAX_TTL, MAX_USES, MIN_TTL
 from ..core.text import printable
 from .machine import host_name, processors
 
@@ -251,9 +252,9 @@ class Security(Group, frozen=True):
 
     certificate_days: Annotated[float, Meta(gt=0, le=3_650)] = 30.0
     """Days that a member's certificate is valid; it is renewed before."""
-    invite_ttl: Annotated[float, Meta(gt=0, le=30 * 86400)] = 900.0
+    invite_ttl: Annotated[float, Meta(ge=MIN_TTL, le=MAX_TTL)] = 900.0
     """Seconds that an invite is valid when nothing else is said."""
-    invite_uses: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    invite_uses: Annotated[int, Meta(ge=1, le=MAX_USES)] = 1
     """How many may join with it when nothing else is said."""
 
 

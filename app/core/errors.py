@@ -14,10 +14,11 @@
         StoreTooNew         2   written by a newer version
         StoreLocked         7   another manager has it
         DataMissing         1   something of it is gone, and nobody has accepted that
-        StoreFull           1   no space left; nothing was accepted
+        StoreFull           1   no space left; nothing was done
+          NothingTaken      4   a manager without space: nothing was accepted
         StoreBusy           1   too many files are open; nothing was done, it passes
         StoreFailed         1   an I/O error; the manager must stop
-      Overloaded            1   a bound was reached; try again later
+      Overloaded            4   a bound was reached: nothing was accepted; try again later
       PeerError             1   the other side broke the protocol
         FrameTooLarge
       IllegalTransition     1   a bug in this program
@@ -135,6 +136,13 @@ class StoreFull(StoreError):
     code = "store_full"
 
 
+class NothingTaken(StoreFull):
+    """The manager has no space left: it accepts nothing until it has."""
+
+    code = "nothing_taken"
+    exit_code = 4
+
+
 class StoreBusy(StoreError):
     """Too many files are open: nothing was done, and the same may succeed in a moment."""
 
@@ -151,6 +159,7 @@ class Overloaded(TaskMessengerError):
     """A bound was reached; nothing was done, try again later."""
 
     code = "overloaded"
+    exit_code = 4
 
 
 class PeerError(TaskMessengerError):

@@ -18,7 +18,15 @@ from .. import __version__
 from ..config.model import ManagerConfig
 from ..core import stimuli as s
 from ..core.blob import error_blob
-from ..core.errors import NotFound, Overloaded, StoreBusy, StoreFull, TaskMessengerError, TimedOut
+from ..core.errors import (
+    NotFound,
+    NothingTaken,
+    Overloaded,
+    StoreBusy,
+    StoreFull,
+    TaskMessengerError,
+    TimedOut,
+)
 from ..core.pool import Patience, Pool
 from ..core.ports import TaskStore
 from ..core.retry import Backoff
@@ -191,9 +199,9 @@ class Manager:
         if self._stopping.is_set():
             raise Overloaded("the manager is stopping: submit again when it is back")
         if self.writer.degraded:
-            raise StoreFull(self.writer.degraded)
+            raise NothingTaken(self.writer.degraded)
         if self.store.low_space():
-            raise StoreFull("the manager's disk is nearly full: free some space there, then submit again")
+            raise NothingTaken("the manager's disk is nearly full: free some space there, then submit again")
 
     async def make_invite(self, wish: m.MakeInvite) -> tuple[str, InviteRow]:
         """A new invite; its text is seen this once."""

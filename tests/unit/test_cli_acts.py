@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from taskmessenger.cli import task as t
-from taskmessenger.cli import task_many, worker
-from taskmessenger.core.errors import Conflict, UsageError
+from taskmessenger.cli import task_many, task_why, worker
+from taskmessenger.core.errors import NotFound, UsageError
 from taskmessenger.core.filter import Range
 from taskmessenger.handle import Act, ActDone, Count, Cursor, TaskPage, TaskQuery, WorkerRow
 
@@ -52,7 +52,7 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     async def manager() -> AsyncIterator[Pretended]:
         yield pretended
 
-    for module in (t, task_many, worker):
+    for module in (t, task_many, task_why, worker):
         monkeypatch.setattr(module, "manager", manager)
     return pretended
 
@@ -140,14 +140,14 @@ def test_an_edit_sends_the_new_payload(remote: Pretended) -> None:
         call(t.task, "edit", "7")
 
 
-def test_a_task_that_could_not_be_changed_is_a_conflict(
+def test_a_task_that_could_not_be_changed_is_told_with_the_reason(
     remote: Pretended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def act(_: Act) -> ActDone:
         return ActDone(1, [7])
 
     monkeypatch.setattr(remote, "act", act)
-    with pytest.raises(Conflict, match="1 task could not be changed"):
+    with pytest.raises(NotFound, match="there is no task"):
         call(t.task, "priority", "5", "7", "8")
 
 

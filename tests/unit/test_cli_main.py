@@ -49,7 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("task ls --state done", "no state is called `done`; states are scheduled, "),
         ("task ls --limit 0", "--limit"),
         ("invite --ttl 15x", "is not a duration"),
-        ("invite --uses 0", "x>=1"),
+        ("invite --uses 0", "1<=x<=10000"),
         ("invite --role king", "'worker', 'client', 'operator'"),
         ("worker drain w --deadline x", "is not a duration"),
         ("worker revoke w", "--yes"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from taskmessenger.cli import task as t
+from taskmessenger.cli import task_why
 from taskmessenger.cli.output import when
 from taskmessenger.cli.rows import print_detail
 from taskmessenger.core.errors import Conflict, NotFound, UsageError
@@ -128,7 +129,7 @@ def test_cancel_prints_what_it_ended_and_names_the_state_of_the_others(remote: P
     assert remote.commands == [("cancel", [1, 2])]
     assert done.stdout == "1\n2\n"
     assert isinstance(done.exception, Conflict)
-    assert "task 3 is succeeded: only open tasks can be cancelled" in str(done.exception)
+    assert "task 3 has succeeded: only open tasks can be cancelled" in str(done.exception)
 
 
 def test_an_unknown_id_decides_the_exit_code(remote: Pretended) -> None:
@@ -136,7 +137,7 @@ def test_an_unknown_id_decides_the_exit_code(remote: Pretended) -> None:
     done = run("cancel", "4", "3")
     assert isinstance(done.exception, NotFound)
     assert "there is no task 4" in str(done.exception)
-    assert "task 3 is succeeded" in done.stderr
+    assert "task 3 has succeeded" in done.stderr
     assert remote.commands == []
 
 
@@ -150,7 +151,7 @@ def test_retry_is_for_tasks_that_failed(remote: Pretended) -> None:
 
 def test_not_every_complaint_of_many_is_told(remote: Pretended) -> None:
     done = run("cancel", *map(str, range(1, 101)))
-    assert len(done.stderr.splitlines()) == t.MAX_TOLD + 1
+    assert len(done.stderr.splitlines()) == task_why.MAX_TOLD + 1
     assert "... and 79 more" in done.stderr
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ...core.errors import Conflict, InviteError, PeerError, Refused, UsageError
+from ...core.inviting import MAX_TTL, MAX_USES, MIN_TTL
 from ...handle import InviteRow, PeerRow, Roster
 from . import crockford
 from .authority import Authority
@@ -28,9 +29,6 @@ from .trust import Credentials, admit
 
 DEFAULT_TTL: Final = 15 * 60
 """Seconds that an invite is good for."""
-MIN_TTL: Final = 1
-MAX_TTL: Final = 7 * 86_400
-MAX_USES: Final = 10_000
 MAX_INVENTORY: Final = 1024
 """Characters of what a machine says of itself that are kept."""
 MAX_SLUG: Final = 24
@@ -108,7 +106,7 @@ def create_invite(
     if not 1 <= uses <= MAX_USES:
         raise UsageError(f"an invite has 1 to {MAX_USES} uses, not {uses}")
     if not MIN_TTL <= ttl <= MAX_TTL:
-        raise UsageError(f"an invite is good for {MIN_TTL} s to {MAX_TTL // 86_400} days, never for ever")
+        raise UsageError(f"an invite is good for {MIN_TTL:g} s to {MAX_TTL / 86_400:g} days, never for ever")
     invite = Invite(
         id=new_id(),
         secret=new_secret(),

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from ...core.errors import UsageError
+from ...core.inviting import MAX_TTL, MAX_USES, MIN_TTL
 from ...handle import InviteRow
 from ..fields import Field, Sort
 from ..invite_words import JOIN, MAY, ROLES, endpoints, only_here, terms
@@ -26,10 +27,6 @@ from .base import Dialog, Modal
 if TYPE_CHECKING:
     from ..app import Console
 
-MAX_USES: Final = 100_000
-MAX_TTL: Final = 30 * 86_400.0
-"""Seconds."""
-LEAST_TTL: Final = 1.0
 NO, YES = "no", "yes"
 """Words, and no box to tick: whether that has a cross must be seen without colours too."""
 LINE: Final = 62
@@ -96,7 +93,7 @@ def fields(uses: str = "", ttl: str = "") -> tuple[Field, ...]:
         Field(key="role", label="For a", sort=Sort.CHOICE, text=ROLES[0], choices=ROLES, required=True),
         Field(key="uses", label="Uses", sort=Sort.WHOLE, text=uses, hint="how many may join", low=1,
               high=MAX_USES),
-        Field(key="ttl", label="Good for", sort=Sort.SPAN, text=ttl, hint="as 15m, 2h or 1d", low=LEAST_TTL,
+        Field(key="ttl", label="Good for", sort=Sort.SPAN, text=ttl, hint="as 15m, 2h or 1d", low=MIN_TTL,
               high=MAX_TTL),
         Field(key="approve", label="Approval", sort=Sort.CHOICE, text=NO, choices=(NO, YES),
               hint="each waits for you"),
