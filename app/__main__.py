@@ -7,10 +7,12 @@ import sys
 
 def main() -> None:
     """Entry point of the command `taskmessenger`."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
-        from ._version import __version__
+    from . import outlet
 
-        sys.stdout.write(f"taskmessenger {__version__}\n")
+    outlet.provide()
+    outlet.put_in_place()
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        _print_version()
         return
     from .cli.main import main as run
 
@@ -20,6 +22,21 @@ def main() -> None:
         _leave(over.code)
         raise
     _leave(0)
+
+
+def _print_version() -> None:
+    """Without what other commands need."""
+    from . import outlet
+    from ._version import __version__
+    from .core.errors import OutputLost
+
+    try:
+        sys.stdout.write(f"taskmessenger {__version__}\n")
+        outlet.finish()
+    except OutputLost as lost:
+        if not outlet.reader_left():
+            sys.stderr.write(f"error: {lost}\n")
+        sys.exit(lost.exit_code)
 
 
 def _leave(code: str | int | None) -> None:

@@ -59,7 +59,7 @@ def _let_go() -> None:
 def _hear_for_itself() -> None:
     """In the child: a signal that is meant for it must not be told to our event loop, as ours."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGINT):
+    for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)

@@ -108,6 +108,10 @@ class Hosted:
         self._leave(0.0)
         return self.wait(NOW_SECONDS)
 
+    def leave(self) -> None:
+        """Have it end in good order, within the time that is set for that; does not wait."""
+        self._leave(None)
+
     def _leave(self, deadline: float | None) -> None:
         if self._inner is None or self._portal is None:
             return

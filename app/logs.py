@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections import deque
+from contextlib import nullcontext
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -27,6 +28,8 @@ from .streams import underneath
 
 if TYPE_CHECKING:
     from logging import LogRecord
+
+log = logging.getLogger(__name__)
 
 MAX_MESSAGE: Final = 8192
 """Characters of one message; what goes beyond is cut."""
@@ -98,6 +101,18 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
     def close(self) -> None:
         if self not in _ours:
             super().close()
+
+    def reopen(self) -> None:
+        """Go on in the file that has the name at this moment; in the old one if that cannot be."""
+        with self.lock or nullcontext():
+            try:
+                anew = self._open()
+            except OSError as error:
+                log.warning("%s: the log cannot be opened anew (%s)", self.baseFilename, error.strerror)
+                return
+            before, self.stream = self.stream, anew
+            if before is not None:
+                before.close()
 
     def handleError(self, record: LogRecord) -> None:  # noqa: N802  the name is logging's
         """See `_Quiet`; standard error still gets the line."""
@@ -203,6 +218,13 @@ def setup(role: Role, config: Logging, paths: Paths, stream: TextIO | None = Non
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     return path
+
+
+def reopen() -> None:
+    """Open the file anew: somebody has moved it away."""
+    for handler in _ours:
+        if isinstance(handler, _PrivateFile):
+            handler.reopen()
 
 
 def close() -> None:

@@ -15,6 +15,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import IO, Any, Final, TextIO
 
+from . import outlet
+
 LARGEST: Final = 16 * 1024 * 1024
 """Characters, or bytes, of one call that are looked at; output is cut long before."""
 ENCODING: Final = "utf-8"
@@ -213,17 +215,7 @@ def mend() -> None:
         try:
             os.fstat(number)
         except OSError:
-            _fill(number)
-
-
-def _fill(number: int) -> None:
-    """With nothing, before something that must not be printed to gets that number."""
-    with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        if nowhere != number:
-            os.dup2(nowhere, number)
-            os.close(nowhere)
-        os.set_inheritable(number, True)
+            outlet.fill(number)  # before something that must not be printed to gets that number
 
 
 def take_away() -> None:

@@ -96,5 +96,15 @@ async def manager(patience: float = 0.0, grace: float = GRACE) -> AsyncIterator[
 
 
 def run(main: Callable[..., Coroutine[Any, Any, _T]], *arguments: object) -> _T:
-    """Run one asynchronous command to its end."""
-    return loops.run(main, *arguments)
+    """Run one asynchronous command to its end.
+
+    Raises:
+        Told: a signal ended it.
+    """
+    from .told import interruptible
+
+    async def to_its_end() -> _T:
+        with interruptible():
+            return await main(*arguments)
+
+    return loops.run(to_its_end)

@@ -15,8 +15,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ..hosted import Hosted
     from ..net.address import Address
     from ..net.client import Connected
+    from ..roles.signals import Heed
+    from .ending import Ending
 
 DEMO_TASKS: Final = 1_000_000
 DEMO_WORKERS: Final = 24
@@ -43,8 +45,6 @@ NEAREST: Final = "nearest"
 """Attach to whatever the other commands would talk to."""
 REPORT: Final = "console-failure.txt"
 """File of the newest failure of a screen."""
-LOOK_SECONDS: Final = 0.5
-"""Between two looks whether a node that runs without its console has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def demo(*, read_only: bool, extras: Extras = PLAIN) -> None:
 
     node = FakeNode(DEMO_SEED, DEMO_TASKS, DEMO_WORKERS, rate=DEMO_RATE, clock=time.time)
     node.knock(2)
-    _show(node, read_only=read_only, extras=extras)
+    _look_at(node, read_only=read_only, extras=extras)
 
 
 def replay(file: Path) -> None:
@@ -85,8 +85,11 @@ def replay(file: Path) -> None:
         check_terminal()
         from ..screens.prefs import Prefs
         from ..screens.replay import Replay
+        from .ending import Ending
 
-        Replay(ReplayNode(recorded), prefs=Prefs(find())).run()
+        ending = Ending().begin(hangups=True)
+        ending.show(Replay(ReplayNode(recorded), prefs=Prefs(find())))
+        ending.check()
     finally:
         recorded.close()
 
@@ -106,41 +109,58 @@ def attach(address: str, *, read_only: bool, extras: Extras = PLAIN) -> None:
     with hosted.remote(dial, read_only=read_only) as node:
         ours = address == NEAREST and paths.socket.exists()
         file = paths.config_file("manager") if ours else None
-        _show(node, read_only=read_only, settings_file=file, extras=extras)
+        _look_at(node, read_only=read_only, settings_file=file, extras=extras)
 
 
 def role(
-    node: Hosted, word: str, *, read_only: bool, headless_log: Callable[[], object], extras: Extras = PLAIN
+    node: Hosted,
+    word: str,
+    *,
+    read_only: bool,
+    headless_log: Callable[[], object],
+    heed: Heed,
+    extras: Extras = PLAIN,
 ) -> None:
     """A role in this process. Returns when it has ended.
 
     `headless_log`: sends the log to standard error, for when the console is closed and the role goes on:
     on the same thread of the same process, so unnoticed by what runs. It outlives the terminal as well.
+    `heed`: hears what does not end it.
     """
     check_terminal()
     from ..screens.leaving import HEADLESS, leaving
+    from .ending import Ending
 
+    ending = Ending().begin()
     handle = node.start()
     answer = None
     try:
         file = find().config_file("worker" if word == "worker" else "manager")
         with own_terminal() if word == "worker" else nullcontext():  # a manager runs no task code
             answer = _show(
-                handle, read_only=read_only, leaving=leaving(word), settings_file=file, extras=extras
+                handle,
+                ending,
+                read_only=read_only,
+                leaving=leaving(word),
+                settings_file=file,
+                extras=extras,
+                hung_up=partial(heed.hear, signal.SIGHUP),
             )
     except ConsoleFailed as error:  # what runs has nothing to do with it
         click.echo(f"error: {error}", err=True)
         answer = HEADLESS
     finally:
+        heed.hear_hangups()  # the console has heard them until here
         if answer != HEADLESS and node.running:
             click.echo(f"stopping the {word}", err=True)
-            node.stop()
+            ending.stop(node)
     if answer == HEADLESS:
         streams.nothing_to_read()
+        ending.outlive_the_terminal(heed)
         headless_log()
         click.echo(f"the {word} goes on without its console; Ctrl-C stops it", err=True)
-        _outlive_the_terminal()
-        _until_signal(node)
+        ending.wait(node)
+        ending.stop(node)
 
 
 def check_terminal() -> None:
@@ -158,13 +178,28 @@ def check_terminal() -> None:
         raise UsageError("this terminal (TERM) cannot show a console: add --no-ui, or use the other commands")
 
 
+def _look_at(node: NodeHandle, **given: Any) -> None:
+    """The console over a node that goes on without this process.
+
+    Raises:
+        Told: a signal has ended it.
+    """
+    from .ending import Ending
+
+    ending = Ending().begin(hangups=True)
+    _show(node, ending, hung_up=partial(ending.hear, signal.SIGHUP), **given)
+    ending.check()
+
+
 def _show(
     node: NodeHandle,
+    ending: Ending,
     *,
     read_only: bool,
     leaving: Any = (),
     settings_file: Path | None = None,
     extras: Extras = PLAIN,
+    hung_up: Callable[[], None],
 ) -> str | None:
     """The console over this node until the operator leaves it; the answer to how it is left."""
     from ..screens.app import Console
@@ -177,9 +212,10 @@ def _show(
     kind = Welcome if extras.welcome else Console
     console = kind(node, prefs=Prefs(find()), read_only=read_only, leaving=leaving)
     console.settings_file = settings_file
+    console.hung_up = hung_up
     console.guarded = threading.current_thread() is threading.main_thread()
     with nullcontext() if extras.record is None else recording(node, extras.record):
-        answer = console.run()
+        answer: str | None = ending.show(console)
     if console.report:
         raise ConsoleFailed(
             f"the console has failed, and the terminal is yours again: {_kept(console.report)}"
@@ -204,38 +240,6 @@ def _kept(report: str) -> str:
     except OSError as error:
         return f"its report could not be kept ({error.strerror})"
     return f"please report it with {file}"
-
-
-def _outlive_the_terminal() -> None:
-    """When the terminal is closed, go on: what would be written to it goes nowhere, the log file has it."""
-
-    def lost(_number: int, _frame: object) -> None:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in range(3):
-            os.dup2(nowhere, stream)
-        os.close(nowhere)
-
-    # What Textual leaves behind would draw on the terminal again; a session that ends sends this as well.
-    for name in ("SIGCONT", "SIGTSTP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lost)
-
-
-def _until_signal(node: Hosted) -> None:
-    """Until the node has ended by itself, or a signal has ended it: the second one at once."""
-    wanted: list[Event] = [Event(), Event()]
-
-    def stop(number: int, _frame: object) -> None:
-        wanted[int(wanted[0].is_set())].set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    while not wanted[0].is_set() and node.running:
-        node.wait(LOOK_SECONDS)
-    if node.running:
-        node.stop(0.0 if wanted[1].is_set() else None)
 
 
 def address_dialler(paths: Paths, text: str) -> Callable[[], Awaitable[Connected]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .. import outlet
+from ..core.errors import OutputLost, TaskMessengerError
 from ..core.inviting import MAX_TTL, MAX_USES, MIN_TTL
 from .connect import manager, run
 from .options import NAME, Duration, as_json
@@ -83,11 +87,12 @@ def create(
 
     made = run(ask)
     endpoints = _endpoints(made.text)
-    if as_json:
-        block({"invite": made.text, **_json(made.invite), "endpoints": endpoints})
-    else:
-        _explain(made.invite, endpoints)
-        click.echo(made.text)
+    with _revoked_unless_printed(made.invite.id):
+        if as_json:
+            block({"invite": made.text, **_json(made.invite), "endpoints": endpoints})
+        else:
+            _explain(made.invite, endpoints)
+            click.echo(made.text)
     if made.invite.uses > 1:
         note(f"warning: {made.invite.uses:,} machines can join with it until it expires; revoke it then")
     if endpoints and all(map(_is_loopback, endpoints)):
@@ -95,6 +100,30 @@ def create(
             f"warning: it leads to {', '.join(endpoints)}, which only this machine can reach; for others"
             " start the manager with --listen tcp://0.0.0.0:7711 --advertise tcp://THIS-HOST:7711"
         )
+
+
+@contextmanager
+def _revoked_unless_printed(invite_id: str) -> Iterator[None]:
+    """Its text is shown this once: an invite that nobody has, or half of it, is not left open."""
+    try:
+        yield
+    except (OutputLost, KeyboardInterrupt):
+        outlet.give_up()
+        try:
+            run(_revoke, invite_id)
+        except TaskMessengerError as error:
+            note(
+                f"the text of invite {invite_id} was not printed and it is still open ({error}):"
+                f" `taskmessenger invite revoke {invite_id}`"
+            )
+        else:
+            note(f"the text of invite {invite_id} was not printed, so it is revoked: make another")
+        raise
+
+
+async def _revoke(invite_id: str) -> None:
+    async with manager() as remote:
+        await remote.revoke_invite(invite_id)
 
 
 def _explain(row: InviteRow, endpoints: list[str]) -> None:
@@ -163,11 +192,7 @@ def revoke(invite_id: str, *, as_json: bool) -> None:
     """Let nobody use an invite any more. Who has joined with it stays: see `worker revoke`."""
     invite_id = invite_id.upper()
 
-    async def ask() -> None:
-        async with manager() as remote:
-            await remote.revoke_invite(invite_id)
-
-    run(ask)
+    run(_revoke, invite_id)
     tell(f"invite {invite_id} is revoked", {"id": invite_id, "state": "revoked"}, as_json=as_json)
 
 

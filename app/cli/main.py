@@ -7,7 +7,6 @@ Every error that an operator can act on ends here, as one line on standard error
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any, Final
 
 import click
 
-from .. import __version__
-from ..core.errors import TaskMessengerError, UsageError
+from .. import __version__, outlet
+from ..core.errors import OutputLost, TaskMessengerError, UsageError
 from ..core.groups import the_one
 from ..core.text import printable, redact
 from .options import NAME
+from .told import INTERRUPTED, Told
 
 COMMANDS: Final = {
     "audit": ("audit", "audit", "Print who did what, and check that it was not changed."),
@@ -182,11 +182,19 @@ def _ask(*, read_only: bool, record: Path | None) -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
-            stream.reconfigure(errors="backslashreplace")
+    outlet.put_in_place()
     try:
-        sys.exit(_run())
+        try:
+            code = _run()
+        except SystemExit as over:
+            code = over.code
+        if not code:
+            outlet.finish()
+        sys.exit(code)
+    except OutputLost as error:
+        if outlet.reader_left():  # as with `head`: it has what it wanted
+            sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except TaskMessengerError as error:
         _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -194,12 +202,14 @@ def main() -> None:
         sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message() + _help_for(error), 2)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
-    except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt) as error:
+        outlet.give_up()
+        told = error if isinstance(error, Told) else error.__cause__
+        text, number = (str(told), told.exit_code) if isinstance(told, Told) else ("interrupted", INTERRUPTED)
+        if outlet.is_writing():  # in a thread, which would have to be waited for
+            _say(text)
+            os._exit(number)
+        _fail(text, number)
 
 
 def _run() -> Any:
@@ -216,5 +226,9 @@ def _help_for(error: click.ClickException) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {printable(redact(message), MAX_ERROR)}", err=True)
+    _say(message)
     sys.exit(code)
+
+
+def _say(message: str) -> None:
+    click.echo(f"error: {printable(redact(message), MAX_ERROR)}", err=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from ..core.errors import OutputLost
 from ..core.text import printable, redact
 
 MAX_NOTE: Final = 500
@@ -51,9 +52,20 @@ def block(value: Any) -> None:
 def tell(text: str, facts: Any, *, as_json: bool) -> None:
     """What was done: a line for a person, or facts for a program."""
     if as_json:
-        block(facts)
+        with done(text):
+            block(facts)
     else:
         note(text)
+
+
+@contextmanager
+def done(text: str) -> Iterator[None]:
+    """Within the block the outcome of something that is done is printed; what is done is told in any case."""
+    try:
+        yield
+    except (OutputLost, KeyboardInterrupt):
+        note(text)
+        raise
 
 
 class Array:
@@ -132,6 +144,13 @@ def span(seconds: float | None) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """`1 task`, `1,200 tasks`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def ranged(ids: Sequence[int]) -> str:
+    """`, id 7` or `, ids 7 to 9`; empty for none."""
+    if len(ids) < 2:  # noqa: PLR2004
+        return f", id {ids[0]}" if ids else ""
+    return f", ids {min(ids)} to {max(ids)}"
 
 
 def on_terminal() -> bool:

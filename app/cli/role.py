@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .. import streams
+from .. import outlet, streams
 from ..core.errors import UsageError
 from ..core.text import printable
 from ..locks import Starting
@@ -86,6 +86,12 @@ def _run(
     extras: Extras | None,
 ) -> None:
     """Headless on this thread; or beside a console, when nothing else may write to the terminal."""
+    from .. import logs
+    from ..roles.signals import Heed
+
+    heed = Heed(logs.reopen)
+    heed.begin()
+    outlet.has_no_results()
     if no_ui:
         log()
         begin(None)
@@ -96,7 +102,14 @@ def _run(
         log(stream=nowhere)
         hosted = begin(read_only)
         assert hosted is not None
-        console.role(hosted, role, read_only=read_only, headless_log=log, extras=extras or console.PLAIN)
+        console.role(
+            hosted,
+            role,
+            read_only=read_only,
+            headless_log=log,
+            heed=heed,
+            extras=extras or console.PLAIN,
+        )
 
 
 def _manager(

@@ -42,11 +42,14 @@ def begin(*, read_only: bool, record: Path | None) -> None:
     from ..screens.prefs import Prefs
     from ..screens.start import StartApp
     from .console import ConsoleFailed
+    from .ending import Ending
 
     paths = find()
     prefs, error = Prefs(paths), ""
     while True:
-        chosen = StartApp(look(paths, prefs.kept.start, error), prefs).run()
+        ending = Ending().begin(hangups=True)
+        chosen = ending.show(StartApp(look(paths, prefs.kept.start, error), prefs))
+        ending.check()
         if chosen is None:
             return
         prefs.keep(start=chosen.what)

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..core.errors import TaskMessengerError, Unreachable, UsageError
+from ..core.errors import OutputLost, TaskMessengerError, Unreachable, UsageError
 from .options import A_WHILE, DURATION, NAME, as_json
 from .output import count, note, to_json
 from .payload import MAX_TASKS, from_file, from_json, from_lines, from_text, packed
+from .told import to_its_end, told_at_once
 
 if TYPE_CHECKING:
     from ..handle import Group
+    from ..net.messages import Submitted
     from ..remote import Remote
 
 GROUP_TASKS: Final = 1_000
@@ -41,6 +43,26 @@ class Order:
     """Whether each payload gets a key of its own, `KEY-1` and so on."""
     ids: list[int] = field(default_factory=list)
     duplicates: int = 0
+    printed: int = 0
+    """How many of the ids were given to standard output."""
+
+    def accepted(self, answer: Submitted) -> None:
+        """The manager has these."""
+        self.ids += answer.ids
+        self.duplicates += answer.duplicates
+
+    async def print_new(self) -> None:
+        """The ids that were not yet; while a slow reader takes its time, the link to the manager is kept.
+
+        Raises:
+            OutputLost: they cannot be printed.
+        """
+        import anyio.to_thread
+
+        new, self.printed = self.ids[self.printed :], len(self.ids)
+        if new:
+            text = "\n".join(map(str, new))
+            await anyio.to_thread.run_sync(click.echo, text, abandon_on_cancel=True)
 
     def groups(self) -> Iterator[Group]:
         """The tasks in requests of a size that suits the wire."""
@@ -116,17 +138,17 @@ def submit(
     """  # noqa: D301  \b keeps click from filling the examples
     from .connect import run
 
-    payloads = _payloads(payload, given.pop("json_payload"), given.pop("payload_file"), given["jsonl"])
-    numbered = given.pop("jsonl") is not None or times is not None
-    if times is not None and len(payloads) != 1:
-        raise UsageError("--count repeats one payload: leave out --jsonl, or --count")
-    order = Order(kind, payloads * (times or 1), given, key, numbered)
-    if not order.payloads:
-        note("there is nothing in it to submit")
+    sources = (payload, given.pop("json_payload"), given.pop("payload_file"), given.pop("jsonl"))
+    order = Order(kind, (), given, key, numbered=sources[-1] is not None or times is not None)
     try:
+        with told_at_once():
+            order.payloads = _repeated(_payloads(*sources), times)
         failed = run(_submit, order, wait, as_json)
     except KeyboardInterrupt:
         _interrupted(order)
+        raise
+    except OutputLost:
+        note(f"{_share(order)} handed in: {_which(order)}")
         raise
     except TaskMessengerError:
         if order.ids:
@@ -134,6 +156,14 @@ def submit(
         raise
     if failed:
         sys.exit(1)
+
+
+def _repeated(payloads: list[bytes], times: int | None) -> list[bytes]:
+    if times is not None and len(payloads) != 1:
+        raise UsageError("--count repeats one payload: leave out --jsonl, or --count")
+    if not payloads:
+        note("there is nothing in it to submit")
+    return payloads * (times or 1)
 
 
 def _payloads(text: str | None, json_text: str | None, file: str | None, lines: str | None) -> list[bytes]:
@@ -170,7 +200,14 @@ async def _submit(order: Order, wait: bool, as_json: bool) -> int:
 
 
 async def _hand_in(order: Order, remote: Remote, *, quiet: bool) -> None:
+    """All of it, also when nobody takes the ids any more.
+
+    Raises:
+        OutputLost: the ids were not all printed.
+    """
     from ..remote import Lost
+
+    lost: OutputLost | None = None
 
     largest, limit = max(map(len, order.payloads), default=0), remote.welcome.max_payload
     if largest > limit:
@@ -180,16 +217,19 @@ async def _hand_in(order: Order, remote: Remote, *, quiet: bool) -> None:
         )
     for group in order.groups() if order.payloads else ():
         try:
-            answer = await remote.submit([group])
+            await to_its_end(remote.submit([group]), order.accepted)
         except Lost as error:
             raise Unreachable(
                 "the link to the manager was lost before it answered, so the tasks may have been accepted:"
                 " see `taskmessenger task ls`; with --key a submission can be repeated safely"
             ) from error
-        order.ids += answer.ids
-        order.duplicates += answer.duplicates
-        if not quiet and answer.ids:
-            click.echo("\n".join(map(str, answer.ids)))
+        if not quiet and lost is None:
+            try:
+                await order.print_new()
+            except OutputLost as error:
+                lost = error
+    if lost is not None:
+        raise lost
 
 
 def _share(order: Order) -> str:

@@ -14,8 +14,8 @@ from ..core.filter import SORTS
 from ..core.lifecycle import TaskState
 from .connect import manager, run
 from .options import ID, NAME, as_json
-from .output import note
-from .task_many import act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
+from .output import count, note
+from .task_many import DID, act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
 from .task_why import complain, rows_of
 
 if TYPE_CHECKING:
@@ -246,21 +246,21 @@ async def _change(verb: str, ids: list[int], as_json: bool) -> None:
     Raises:
         NotFound, Conflict: it could not be done with some.
     """
-    from .output import block
+    from .output import block, done, ranged
 
     async with manager() as remote:
         rows = await rows_of(remote, ids)
         fit = [i for i, row in rows.items() if _fits(verb, row)]
-        done = await remote.command(verb, ids=fit) if fit else []
-        left = [i for i in fit if i not in set(done)]
+        changed = await remote.command(verb, ids=fit) if fit else []
+        left = [i for i in fit if i not in set(changed)]
         if left:  # they ended, or were retried, while we looked
             rows |= await rows_of(remote, left)
-    if as_json:
-        block({"ids": done})
-    else:
-        for task_id in done:
-            click.echo(task_id)
-    complain(verb, [i for i in ids if i not in set(done)], rows)
+    with done(f"{count(len(changed), 'task')} {DID[verb]}{ranged(changed)}"):
+        if as_json:
+            block({"ids": changed})
+        else:
+            click.echo("".join(f"{task_id}\n" for task_id in changed), nl=False)
+    complain(verb, [i for i in ids if i not in set(changed)], rows)
 
 
 def _fits(verb: str, row: TaskRow) -> bool:

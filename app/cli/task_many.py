@@ -13,7 +13,7 @@ import click
 from ..core.errors import Conflict, UsageError
 from .connect import manager, run
 from .options import ID, NAME, as_json
-from .output import block, count, note
+from .output import block, count, done, note, ranged
 
 if TYPE_CHECKING:
     from ..handle import Act, ActDone, TaskQuery
@@ -23,7 +23,7 @@ TYPED_FROM: Final = 10
 MOST: Final = 1_000_000
 """Tasks counted before they are acted on."""
 MAX_PRIORITY: Final = 100
-_DID: Final = {
+DID: Final = {
     "cancel": "cancelled", "retry": "queued again", "resubmit": "submitted anew", "set_priority": "changed",
 }  # fmt: skip
 
@@ -112,11 +112,12 @@ def edit(task_id: int, *, json_payload: str | None, as_json: bool) -> None:
     from .payload import from_json
 
     payload = from_json(json_payload) if json_payload is not None else _edited(task_id)
-    done = run(_do, Act("edit", (task_id,), payload=payload))
-    if as_json:
-        block({"ids": done.ids})
-    else:
-        click.echo(done.ids[0])
+    ids = run(_do, Act("edit", (task_id,), payload=payload)).ids
+    with done(f"task {task_id} is submitted anew as task {ids[0]}"):
+        if as_json:
+            block({"ids": ids})
+        else:
+            click.echo(ids[0])
 
 
 def _edited(task_id: int) -> bytes:
@@ -155,17 +156,19 @@ def act_on(
         if not yes:
             _confirm(verb, expected)
         act = Act(verb, query=query, expected=expected, number=number)
-    done = run(_do, act, lambda reached: note(f"{reached:,} so far"))
-    if as_json:
-        block({"count": done.count, "ids": done.ids})
-    elif text is None:
-        click.echo("".join(f"{task_id}\n" for task_id in done.ids), nl=False)
-    else:
-        note(f"{count(done.count, 'task')} {_DID[verb]}")
-    if text is None and done.count < len(set(ids)):
+    found = run(_do, act, lambda reached: note(f"{reached:,} so far"))
+    told = f"{count(found.count, 'task')} {DID[verb]}"
+    with done(told + ranged(found.ids)):
+        if as_json:
+            block({"count": found.count, "ids": found.ids})
+        elif text is None:
+            click.echo("".join(f"{task_id}\n" for task_id in found.ids), nl=False)
+        else:
+            note(told)
+    if text is None and found.count < len(set(ids)):
         from .task_why import complain_of
 
-        run(complain_of, verb, list(dict.fromkeys(one for one in ids if one not in set(done.ids))))
+        run(complain_of, verb, list(dict.fromkeys(one for one in ids if one not in set(found.ids))))
 
 
 def _confirm(verb: str, many: int) -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .. import outlet
 from ..core.text import printable, redact
 from .options import NAME, Duration
 from .output import count, span, to_json
+from .told import INTERRUPTED, Told
 
 if TYPE_CHECKING:
     from ..handle import EventPage, EventRow, KindRow, NodeHandle, PoolStatus, Snapshot, WorkerRow
@@ -30,7 +32,6 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 COLOURS: Final = {"warning": "yellow", "error": "red"}
 ATTACH_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05
-INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +153,9 @@ def watch(*, every: float, level: str, attach: str | None, plain: bool, as_json:
 
     try:
         run(_watch, Watcher(level), every, attach, plain, as_json)
-    except KeyboardInterrupt:  # how this ends; there is nothing to say about it
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as end:  # how this ends; there is nothing to say about it
+        outlet.give_up()
+        sys.exit(end.exit_code if isinstance(end, Told) else INTERRUPTED)
 
 
 async def _watch(watcher: Watcher, every: float, address: str | None, plain: bool, as_json: bool) -> None:

@@ -18,6 +18,7 @@
           NothingTaken      4   a manager without space: nothing was accepted
         StoreBusy           1   too many files are open; nothing was done, it passes
         StoreFailed         1   an I/O error; the manager must stop
+      OutputLost            1   what a command printed did not arrive; what it did is done
       Overloaded            4   a bound was reached: nothing was accepted; try again later
       PeerError             1   the other side broke the protocol
         FrameTooLarge
@@ -153,6 +154,12 @@ class StoreFailed(StoreError):
     """An I/O error on the way to the disk: what it holds is unknown, so stop."""
 
     code = "store_failed"
+
+
+class OutputLost(TaskMessengerError):
+    """Standard output took less than all that was printed; what the command did is done all the same."""
+
+    code = "output_lost"
 
 
 class Overloaded(TaskMessengerError):

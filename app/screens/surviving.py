@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -27,14 +29,25 @@ class Surviving(App[str]):
 
     guarded = False
     """The terminal is a real one and this is the main thread: its loss is looked out for."""
+    hung_up: Callable[[], None] | None = None
+    """What SIGHUP means while the terminal is there; without it, it closes this."""
     report = ""
     """What failed, for whoever mends it; empty when nothing did."""
 
     async def on_mount(self) -> None:
         """Look out for the loss of the terminal."""
         if self.guarded and hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.hang_up)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.hear_hangup)
             _resume_only_after_a_stop()
+
+    def hear_hangup(self) -> None:
+        """SIGHUP: from a terminal that goes away, or from somebody."""
+        if not has_terminal():
+            self.hang_up()
+        elif self.hung_up is not None:
+            self.hung_up()
+        else:
+            self.exit()
 
     def hang_up(self) -> None:
         """The terminal is gone: close as if the operator had left the node to itself."""
@@ -47,7 +60,7 @@ class Surviving(App[str]):
 
     def panic(self, *renderables: Any) -> None:
         """Textual's threads cannot go on. Where the terminal is gone that is why, and no failure."""
-        if self.guarded and not _is_there():
+        if self.guarded and not has_terminal():
             self.hang_up()
             return
         self.report = self.report or "".join(str(one) for one in renderables)[-MAX_REPORT:]
@@ -58,6 +71,14 @@ class Surviving(App[str]):
         if error is not None and not self.report:
             self.report = "".join(traceback.format_exception(error))[-MAX_REPORT:]
         self._close_messages_no_wait()
+
+
+def close_soon(app: App[Any]) -> None:
+    """Close it without an answer; from a signal handler, on the thread that it runs on."""
+    loop = app._loop  # noqa: SLF001  a queue that is filled from a handler wakes nobody
+    if loop is not None:
+        with suppress(RuntimeError):  # it is closed
+            loop.call_soon_threadsafe(app.exit)
 
 
 def _resume_only_after_a_stop() -> None:
@@ -77,7 +98,7 @@ def _resume_only_after_a_stop() -> None:
 
     def resuming(number: int, frame: FrameType | None) -> None:
         nonlocal stopped
-        if stopped and _is_there() and callable(resume):
+        if stopped and has_terminal() and callable(resume):
             resume(number, frame)
         stopped = False
 
@@ -85,7 +106,7 @@ def _resume_only_after_a_stop() -> None:
     signal.signal(signal.SIGCONT, resuming)
 
 
-def _is_there() -> bool:
+def has_terminal() -> bool:
     """Whether there still is a terminal at the other end."""
     try:
         os.tcgetpgrp(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)

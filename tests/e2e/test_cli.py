@@ -160,7 +160,7 @@ def test_the_fleet_and_single_kinds_can_be_paused(here: Fleet) -> None:
     until(lambda: here.run("task", "result", waits.stdout.strip()).stdout == "x\n")
 
 
-def test_a_reader_that_leaves_early_is_no_error_worth_a_word(here: Fleet) -> None:
+def test_a_reader_that_leaves_early_does_not_end_the_tasks_which_is_all_that_is_said(here: Fleet) -> None:
     lines = "".join(f'"{n:0200}"\n' for n in range(2_000))  # more than a pipe holds
     command = subprocess.Popen(
         [*COMMAND, "submit", "echo", "--jsonl", "-", "--wait"],
@@ -177,7 +177,8 @@ def test_a_reader_that_leaves_early_is_no_error_worth_a_word(here: Fleet) -> Non
         command.stdin.close()
         assert command.stdout.readline() == b"0" * 200 + b"\n"
         command.stdout.close()
-        assert command.stderr.read() == b""
+        (said,) = command.stderr.read().splitlines()
+        assert said.startswith(b"2,000 tasks handed in: see `taskmessenger task ls`, ids ")
         assert command.wait(READY_SECONDS) == 1
 
 

@@ -17,6 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from taskmessenger.paths import under
+
+from tests.support.processes import until
 
 SECONDS = 60.0
 """For anything to appear, on a busy machine."""
@@ -118,6 +121,40 @@ def test_a_role_outlives_its_console_when_that_is_wanted(tmp_path: Path) -> None
             assert other.code() == 0
         os.kill(shown.pid, signal.SIGTERM)
         assert shown.code() == 0
+
+
+def test_a_signal_closes_the_console_and_ends_the_role_in_good_order(tmp_path: Path) -> None:
+    with terminal(tmp_path, "--role", "manager", "--listen", "tcp://127.0.0.1:0") as shown:
+        shown.until(b"Overview")
+        with terminal(tmp_path, "--attach") as other:
+            other.until(b"Overview")
+            os.kill(other.pid, signal.SIGTERM)
+            assert other.code() == 128 + signal.SIGTERM
+            assert RESTORED in other.seen
+        log = under(tmp_path).log_file("manager")
+        log.rename(tmp_path / "moved")
+        for number in (signal.SIGUSR1, signal.SIGALRM, signal.SIGHUP):
+            os.kill(shown.pid, number)
+        until(log.exists)
+        shown.type(b"3")
+        shown.until(b"SUBMITTED")  # it is open still
+        os.kill(shown.pid, signal.SIGTERM)
+        assert shown.code() == 0
+        assert RESTORED in shown.seen
+        assert b"stopping the manager" in shown.seen
+
+
+def test_a_hangup_ends_a_console_that_only_looks_and_restores_the_terminal(tmp_path: Path) -> None:
+    with terminal(tmp_path, "--demo") as shown:
+        shown.until(b"Overview")
+        os.kill(shown.pid, signal.SIGHUP)
+        assert shown.code() == 128 + signal.SIGHUP
+        assert RESTORED in shown.seen
+    with terminal(tmp_path) as shown:
+        shown.until(b"What is this machine to be?")
+        os.kill(shown.pid, signal.SIGTERM)
+        assert shown.code() == 128 + signal.SIGTERM
+        assert RESTORED in shown.seen
 
 
 @pytest.mark.parametrize(

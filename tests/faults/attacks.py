@@ -292,6 +292,9 @@ ATTACKS: dict[str, tuple[str, dict[str, list[str]]]] = {
         ],
         "e2e/test_task_code": ["test_a_worker_ends_whatever_its_tasks_still_do"],
     }),
+    "A45": ("a result into a pipe that is read slowly, with standard output unbuffered", {
+        "e2e/test_outlet": ["test_a_large_result_arrives_whole_at_a_slow_reader"],
+    }),
     "A46": ("code of others in what is read: none of the ways is in the program; recordings are bounded", {
         "architecture/test_imports": ["test_no_way_to_run_what_was_read_is_in_the_program"],
         "unit/test_recording": ["test_any_byte_may_be_wrong_and_nothing_worse_than_a_gap_comes_of_it"],
