@@ -125,6 +125,8 @@ class Holding:
 
     session: int
     leases: Collection[tuple[int, int]]
+    more: bool = False
+    """The rest follows."""
 
 
 @dataclass(slots=True)

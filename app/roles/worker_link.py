@@ -54,6 +54,8 @@ MAX_NUMBER: Final = 2**63 - 1
 """Highest task id or attempt that can be: they are stored."""
 MAX_SECONDS: Final = 1e10
 """Longest time that an attempt can have run."""
+HELD_PART: Final = 4_000
+"""Leases of a worker that are compared with the pool's in one go."""
 MAX_HELD: Final = 150_000
 """Leases that a worker may hold, and outcomes that it may still have to send, together."""
 RENEW_SECONDS: Final = 1.0
@@ -92,8 +94,8 @@ class WorkerLink(Link):
         self._inbox, self._delivery, self._renew = inbox, delivery, renew
         self._max_result = max_result
         self._renewed = float("-inf")
-        self._held: set[tuple[int, int]] = set()
-        """What it has said so far that it holds, while more follows."""
+        self._held = 0
+        """How many leases it has said to hold so far, while more follow."""
 
     async def handle(self, messages: list[m.Message]) -> None:
         """Take what arrived. Waits for room only when far more is there than workers have credit for."""
@@ -138,14 +140,17 @@ class WorkerLink(Link):
                 self._note(message)
 
     def _holds(self, message: m.Holding) -> Iterator[s.Holding]:
-        """Once all of it has been said."""
+        """In parts that hold up the pool for a moment only, each with whether more follows."""
         _check_leases(message.tasks, message.attempts)
-        if len(self._held) + len(message.tasks) > MAX_HELD:
+        self._held += len(message.tasks)
+        if self._held > MAX_HELD:
             raise PeerError(f"more than {MAX_HELD:,} leases and outcomes")
-        self._held.update(zip(message.tasks, message.attempts, strict=True))
+        leases = list(zip(message.tasks, message.attempts, strict=True))
+        for start in range(0, max(1, len(leases)), HELD_PART):
+            end = start + HELD_PART
+            yield s.Holding(self.number, leases[start:end], more=message.more or end < len(leases))
         if not message.more:
-            held, self._held = self._held, set()
-            yield s.Holding(self.number, held)
+            self._held = 0
 
     def _note(self, message: m.Message) -> None:
         """What the pool need not know."""

@@ -212,7 +212,10 @@ class World(Books):
         process.known = True
         if not halfway:
             self.offer(process)
-            self.say(process, s.Holding, list(process.leases))
+            leases = list(process.leases)
+            for lease in leases[: len(leases) // 2]:
+                self.say(process, s.Holding, [lease], True)
+            self.say(process, s.Holding, leases[len(leases) // 2 :])
             self.report(process, process.of("ended"))
 
     def offer(self, process: Process) -> None:

@@ -241,6 +241,40 @@ def test_numbers_that_a_worker_has_from_a_moment_that_was_taken_back_are_not_giv
     assert 2 not in fleet.open()
 
 
+def test_books_that_are_told_in_parts_are_compared_when_all_was_told() -> None:
+    fleet = Fleet()
+    worker = fleet.worker("w1", capacity=4)
+    fleet.submit(4)
+    worker.drop()
+    first = fleet.do(worker.joining(fresh=False), worker.offered(capacity=4))
+    told = [
+        fleet.do(s.Holding(worker.session, part, more=True))
+        for part in ([(1, 1), (50, 1)], [], [(3, 1), (3, 9)])
+    ]
+    assert [leases_in(decision) for decision in (first, *told)] == [{}] * 4, (
+        "nothing is leased before all is told"
+    )
+    assert one(e.EndLeases, told[0]).leases == [(50, 1)]
+    assert one(e.EndLeases, told[2]).leases == [(3, 9)]
+    fleet.do(s.Holding(worker.session, [(51, 1)]))
+    assert fleet.pool.unwanted == 3
+    assert worker.held == {1: 1, 3: 1, 2: 2, 4: 2}, "what it no longer had it got again"
+    fleet.do(s.Holding(worker.session, []))
+    assert worker.held == {1: 2, 2: 3, 3: 2, 4: 3}, "books are begun anew each time"
+
+
+def test_books_half_told_are_forgotten_with_the_link() -> None:
+    fleet = Fleet()
+    worker = fleet.worker("w1", capacity=2)
+    fleet.submit(2)
+    worker.drop()
+    fleet.do(worker.joining(fresh=False), worker.offered(capacity=2))
+    fleet.do(s.Holding(worker.session, [(1, 1)], more=True))
+    worker.drop()
+    worker.back(holding=[(2, 1)])
+    assert worker.held == {2: 1, 1: 2}
+
+
 def test_what_was_neither_leased_nor_announced_is_a_forgery_after_all() -> None:
     fleet = Fleet()
     worker = fleet.worker("w1")

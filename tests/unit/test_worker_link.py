@@ -72,7 +72,7 @@ async def test_what_a_worker_says_becomes_stimuli_in_order(desk) -> None:
     )
     assert got == [
         s.Offered(7, frozenset("ab"), frozenset("b"), 2, 4),
-        s.Holding(7, {(1, 2)}),
+        s.Holding(7, [(1, 2)]),
         s.Started(7, [3], [1]),
         s.Finished(7, [3], [1], [b"\xc0"], [0.5]),
         s.Broke(7, [(4, 1, How.CRASHED, 0.5, ERROR), (5, 1, How.RELEASED, 0.0, None)]),
@@ -213,10 +213,13 @@ async def test_orders_are_confirmed_by_who_got_them(desk) -> None:
     assert desk.delivery.unconfirmed == {2: 8}
 
 
-async def test_what_a_worker_holds_is_told_once_all_of_it_was_said(desk) -> None:
-    assert await desk.say(m.Holding([1, 2], [1, 1], more=True), m.Holding([3], [2], more=True)) == []
-    assert await desk.say(m.Holding([4], [1])) == [s.Holding(7, {(1, 1), (2, 1), (3, 2), (4, 1)})]
-    assert await desk.say(m.Holding([], [])) == [s.Holding(7, set())]
+async def test_what_a_worker_holds_is_told_in_parts_that_hold_up_nobody(desk, monkeypatch) -> None:
+    monkeypatch.setattr(worker_link, "HELD_PART", 3)
+    assert await desk.say(m.Holding([1, 2], [1, 1], more=True)) == [s.Holding(7, [(1, 1), (2, 1)], more=True)]
+    assert await desk.say(m.Holding([4], [1])) == [s.Holding(7, [(4, 1)])]
+    assert await desk.say(m.Holding([], [])) == [s.Holding(7, [])]
+    first, last = await desk.say(m.Holding([1, 2, 3, 4], [1] * 4))
+    assert (first, last) == (s.Holding(7, [(1, 1), (2, 1), (3, 1)], more=True), s.Holding(7, [(4, 1)]))
 
 
 async def test_a_worker_that_holds_more_than_any_can_breaks_the_protocol(desk) -> None:
@@ -253,8 +256,7 @@ async def test_what_is_just_credible_is_believed(desk) -> None:
 async def test_a_worker_may_hold_as_much_as_any_can_each_time(desk, monkeypatch) -> None:
     monkeypatch.setattr(worker_link, "MAX_HELD", 3)
     for _ in range(2):
-        assert await desk.say(m.Holding([1, 2], [1, 1], more=True)) == []
-        assert await desk.say(m.Holding([3], [1])) == [s.Holding(7, {(1, 1), (2, 1), (3, 1)})]
+        assert len(await desk.say(m.Holding([1, 2], [1, 1], more=True), m.Holding([3], [1]))) == 2
     with pytest.raises(PeerError):
         await desk.say(m.Holding([1, 2, 3, 4], [1] * 4))
 

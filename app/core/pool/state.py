@@ -51,13 +51,25 @@ class Task:
         """Who is told how it ends; nearly always one or nobody."""
 
 
+class Reported:
+    """What a worker has said in parts, as far as it is needed when all has been said."""
+
+    __slots__ = ("foreign", "known")
+
+    def __init__(self) -> None:
+        self.known: set[tuple[int, int]] = set()
+        """Leases that it has, and those that it has not given back."""
+        self.foreign = 0
+        """How many this pool never gave."""
+
+
 class Worker:
     """One worker that is here, or whose leases still hold."""
 
     __slots__ = (
         "address", "alone", "capacity", "described", "drain_seconds", "draining", "fair_from", "held", "id",
         "instance", "isolated", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
-        "restarted", "running", "session", "share", "stuck", "synced", "unreturned", "unwanted",
+        "reported", "restarted", "running", "session", "share", "stuck", "synced", "unreturned", "unwanted",
     )  # fmt: skip
 
     def __init__(self, worker_id: str, share: Share | None = None) -> None:
@@ -91,6 +103,8 @@ class Worker:
         """Monotonic: since then it could hear of its leases and tell of them."""
         self.synced = False
         """It has said what it holds; before that nothing is leased to it."""
+        self.reported: Reported | None = None
+        """What it has said so far that it holds, while more follows."""
         self.restarted = False
         """Its process is not the one that got the leases in `held`."""
         self.paused = False

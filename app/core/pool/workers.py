@@ -11,7 +11,7 @@ from .conduct import MAX_ROOM, cap
 from .links import forget_worker, unlink
 from .losses import lose, withdraw
 from .settle import At
-from .state import Worker
+from .state import Reported, Worker
 from .submit import summon
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def on_joined(pool: Pool, got: WorkerJoined, now: float) -> None:
     worker.session = got.session
     worker.address = got.address
     worker.synced = False
+    worker.reported = None
     worker.fair_from = now
     worker.lease_until = now + pool.lease_ttl
     pool.by_session[got.session] = worker
@@ -62,33 +63,53 @@ def on_offered(pool: Pool, got: Offered) -> None:
 
 
 def on_holding(pool: Pool, got: Holding, now: float, wall: float) -> None:
-    """Compare the worker's books with ours; after that it gets work."""
+    """Compare the worker's books with ours, part by part; after the last one it gets work."""
     worker = pool.by_session.get(got.session)
     if worker is None:
         return
-    has = set(got.leases)  # a fenced attempt may run beside its heir
-    missing = [task_id for task_id, attempt in worker.held.items() if (task_id, attempt) not in has]
-    fenced = [(task_id, attempt) for task_id, attempt in has if worker.held.get(task_id) != attempt]
+    if worker.reported is None:
+        worker.reported, worker.unwanted = Reported(), set()
+    fenced: list[tuple[int, int]] = []  # a fenced attempt may run beside its heir
+    for lease in got.leases:
+        is_held = worker.held.get(lease[0]) == lease[1]
+        if is_held or lease in worker.unreturned:
+            worker.reported.known.add(lease)
+        if not is_held:
+            fenced.append(lease)
+    if fenced:
+        worker.unwanted.update(fenced)
+        worker.reported.foreign += _leave_out(pool, worker, fenced)
+        pool.effects.append(EndLeases(got.session, fenced))
+    if not got.more:
+        _compare(pool, worker, worker.reported, got.session, At(now, wall))
+
+
+def _compare(pool: Pool, worker: Worker, reported: Reported, session: int, at: At) -> None:
+    """All has been said."""
+    worker.reported = None
+    missing = [lease for lease in worker.held.items() if lease not in reported.known]
     # A new process lost what its predecessor ran; an old one simply never got what we sent into a dead link.
-    lose(pool, worker, missing, At(now, wall), died=worker.restarted)
+    lose(pool, worker, [task_id for task_id, _ in missing], at, died=worker.restarted)
     worker.restarted = False
-    worker.unreturned &= has
-    worker.unwanted = set(fenced)
-    _leave_out(pool, worker, fenced)
+    worker.unreturned &= reported.known
+    if reported.foreign:
+        pool.unwanted += (foreign := reported.foreign)
+        why = f"{foreign} leases or results of a moment that these data do not have: were they put back?"
+        pool.events.append(("unwanted", worker.id, (), why))
     cancelled = [(task_id, attempt) for task_id, attempt in worker.held.items() if task_id not in pool.tasks]
-    if fenced or cancelled:
-        pool.effects.append(EndLeases(got.session, fenced + cancelled))
+    if cancelled:
+        pool.effects.append(EndLeases(session, cancelled))
     worker.synced = True
     if worker.draining:  # the same process on a new link: it may not have heard of it
-        pool.effects.append(Steer(got.session, "drain", deadline=worker.drain_seconds))
-    pool.effects += [Steer(got.session, "pause", scope) for scope in pool.paused if concerns(scope, worker)]
+        pool.effects.append(Steer(session, "drain", deadline=worker.drain_seconds))
+    pool.effects += [Steer(session, "pause", scope) for scope in pool.paused if concerns(scope, worker)]
 
 
-def _leave_out(pool: Pool, worker: Worker, fenced: list[tuple[int, int]]) -> None:
+def _leave_out(pool: Pool, worker: Worker, fenced: list[tuple[int, int]]) -> int:
     """Numbers that a worker has and this pool never gave are not given either, as far as it can be believed.
 
     They are of a moment that was taken back: an older copy of the data was put in place. The worker is told
-    to forget them; should one get through all the same, nothing else has its number.
+    to forget them; should one get through all the same, nothing else has its number. Returns how many.
     """
     foreign = 0
     for task_id, attempt in fenced:
@@ -100,10 +121,7 @@ def _leave_out(pool: Pool, worker: Worker, fenced: list[tuple[int, int]]) -> Non
             foreign += 1
             if task.worker is None and attempt <= task.attempt + MAX_AHEAD:
                 task.attempt = attempt
-    if foreign:
-        pool.unwanted += foreign
-        why = f"{foreign} leases or results of a moment that these data do not have: were they put back?"
-        pool.events.append(("unwanted", worker.id, (), why))
+    return foreign
 
 
 def on_beat(pool: Pool, got: Beat, now: float) -> None:
