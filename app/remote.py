@@ -43,9 +43,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 15.0
 """How often those still waited for are asked about, should a push have been missed."""
 WATCH_CHUNK: Final = 10_000
-"""Ids in one `Watch`."""
+"""Ids in one `Watch` or `GetOutcomes`."""
 FETCH_CHUNK: Final = 100
-"""Ids in one `GetOutcomes` of those that came without results."""
+"""Ids in one question for those that came without results."""
 MAX_SUBMIT: Final = 64 * 1024 * 1024
 """Bytes of payloads in one submission."""
 
@@ -230,7 +230,9 @@ class Remote(Questions):
         wanted = set(ids)
         self._collecting.append(found)
         try:
-            await self.ask(lambda n: m.GetOutcomes(n, list(ids)), m.Outcomes)
+            for start in range(0, len(ids), WATCH_CHUNK):
+                part = list(ids[start : start + WATCH_CHUNK])
+                await self.ask(partial(m.GetOutcomes, ids=part), m.Outcomes)
         finally:
             self._collecting = [one for one in self._collecting if one is not found]
         return [one for task_id, one in sorted(found.items()) if task_id in wanted]

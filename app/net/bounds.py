@@ -20,7 +20,7 @@ HEAD: Final = 96
 """First bytes of a message that are looked at."""
 MAX_TASKS: Final = 20_000
 """Tasks in one submission."""
-MAX_IDS: Final = 1_000_000
+MAX_IDS: Final = 100_000
 """Tasks in one command or question."""
 MAX_ERROR: Final = 256 * 1024
 """Bytes of one error."""

@@ -71,7 +71,7 @@ async def test_endless_tasks_of_a_client_hold_up_nobody(place: Place) -> None:
     check(place, await flooded(place, "columns", bad, kind="Submit"))
 
 
-async def test_questions_about_a_million_tasks_hold_up_nobody(place: Place) -> None:
+async def test_questions_about_all_that_one_message_names_hold_up_nobody(place: Place) -> None:
     bad = await place.member("client", "bad")
     check(place, await flooded(place, "questions", bad))
 

@@ -34,7 +34,7 @@ MIB = 1 << 20
 TASKS = 300
 BEGUN = b"begun\n"
 SAMPLE_SECONDS = 0.05
-QUESTIONED = 800_000
+QUESTIONED = 100_000
 """Ids in one message of a client: less than it may name."""
 ROOT = Path(__file__).parents[2]
 
