@@ -18,12 +18,9 @@ from ..core.errors import UsageError
 from ..core.text import printable
 from ..runtimes.payload import MAX_BYTES, BadPayload, pack, unpack
 from ..runtimes.plain import jsonable, parse
+from .inputs import MAX_INPUT, MAX_TASKS, Inputs, Keys
 from .output import on_terminal
 
-MAX_TASKS: Final = 1_000_000
-"""Tasks that one command submits."""
-MAX_INPUT: Final = 256 * 1024 * 1024
-"""Bytes of payloads that one command reads: all are looked at before the first is submitted."""
 MAX_SHOWN: Final = 1_000_000
 """Characters of a result on a terminal."""
 STDIN: Final = "-"
@@ -79,23 +76,21 @@ def from_file(name: str) -> bytes:
     return packed(data, _called(name))
 
 
-def from_lines(name: str) -> list[bytes]:
-    """One JSON value from each line of a file, or of standard input for `-`; empty lines count for nothing.
+def from_lines(name: str, inputs: Inputs, keys: Keys) -> None:
+    """Add one JSON value from each line of a file, or of standard input for `-`; an empty line is no value.
 
     Raises:
         UsageError: names the line that is wrong; or there is too much of it.
     """
-    payloads: list[bytes] = []
-    size = 0
     with _opened(name) as file:
         for number, text in _lines(file, name):
             where = f"line {number} of {_called(name)}"
-            payloads.append(_line(text, where))
-            size += len(payloads[-1])
-            if len(payloads) > MAX_TASKS or size > MAX_INPUT:
+            value = _value(text, where)
+            payload = packed(value, where)
+            inputs.add(payload, keys.of(payload, value, number, where), number)
+            if len(inputs) > MAX_TASKS or inputs.size > MAX_INPUT:
                 limits = f"{MAX_TASKS:,} lines or {MAX_INPUT:,} bytes"
                 raise UsageError(f"{_called(name)} is over the {limits} that are taken at once: split it")
-    return payloads
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
@@ -108,9 +103,9 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
             yield number, text
 
 
-def _line(text: bytes, where: str) -> bytes:
+def _value(text: bytes, where: str) -> Any:
     try:
-        value = parse(text.strip())
+        return parse(text.strip())
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} is not valid JSON: {error.msg} at column {error.colno}; nothing was submitted"
@@ -121,7 +116,6 @@ def _line(text: bytes, where: str) -> bytes:
         raise UsageError(f"{where}: {error}; nothing was submitted") from error
     except ValueError as error:  # not UTF-8, or an integer of thousands of digits
         raise UsageError(f"{where} is not valid JSON: {error}; nothing was submitted") from error
-    return packed(value, where)
 
 
 @contextmanager

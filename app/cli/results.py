@@ -1,138 +1,262 @@
-"""Waits for tasks and prints how they end, in the order they were submitted in."""
+"""Waits for tasks and prints how they end: a line for each input, in the order of the inputs or as they end.
+
+A result that is text is its line as it is. Text that would not be one line, or could be taken for something
+else (it begins with `"` or with `error: `), is written as a JSON string, any other value as JSON. An input
+without a result has the line `error: STATE: MESSAGE`. Where lines come as tasks end, each begins with the
+number of its input and a tab. A single input is printed as it is, however many lines that are, and nothing
+where it failed.
+"""
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import anyio.to_thread
 import click
 
-from ..core.errors import TaskMessengerError
+from ..core.errors import TaskMessengerError, TimedOut
+from ..core.filter import Range
 from ..core.lifecycle import TaskState
+from ..core.text import printable
 from ..runtimes.plain import jsonable
-from .output import Array, array, count, note
-from .payload import shown, value_of
+from .collected import Collected
+from .output import array, count, note, on_terminal, to_json, when
+from .payload import MAX_SHOWN, shown, value_of
+from .progress import DRAW_SECONDS, Progress
 
 if TYPE_CHECKING:
-    from ..handle import Outcome
+    from collections.abc import Callable
+
+    from ..handle import Outcome, TaskDetail
     from ..remote import Remote
+    from .inputs import Inputs
+    from .submit import Form
 
 WINDOW: Final = 1_000
-"""Tasks waited for at a time: so many results are held at most, until it is their turn."""
+"""Tasks that are waited for at a time."""
+CHUNK: Final = 250
+"""Of them, those that are asked for together."""
 MAX_FAILURES: Final = 20
-"""Failures that get a line of their own."""
+"""Failures that get a line of their own on standard error."""
 FIRST_LOOK: Final = 1.0
 LOOK_EVERY: Final = 5.0
 """Seconds between looks at why tasks wait."""
+MOST_RUNNING: Final = 1_000
+"""Tasks that run which are counted."""
+FAILED: Final = "error: "
+"""What the line of an input without a result begins with."""
 
 
 class Printer:
-    """Takes outcomes in any order, prints them in one."""
+    """Prints outcomes, and tells of failures."""
 
-    def __init__(self, ids: list[int], elements: Array | None) -> None:
-        self.failed = 0
-        self._ids, self._elements = ids, elements
-        self._next = 0
-        self._early: dict[int, Outcome] = {}
-        self._came = anyio.Event()
+    def __init__(self, inputs: Inputs, form: Form, write: Callable[..., None], progress: Progress) -> None:
+        """`write`: prints lines, or the elements of JSON."""
+        self._inputs, self._form, self._write, self._progress = inputs, form, write, progress
+        self._told = self._failed = 0
 
-    def take(self, outcomes: list[Outcome]) -> None:
-        """Keep them until it is their turn; one that comes twice is printed once.
-
-        Called by the link, so it must not print: an output that fails would look like a link that broke.
-        """
-        self._early.update((one.id, one) for one in outcomes)
-        self._came.set()
-
-    async def print_until(self, end: int) -> None:
-        """Print until so many have been printed."""
-        while self._next < end:
-            await self._came.wait()
-            self._came = anyio.Event()
-            while self._next < end and self._ids[self._next] in self._early:
-                self._print(self._early[self._ids[self._next]])
-                self._next += 1
-        self._early.clear()
-
-    @property
-    def done(self) -> int:
-        """How many were printed."""
-        return self._next
+    async def print(self, batch: Sequence[tuple[int, Outcome]]) -> None:
+        """The next ones; a slow reader does not keep the link from being served."""
+        with self._progress.hidden():
+            some: list[Any] = []
+            for place, outcome in batch:
+                if self._form.json:
+                    some.append(self._element(place, outcome))
+                elif not self._form.single:
+                    some.append(self._line(place, outcome))
+                elif outcome.state == TaskState.SUCCEEDED:
+                    some.append(shown(outcome.result or b""))
+                if outcome.state != TaskState.SUCCEEDED:
+                    self._failed += 1
+                    if self._failed <= MAX_FAILURES:
+                        await self._flush(some)
+                        note(self._failure(place, outcome))
+            await self._flush(some)
 
     def end(self) -> None:
         """Say how many failures were not shown."""
-        if self.failed > MAX_FAILURES:
-            note(f"... and {self.failed - MAX_FAILURES:,} more did not succeed")
+        if self._failed > MAX_FAILURES:
+            note(f"... and {self._failed - MAX_FAILURES:,} more did not succeed")
 
-    def _print(self, outcome: Outcome) -> None:
-        if self._elements is not None:
-            self._elements.add(outcome_json(outcome))
-        if outcome.state == TaskState.SUCCEEDED:
-            if self._elements is None:
-                click.echo(shown(outcome.result or b""))
-            return
-        self.failed += 1
-        if self.failed <= MAX_FAILURES:
-            note(failure(outcome))
+    async def _flush(self, some: list[Any]) -> None:
+        if some:
+            await anyio.to_thread.run_sync(partial(self._write, *some), abandon_on_cancel=True)
+            some.clear()
+
+    def _line(self, place: int, outcome: Outcome) -> str:
+        text = result_line(outcome)
+        return text if self._form.in_order else f"{place + 1}\t{text}"
+
+    def _failure(self, place: int, outcome: Outcome) -> str:
+        if self._form.single:
+            return failure(outcome)
+        return f"{failure(outcome)} ({self._inputs.about(place)})"
+
+    def _element(self, place: int, outcome: Outcome) -> dict[str, Any]:
+        inputs = self._inputs
+        return {
+            "index": place + 1,
+            "line": inputs.line(place),
+            "key": inputs.key(place) or None,
+            **outcome_json(outcome),
+            "payload_head": inputs.head(place),
+        }
 
 
-async def print_results(remote: Remote, ids: list[int], *, as_json: bool) -> int:
-    """Until all have ended, however long that takes; says how many did not succeed.
+async def print_results(remote: Remote, ids: Sequence[int], inputs: Inputs, form: Form) -> int:
+    """Until all have ended, or the time is over; says how many did not succeed.
 
     Raises:
         Unreachable: the manager went away and did not come back.
+        TimedOut: not all have ended in time.
     """
+    collected = Collected(ids, in_order=form.in_order)
+    progress = Progress(len(ids))
     with ExitStack() as stack:
-        printer = Printer(ids, stack.enter_context(array()) if as_json else None)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_explain, remote, ids, printer)
-            remote.on_outcomes = printer.take
-            for start in range(0, len(ids), WINDOW):
-                window = ids[start : start + WINDOW]
-                async with anyio.create_task_group() as both:
-                    both.start_soon(remote.wait, window)
-                    await printer.print_until(start + len(window))
-            tasks.cancel_scope.cancel()
+        stack.callback(progress.hide)
+        write = _print_json if form.json else _print_lines
+        printer = Printer(
+            inputs, form, stack.enter_context(array()).add if form.json == "array" else write, progress
+        )
+        remote.on_outcomes = collected.take
+        with anyio.move_on_after(form.timeout):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_explain, remote, collected, progress)
+                tasks.start_soon(_follow, remote, collected)
+                while not collected.complete:
+                    await printer.print(await collected.batch(remote))
+                tasks.cancel_scope.cancel()
+        progress.hide()
         printer.end()
-    return printer.failed
+    if not collected.complete:
+        raise TimedOut(
+            f"{collected.ended:,} of {count(len(ids), 'task')} had ended when the time to wait was over, and"
+            " the manager goes on with the others"
+        )
+    return collected.failed
 
 
-async def _explain(remote: Remote, ids: list[int], printer: Printer) -> None:
-    """Nobody should have to guess why nothing comes."""
+def _print_lines(*lines: str) -> None:
+    click.echo("\n".join(lines))
+
+
+def _print_json(*elements: Any) -> None:
+    click.echo("\n".join(map(to_json, elements)))
+
+
+async def _follow(remote: Remote, collected: Collected) -> None:
+    """Ask to be told of the tasks, a window of open ones at a time: those that wait cost the manager more."""
+    ids = collected.ids
+    async with anyio.create_task_group() as tasks:
+        chunk = min(CHUNK, WINDOW)
+        for start in range(0, len(ids), chunk):
+            await collected.room(start, WINDOW)
+            tasks.start_soon(remote.wait, ids[start : start + chunk])
+
+
+async def _explain(remote: Remote, collected: Collected, progress: Progress) -> None:
+    """Nobody should have to guess why nothing comes, nor how long it takes."""
     await anyio.sleep(FIRST_LOOK)
-    if sys.stderr.isatty():
-        note(f"waiting for {count(len(ids) - printer.done, 'task')}; Ctrl-C stops the waiting, not the tasks")
-    said, away = "", False
+    if progress.on_terminal:
+        note(f"waiting for {count(len(collected.ids), 'task')}; Ctrl-C stops the waiting, not the tasks")
+    look = _Look(remote, collected, progress)
     while True:
-        if remote.connected == away:
-            away = not remote.connected
-            note("the manager is away; waiting for it to come back" if away else "the manager is back")
-        if not away and printer.done < len(ids):
-            try:
-                reason = await _why(remote, ids[printer.done])
-            except TaskMessengerError:
-                reason = said  # whoever waits for the results says what is wrong with the link
-            if reason and reason != said:
-                note(reason)
-            said = reason
-        await anyio.sleep(FIRST_LOOK if away else LOOK_EVERY)
+        await look.again()
+        await anyio.sleep(DRAW_SECONDS)
+
+
+class _Look:
+    """What was said last of how it goes."""
+
+    def __init__(self, remote: Remote, collected: Collected, progress: Progress) -> None:
+        self._remote, self._collected, self._progress = remote, collected, progress
+        self._said, self._running, self._away = "", "", False
+        self._ended, self._still = 0, 0
+        self._due = 0.0
+
+    async def again(self) -> None:
+        """Say what is new."""
+        if self._remote.connected == self._away:
+            self._away = not self._remote.connected
+            self._note(
+                "the manager is away; waiting for it to come back" if self._away else "the manager is back"
+            )
+        if not self._away and anyio.current_time() >= self._due:
+            self._due = anyio.current_time() + LOOK_EVERY
+            with suppress(TaskMessengerError):  # whoever waits for the results says what is wrong
+                await self._ask()
+        if len(self._collected.ids) > 1 or self._running:
+            self._progress.show(self._collected.ended, self._collected.failed, self._running)
+
+    async def _ask(self) -> None:
+        ended = self._collected.ended
+        self._still = self._still + 1 if ended == self._ended else 0
+        self._ended = ended
+        first = self._collected.first_open()
+        if first is None:
+            return
+        if self._still:
+            found = await self._remote.detail(first, 0)
+            why = _why(found) if found.held_up or self._still > 1 else ""
+            if why and why != self._said:
+                self._note(why)
+            self._said = why
+        else:
+            self._said = ""
+        if self._progress.is_due():
+            self._running = await _running(self._remote, first, self._collected.ids)
+
+    def _note(self, text: str) -> None:
+        self._progress.hide()
+        note(text)
+
+
+def _why(found: TaskDetail) -> str:
+    """Why a task waits; empty when it runs."""
+    if not found.waits_for:
+        return ""
+    due = f" ({when(found.row.due_at)})" if found.row.due_at is not None else ""
+    return f"task {found.row.id} waits: {found.waits_for}{due}"
+
+
+async def _running(remote: Remote, first: int, ids: Sequence[int]) -> str:
+    """How many of them run, as `8 running`: those of others among them are counted as well."""
+    from ..handle import TaskQuery
+
+    span = Range("id", first, max(ids))
+    query = TaskQuery(states=(TaskState.RUNNING.value,), ranges=(span,), stale=LOOK_EVERY)
+    found = await remote.count(query, MOST_RUNNING)
+    return f"{found.number:,}{'' if found.exact else ' or more'} running" if found.number else ""
 
 
 async def say_what_waits(remote: Remote, ids: Sequence[int]) -> None:
     """Tell why the tasks just submitted do not run, if there is more to it than their turn."""
-    found = await remote.detail(
-        ids[-1], 0
-    )  # of those that had been submitted before the first may have ended
+    # Of those that had been submitted before the first may have ended.
+    found = await remote.detail(ids[-1], 0)
     if found.held_up:
         note(f"{count(len(ids), 'task waits', 'tasks wait')}: {found.waits_for}")
 
 
-async def _why(remote: Remote, task_id: int) -> str:
-    found = await remote.detail(task_id, 0)
-    return f"task {task_id} waits: {found.waits_for}" if found.held_up else ""
+def result_line(outcome: Outcome) -> str:
+    """What became of one input, on one line."""
+    if outcome.state != TaskState.SUCCEEDED:
+        text = f"{FAILED}{TaskState(outcome.state).word}"
+        if outcome.error is not None and outcome.state != TaskState.CANCELLED:
+            text += f": {outcome.error.message or outcome.error.code}"
+        return printable(text, MAX_SHOWN)
+    value = value_of(outcome.result or b"")
+    if isinstance(value, str) and value.splitlines() in ([], [value]) and not value.startswith(('"', FAILED)):
+        text = value
+    else:
+        text = json.dumps(jsonable(value), ensure_ascii=False)
+        if text.splitlines() != [text]:  # separators of lines that JSON lets stand
+            text = json.dumps(jsonable(value))
+    return printable(text, MAX_SHOWN, keep="\t") if on_terminal() else text
 
 
 def failure(outcome: Outcome) -> str:

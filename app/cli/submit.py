@@ -6,16 +6,17 @@ All payloads are read and checked before the first is sent: what is wrong with o
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..core.errors import OutputLost, TaskMessengerError, Unreachable, UsageError
+from ..core.errors import OutputLost, TaskMessengerError, TimedOut, Unreachable, UsageError
+from .inputs import MAX_TASKS, Inputs, Keys
 from .options import A_WHILE, DURATION, NAME, as_json
 from .output import count, note, to_json
-from .payload import MAX_TASKS, from_file, from_json, from_lines, from_text, packed
+from .payload import from_file, from_json, from_lines, from_text, packed
 from .told import to_its_end, told_at_once
 
 if TYPE_CHECKING:
@@ -30,17 +31,27 @@ PATIENCE: Final = 60.0
 """Seconds that `--wait` waits for a manager that goes away to come back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How results are printed."""
+
+    json: str = ""
+    """`array` or `lines`; else text."""
+    single: bool = False
+    """There is but one input: its result is printed as it is."""
+    in_order: bool = True
+    timeout: float | None = None
+    """Seconds to wait at most."""
+
+
 @dataclass(slots=True)
 class Order:
     """What is to be submitted, and what became of it."""
 
     kind: str
-    payloads: Sequence[bytes]
+    inputs: Inputs
     options: dict[str, Any]
     """Fields of a `Group` by name."""
-    key: str | None = None
-    numbered: bool = False
-    """Whether each payload gets a key of its own, `KEY-1` and so on."""
     ids: list[int] = field(default_factory=list)
     duplicates: int = 0
     printed: int = 0
@@ -68,19 +79,11 @@ class Order:
         """The tasks in requests of a size that suits the wire."""
         from ..handle import Group
 
-        start = size = 0
-        for at, payload in enumerate(self.payloads):
-            if at > start and (at - start == GROUP_TASKS or size + len(payload) > GROUP_BYTES):
-                yield Group(self.kind, list(self.payloads[start:at]), self._keys(start, at), **self.options)
-                start, size = at, 0
-            size += len(payload)
-        end = len(self.payloads)
-        yield Group(self.kind, list(self.payloads[start:end]), self._keys(start, end), **self.options)
-
-    def _keys(self, start: int, end: int) -> list[str] | None:
-        if self.key is None:
-            return None
-        return [f"{self.key}-{n + 1}" for n in range(start, end)] if self.numbered else [self.key]
+        has_keys = len(self.inputs) > 0 and bool(self.inputs.key(0))
+        for start, payloads in self.inputs.pieces(GROUP_TASKS, GROUP_BYTES):
+            places = range(start, start + len(payloads))
+            keys = list(map(self.inputs.key, places)) if has_keys else None
+            yield Group(self.kind, payloads, keys, **self.options)
 
 
 @click.command()
@@ -96,7 +99,9 @@ class Order:
 @click.option(
     "--count", "times", type=click.IntRange(1, MAX_TASKS), help="The same task N times.", metavar="N"
 )
-@click.option("--wait", is_flag=True, help="Print the results, in the order of submission.")
+@click.option("--wait", is_flag=True, help="Print the results, a line for each input, in their order.")
+@click.option("--as-completed", is_flag=True, help="With --wait: as they end, with the number of the input.")
+@click.option("--wait-timeout", type=A_WHILE, help="With --wait: at most so long; then exit code 6.")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher first.", metavar="P")
 @click.option("--timeout", type=A_WHILE, help="How long one attempt may run, as 30s or 5m.")
 @click.option(
@@ -114,20 +119,16 @@ class Order:
 )
 @click.option("--batch", type=NAME, metavar="NAME", help="A name to find the tasks by.")
 @click.option("--worker", type=NAME, metavar="ID", help="Only this worker may run them.")
+@click.option(
+    "--key-field", type=NAME, metavar="F", help="With --jsonl: keys are made of this field of each line."
+)
 @as_json
-def submit(
-    kind: str,
-    payload: str | None,
-    *,
-    times: int | None,
-    wait: bool,
-    key: str | None,
-    as_json: bool,
-    **given: Any,
-) -> None:
-    """Hand in tasks of KIND, and print their ids.
+@click.option("--json-lines", is_flag=True, help="With --wait: a JSON object for each input, a line each.")
+def submit(kind: str, payload: str | None, *, wait: bool, as_json: bool, **given: Any) -> None:
+    """Hand in tasks of KIND, and print their ids; with --wait their results instead.
 
-    PAYLOAD is plain text. With several payloads, --key K becomes K-1, K-2 and so on.
+    PAYLOAD is plain text. With --count, --key K becomes K-1, K-2 and so on; with --jsonl it becomes K and a
+    digest of each line's payload, so that new lines between them change no key.
 
     \b
     Examples:
@@ -135,65 +136,95 @@ def submit(
       taskmessenger submit sum --json-payload '[1, 2, 3]' --wait
       taskmessenger submit hash --payload-file photo.jpg
       taskmessenger submit wordcount --jsonl texts.jsonl --batch monday --key monday
+      taskmessenger submit wordcount --jsonl texts.jsonl --wait --json-lines > results.jsonl
     """  # noqa: D301  \b keeps click from filling the examples
     from .connect import run
 
     sources = (payload, given.pop("json_payload"), given.pop("payload_file"), given.pop("jsonl"))
-    order = Order(kind, (), given, key, numbered=sources[-1] is not None or times is not None)
+    asked = {name: given.pop(name) for name in ("json_lines", "as_completed", "wait_timeout")}
+    form = _form(asked, wait=wait, as_json=as_json, single=sources[-1] is None and given["times"] is None)
+    keys = (given.pop("key"), given.pop("key_field"))
+    order = Order(kind, Inputs(given.pop("times")), given)
     try:
         with told_at_once():
-            order.payloads = _repeated(_payloads(*sources), times)
-        failed = run(_submit, order, wait, as_json)
+            _read(order, sources, keys)
+        failed = run(_submit, order, form, as_json)
     except KeyboardInterrupt:
         _interrupted(order)
         raise
     except OutputLost:
         note(f"{_share(order)} handed in: {_which(order)}")
         raise
+    except TimedOut as error:
+        raise TimedOut(f"{error}: {_which(order)}") from None
     except TaskMessengerError:
         if order.ids:
             note(f"{_share(order)} had been accepted before that: {_which(order)}")
         raise
+    finally:
+        order.inputs.close()
     if failed:
         sys.exit(1)
 
 
-def _repeated(payloads: list[bytes], times: int | None) -> list[bytes]:
-    if times is not None and len(payloads) != 1:
-        raise UsageError("--count repeats one payload: leave out --jsonl, or --count")
-    if not payloads:
-        note("there is nothing in it to submit")
-    return payloads * (times or 1)
+def _form(asked: dict[str, Any], *, wait: bool, as_json: bool, single: bool) -> Form | None:
+    """How results are to be printed; None when nobody waits for them.
+
+    Raises:
+        UsageError: the options do not go together.
+    """
+    for name, value in asked.items():
+        if value and not wait:
+            raise UsageError(f"--{name.replace('_', '-')} is about results: it goes with --wait")
+    if as_json and asked["json_lines"]:
+        raise UsageError("--json prints an array, --json-lines a line for each input: give one of them")
+    if not wait:
+        return None
+    return Form(
+        json="array" if as_json else "lines" if asked["json_lines"] else "",
+        single=single,
+        in_order=not asked["as_completed"],
+        timeout=asked["wait_timeout"],
+    )
 
 
-def _payloads(text: str | None, json_text: str | None, file: str | None, lines: str | None) -> list[bytes]:
+def _read(order: Order, sources: tuple[str | None, ...], keys: tuple[str | None, str | None]) -> None:
     """What was given, in one of four ways or not at all."""
-    if sum(one is not None for one in (text, json_text, file, lines)) > 1:
+    text, json_text, file, lines = sources
+    key, key_field = keys
+    if sum(one is not None for one in sources) > 1:
         raise UsageError("give one of PAYLOAD, --json-payload, --payload-file and --jsonl")
+    if order.inputs.is_repeated and lines is not None:
+        raise UsageError("--count repeats one payload: leave out --jsonl, or --count")
+    if key_field is not None and lines is None:
+        raise UsageError("--key-field names a field of the lines of --jsonl: give both")
     if lines is not None:
-        return from_lines(lines)
-    if file is not None:
-        return [from_file(file)]
-    if json_text is not None:
-        return [from_json(json_text)]
-    return [packed(None) if text is None else from_text(text)]
+        from_lines(lines, order.inputs, Keys(key, key_field))
+    elif file is not None:
+        order.inputs.add(from_file(file), key or "")
+    elif json_text is not None:
+        order.inputs.add(from_json(json_text), key or "")
+    else:
+        order.inputs.add(packed(None) if text is None else from_text(text), key or "")
+    if not len(order.inputs):
+        note("there is nothing in it to submit")
 
 
-async def _submit(order: Order, wait: bool, as_json: bool) -> int:
+async def _submit(order: Order, form: Form | None, as_json: bool) -> int:
     """Submit, tell the ids or the results; says how many did not succeed."""
     from .connect import manager
     from .results import print_results, say_what_waits
 
-    async with manager(PATIENCE if wait else 0.0) as remote:
+    async with manager(PATIENCE if form else 0.0) as remote:
         try:
-            await _hand_in(order, remote, quiet=wait or as_json)
+            await _hand_in(order, remote, quiet=form is not None or as_json)
         finally:
-            if as_json and not wait:
+            if as_json and form is None:
                 click.echo(to_json({"ids": order.ids, "duplicates": order.duplicates}))
         if order.duplicates:
             note(f"{count(order.duplicates, 'task')} had been submitted before with the same key")
-        if wait:
-            return await print_results(remote, order.ids, as_json=as_json)
+        if form is not None:
+            return await print_results(remote, order.ids, order.inputs, form)
         if order.ids:
             await say_what_waits(remote, order.ids)
         return 0
@@ -209,13 +240,14 @@ async def _hand_in(order: Order, remote: Remote, *, quiet: bool) -> None:
 
     lost: OutputLost | None = None
 
-    largest, limit = max(map(len, order.payloads), default=0), remote.welcome.max_payload
-    if largest > limit:
+    inputs, limit = order.inputs, remote.welcome.max_payload
+    if inputs.largest > limit:
+        line = inputs.line(inputs.largest_at)
         raise UsageError(
-            f"a payload of {largest:,} bytes is over the manager's limit of {limit:,}: split it, or raise "
-            "tasks.max_payload there"
+            f"a payload of {inputs.largest:,} bytes{'' if line is None else f' (line {line})'} is over the"
+            f" manager's limit of {limit:,}: split it, or raise tasks.max_payload there"
         )
-    for group in order.groups() if order.payloads else ():
+    for group in order.groups():
         try:
             await to_its_end(remote.submit([group]), order.accepted)
         except Lost as error:
@@ -233,7 +265,7 @@ async def _hand_in(order: Order, remote: Remote, *, quiet: bool) -> None:
 
 
 def _share(order: Order) -> str:
-    done, wanted = len(order.ids), len(order.payloads)
+    done, wanted = len(order.ids), len(order.inputs)
     return count(done, "task") if done == wanted else f"{done:,} of {wanted:,} tasks"
 
 

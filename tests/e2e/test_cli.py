@@ -51,6 +51,26 @@ def test_many_results_come_in_the_order_of_their_lines(here: Fleet) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, lines, "")
 
 
+def test_no_result_slides_beside_the_input_of_another(here: Fleet) -> None:
+    lines = '[1, 2]\n"x"\n[3, 4]\n{"base64": "AAE="}\n'
+    done = here.run("submit", "sum", "--jsonl", "-", "--wait", "--max-attempts", "1", stdin=lines)
+    assert done.returncode == 1
+    first, second, third, fourth = done.stdout.splitlines()
+    assert (first, third) == ("3", "7")
+    assert second.startswith("error: failed: ")
+    assert "bytes" in fourth
+    assert '(line 2, payload "x")' in done.stderr
+
+
+def test_waiting_with_a_bound_leaves_the_tasks_to_the_manager(here: Fleet) -> None:
+    words = ("--wait", "--wait-timeout", "1500ms", "--batch", "late")
+    done = here.run("submit", "wait", "--jsonl", "-", *words, stdin="0.1\n30\n0.1\n")
+    assert (done.returncode, done.stdout) == (6, "0.1\n")
+    assert "2 of 3 tasks had ended" in done.stderr
+    assert "taskmessenger task ls --batch late" in done.stderr
+    assert len(here.run("task", "cancel", "--filter", "batch:late state:running", "--yes").stdout) == 0
+
+
 def test_falsy_results_are_results(here: Fleet) -> None:
     values = ["null", "false", "0", '""', "[]", "{}"]
     done = here.run("submit", "echo", "--jsonl", "-", "--wait", "--json", stdin="\n".join(values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from taskmessenger.cli import inputs as i
 from taskmessenger.cli import payload as p
+from taskmessenger.cli.inputs import Inputs, Keys
 from taskmessenger.core.errors import UsageError
 from taskmessenger.runtimes.plain import jsonable
 
@@ -92,12 +95,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         p.from_file(str(tmp_path / name))
     with pytest.raises(UsageError, match="cannot be read"):
-        p.from_lines(str(tmp_path / name))
+        read(str(tmp_path / name))
 
 
 def lines(tmp_path: Path, data: bytes) -> list[Any]:
     (tmp_path / "l").write_bytes(data)
-    return [msgpack.unpackb(one) for one in p.from_lines(str(tmp_path / "l"))]
+    return [msgpack.unpackb(payload) for payload, *_ in read(str(tmp_path / "l"))]
+
+
+def read(name: str, key: str | None = None, field: str | None = None) -> list[tuple[bytes, str, int | None]]:
+    """Payload, key and line of each."""
+    with closing(Inputs()) as inputs:
+        p.from_lines(name, inputs, Keys(key, field))
+        return [(inputs.payload(n), inputs.key(n), inputs.line(n)) for n in range(len(inputs))]
 
 
 def test_each_line_is_a_value_and_empty_lines_are_none(tmp_path: Path) -> None:
@@ -122,6 +132,63 @@ def test_too_many_lines_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(p, "MAX_TASKS", 2)
     with pytest.raises(UsageError, match=r"over the 2 lines or .* taken at once: split it"):
         lines(tmp_path, b"1\n2\n3\n")
+
+
+def keyed(tmp_path: Path, rows: list[Any], key: str | None = "k", field: str | None = None) -> list[str]:
+    (tmp_path / "rows").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return [name for _, name, _ in read(str(tmp_path / "rows"), key, field)]
+
+
+def test_a_row_keeps_its_key_whatever_stands_before_it(tmp_path: Path) -> None:
+    before = keyed(tmp_path, [{"id": 1}, {"id": 2}, "x"])
+    after = keyed(tmp_path, ["new", {"id": 1}, "other", {"id": 2}, "x"])
+    assert [after[1], after[3], after[4]] == before
+    assert len(set(after)) == 5
+    assert all(key.startswith("k-") for key in after)
+
+
+def test_rows_that_are_alike_are_tasks_of_their_own(tmp_path: Path) -> None:
+    first, second, third = keyed(tmp_path, ["x", "y", "x"])
+    assert (third, second) == (f"{first}-2", keyed(tmp_path, ["y"])[0])
+
+
+def test_a_field_of_the_row_can_be_its_key(tmp_path: Path) -> None:
+    rows = [{"id": 7, "a": 1}, {"id": "b", "a": 1}]
+    assert keyed(tmp_path, rows, None, "id") == ["7", "b"]
+    assert keyed(tmp_path, rows, "mon", "id") == ["mon-7", "mon-b"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([{"id": 1}, {"x": 1}], "line 2 of .* has no text or whole number as `id`"),
+        ([{"id": True}], "line 1 of .* has no text or whole number"),
+        ([{"id": ""}], "line 1 of .* has no text or whole number"),
+        ([[1]], "line 1 of .* has no text or whole number"),
+        ([{"id": "a\n"}], "the key of line 1 of .* is not of at most 256 printable characters"),
+        ([{"id": 1}, {"id": 2}, {"id": 1}], "line 3 of .* has the same `id` as line 1, 1: "),
+    ],
+)
+def test_a_row_without_a_key_of_its_own_is_named_and_nothing_is_sent(
+    tmp_path: Path, rows: list[Any], why: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{why}.*; nothing was submitted" if "same" not in why else why):
+        keyed(tmp_path, rows, None, "id")
+
+
+def test_many_payloads_wait_in_a_file_and_come_back_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(i, "IN_MEMORY", 100)
+    with closing(Inputs()) as inputs:
+        for n in range(50):
+            inputs.add(msgpack.packb("x" * n), f"key-{n}", n + 1)
+        assert [inputs.payload(n) for n in (49, 0, 7)] == [msgpack.packb("x" * n) for n in (49, 0, 7)]
+        assert (inputs.key(9), inputs.line(9), inputs.largest) == ("key-9", 10, len(msgpack.packb("x" * 49)))
+        pieces = list(inputs.pieces(20, 200))
+        assert [payload for _, some in pieces for payload in some] == [inputs.payload(n) for n in range(50)]
+        assert [first for first, _ in pieces] == [
+            sum(len(s) for _, s in pieces[:n]) for n in range(len(pieces))
+        ]
+        assert all(sum(map(len, some)) <= 200 and len(some) <= 20 for _, some in pieces)
 
 
 def test_a_line_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
