@@ -17,6 +17,7 @@ import anyio.to_thread
 from . import __version__, descriptors, loops
 from .config.model import JobLimits, Kinds, ManagerConfig, WorkerConfig
 from .core.errors import ConfigError, NotApproved, Refused, Unreachable, UsageError
+from .core.text import count
 from .locks import OneWorker
 from .paths import Paths, private_directory
 
@@ -240,7 +241,7 @@ async def _cleared(run_dir: Path) -> Path:
 
     killed = await anyio.to_thread.run_sync(kill_leftovers, run_dir / CHILDREN)
     if killed:
-        log.warning("%d processes left over from an earlier run were ended", killed)
+        log.warning("left over from an earlier run and ended: %s", count(killed, "process", "processes"))
     return run_dir
 
 
@@ -288,9 +289,8 @@ async def _join(text: str, config: WorkerConfig, paths: Paths, approach: Approac
         log.info("this machine is a member of that fleet already: the invite is not used")
         return
     invite = decode(text, time())
-    inventory = (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, version {__version__}"
-    )
+    size = count(os.cpu_count() or 1, "processor")
+    inventory = f"{platform.system()} {platform.machine()}, {size}, version {__version__}"
     identity = await approach.join(invite, config.name, paths.identity(invite.role), inventory)
     log.info("joined %s as %s", identity.manager_name, identity.peer_id)
 

@@ -10,9 +10,10 @@ import click
 import msgspec
 
 from ..core.errors import PeerError, StoreError, Unreachable
+from ..core.text import count
 from .connect import run
 from .options import A_WHILE
-from .output import count, line, note, to_json, when
+from .output import line, note, to_json, when
 
 if TYPE_CHECKING:
     from ..handle.audit import AuditRow

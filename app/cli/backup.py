@@ -10,9 +10,10 @@ import click
 import msgspec
 
 from ..core.errors import Conflict, Unreachable
+from ..core.text import count
 from .connect import run
 from .options import as_json
-from .output import count, note, tell, when
+from .output import note, tell, when
 
 if TYPE_CHECKING:
     from ..store.archive import Manifest

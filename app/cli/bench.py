@@ -16,6 +16,7 @@ import click
 
 from .. import __version__
 from ..core.errors import UsageError
+from ..core.text import count
 from . import output
 from .namespace import LISTEN, in_a_namespace
 from .options import Duration, as_json
@@ -143,7 +144,7 @@ async def _measure(plan: Plan) -> dict[str, Any]:
     figures |= await in_fleet("first result", measures.first_result)
     for workers in sorted({*COMPARED, plan.workers}):
         figures |= await in_fleet(
-            f"throughput, {workers} workers", partial(_rates, plan=plan, workers=workers)
+            f"throughput, {count(workers, 'worker')}", partial(_rates, plan=plan, workers=workers)
         )
     figures |= await in_fleet("short tasks beside a process pool", partial(_short, plan=plan))
     figures |= await in_fleet("queue and idle", partial(_quiet, plan=plan))

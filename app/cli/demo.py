@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from ..core.errors import TaskMessengerError
+from ..core.text import count
 from .namespace import LISTEN, in_a_namespace
 
 if TYPE_CHECKING:
@@ -89,9 +90,8 @@ def demo(workers: int, directory: Path | None, transport: str, *, chaos: bool, a
     found = find(directory)
     plan = checked(Plan(found, workers, chaos))
     progress = Progress(sys.stderr, len(found.files))
-    progress.say(
-        f"{len(found.files)} files, {_mb(sum(f.size for f in found.files)):.1f} MB, below {found.root}"
-    )
+    size = _mb(sum(f.size for f in found.files))
+    progress.say(f"{count(len(found.files), 'file')}, {size:.1f} MB, below {found.root}")
     with _home() as home:
         with Fleet(home, transport) as fleet:
             ran = run(run_demo, plan, fleet, Watcher(progress.say, progress.look))
@@ -179,7 +179,7 @@ def as_text(found: Found, ran: Ran) -> str:
         ("latency", _latency(work)),
         ("attempts", _attempts(work)),
         ("kills", "; ".join(map(_kill, work.kills)) or "none"),
-        ("late", f"{ran.late} results came again or too late, and changed nothing"),
+        ("late", f"{count(ran.late, 'result')} came again or too late, and changed nothing"),
     ]
     lines = [f"{name:<9} {value}" for name, value in rows]
     lines += _list("skipped", work.skipped) + _list("wrong", work.wrong)
@@ -232,13 +232,13 @@ def _latency(work: Work) -> str:
 
 
 def _attempts(work: Work) -> str:
-    again = f"{work.repeated} tasks needed more than one" if work.repeated else "one for each task"
+    again = f"{count(work.repeated, 'task')} needed more than one" if work.repeated else "one for each task"
     found = f"; {work.duplicates} submitted again and recognised" if work.duplicates else ""
     return f"{work.attempts}, {again}{found}"
 
 
 def _kill(kill: Kill) -> str:
-    return f"{kill.name} with {kill.in_hand} tasks in hand, back after {kill.back_seconds:.1f} s"
+    return f"{kill.name} with {count(kill.in_hand, 'task')} in hand, back after {kill.back_seconds:.1f} s"
 
 
 def _list(title: str, lines: Sequence[str]) -> list[str]:

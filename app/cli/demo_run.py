@@ -14,6 +14,7 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from ..core.errors import TaskMessengerError, TimedOut, UsageError
+from ..core.text import count as number_of
 from ..handle import Group, WorkerRow
 from ..remote import Remote, attach
 from .connect import dialler
@@ -120,7 +121,7 @@ async def _drive(plan: Plan, fleet: Fleet, watcher: Watcher) -> Ran:
     count = len(plan.found.files)
     work = Work(max(1, min(WINDOW, count // WINDOW_SHARE)))
     work.skipped += plan.found.skipped
-    watcher.said(f"starting a manager and {plan.workers} workers")
+    watcher.said(f"starting a manager and {number_of(plan.workers, 'worker')}")
     await fleet.start_manager()
     async with attach(dialler(fleet.paths), patience=PATIENCE) as remote:
         fleet.listens_at((await remote.status()).listening[0])
@@ -241,7 +242,7 @@ class _Run:
         outcomes, began = self._work.ended, anyio.current_time()
         self._fleet.kill(name)
         in_hand = (await self._row(name, lambda row: row.state not in HERE)).held
-        self._watcher.said(f"kill -9 {name} after {outcomes} outcomes; it had {in_hand} tasks in hand")
+        self._watcher.said(_struck(name, outcomes, in_hand))
         self._fleet.start_worker(name)
         await self._row(name, lambda row: row.state in HERE)
         self._note(Kill(name, outcomes, in_hand, anyio.current_time() - began))
@@ -257,7 +258,7 @@ class _Run:
         outcomes, in_hand, began = self._work.ended, self._work.open, anyio.current_time()
         self._fleet.kill(MANAGER)
         self._submit_up_to(None)
-        self._watcher.said(f"kill -9 {MANAGER} after {outcomes} outcomes; it had {in_hand} tasks in hand")
+        self._watcher.said(_struck(MANAGER, outcomes, in_hand))
         await self._fleet.start_manager()
         self._note(Kill(MANAGER, outcomes, in_hand, anyio.current_time() - began))
 
@@ -311,3 +312,8 @@ def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:
         elif isinstance(error, TaskMessengerError):
             return error
     return group
+
+
+def _struck(name: str, outcomes: int, in_hand: int) -> str:
+    after, had = number_of(outcomes, "outcome"), number_of(in_hand, "task")
+    return f"kill -9 {name} after {after}; it had {had} in hand"

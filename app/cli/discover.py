@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import NotFound, Refused, TaskMessengerError
+from ..core.text import count
 from .options import NAME, Duration, as_json
 from .output import Table, block, note, span
 
@@ -176,7 +177,7 @@ def _show(managers: list[ManagerHeard], offerings: list[Offering], kind: str | N
             Table(("MANAGER", "WORKER")).add(who)
         for one in offerings:
             if one.total > len(one.workers):
-                note(f"{one.manager} has {one.total - len(one.workers)} more workers that offer {kind}")
+                note(f"{one.manager} has {count(one.total - len(one.workers), 'more worker')} for {kind}")
         if not who:
             note(f"no connected worker offers {kind}")
 

@@ -19,11 +19,11 @@ import msgspec
 
 from .. import __version__
 from ..core.errors import Refused, TaskMessengerError, Unreachable
-from ..core.text import printable
+from ..core.text import count, printable
 from ..paths import ROLES, Paths, Role, find
 from ..roles import checkup
 from .options import as_json as as_json_option
-from .output import block, count, line, span
+from .output import block, line, span
 from .zerotier import round_trips, trip_to
 
 if TYPE_CHECKING:

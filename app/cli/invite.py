@@ -13,9 +13,10 @@ import click
 from .. import outlet
 from ..core.errors import OutputLost, TaskMessengerError
 from ..core.inviting import MAX_TTL, MAX_USES, MIN_TTL
+from ..core.text import count
 from .connect import manager, run
 from .options import NAME, Duration, as_json
-from .output import Table, block, count, note, span, tell, when
+from .output import Table, block, note, span, tell, when
 
 if TYPE_CHECKING:
     from ..handle import InviteRow
@@ -94,7 +95,9 @@ def create(
             _explain(made.invite, endpoints)
             click.echo(made.text)
     if made.invite.uses > 1:
-        note(f"warning: {made.invite.uses:,} machines can join with it until it expires; revoke it then")
+        note(
+            f"warning: {count(made.invite.uses, 'machine')} can join with it until it expires; revoke it then"
+        )
     if endpoints and all(map(_is_loopback, endpoints)):
         note(
             f"warning: it leads to {', '.join(endpoints)}, which only this machine can reach; for others"

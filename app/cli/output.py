@@ -141,11 +141,6 @@ def span(seconds: float | None) -> str:
     return f"{max(seconds * 1000, _LEAST):.3g} ms"
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """`1 task`, `1,200 tasks`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def ranged(ids: Sequence[int]) -> str:
     """`, id 7` or `, ids 7 to 9`; empty for none."""
     if len(ids) < 2:  # noqa: PLR2004

@@ -79,7 +79,7 @@ class _Limit:
         now = monotonic()
         if now - self._since >= 1.0:
             if self._count > LINES_A_SECOND:
-                log.info("%d more lines were written by tasks", self._count - LINES_A_SECOND)
+                log.info("lines that tasks have written beyond that: %d", self._count - LINES_A_SECOND)
             self._since, self._count = now, 0
         self._count += 1
         if self._count <= LINES_A_SECOND:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..core.text import count
 from .connect import manager, run
 from .options import NAME, as_json
-from .output import block, count, line, note, pairs, span, tell, when
+from .output import block, line, note, pairs, span, tell, when
 from .worker import held_up
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _print(found: PoolStatus, workers: Sequence[WorkerRow]) -> None:
         ("running", f"since {when(found.started_at)}, {running}"),
         ("listening", ", ".join(found.listening)),
         ("workers", f"{count(found.workers, 'worker')} connected, {count(found.slots, 'slot')}"),
-        ("rate", f"{found.rate:,.1f} tasks ended per second, over the last 10 s"),
+        ("rate", f"{found.rate:,.1f} ended per second, over the last 10 s"),
         ("paused", ", ".join(_scope(scope) for scope in found.paused)),
     ))  # fmt: skip
     line("tasks")

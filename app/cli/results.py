@@ -22,10 +22,10 @@ import click
 from ..core.errors import TaskMessengerError, TimedOut
 from ..core.filter import Range
 from ..core.lifecycle import TaskState
-from ..core.text import printable
+from ..core.text import count, printable
 from ..runtimes.plain import jsonable
 from .collected import Collected
-from .output import array, count, note, on_terminal, to_json, when
+from .output import array, note, on_terminal, to_json, when
 from .payload import MAX_SHOWN, shown, value_of
 from .progress import DRAW_SECONDS, Progress
 

@@ -10,9 +10,9 @@ import click
 
 from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
-from ..core.text import printable
+from ..core.text import count, printable
 from ..runtimes.plain import jsonable
-from .output import Table, array, block, count, line, pairs, span, to_json, when
+from .output import Table, array, block, line, pairs, span, to_json, when
 from .payload import value_of
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import OutputLost, TaskMessengerError, TimedOut, Unreachable, UsageError
+from ..core.text import count
 from .inputs import MAX_TASKS, Inputs, Keys
 from .options import A_WHILE, DURATION, NAME, as_json
-from .output import count, note, to_json
+from .output import note, to_json
 from .payload import from_file, from_json, from_lines, from_text, packed
 from .told import to_its_end, told_at_once
 

@@ -12,9 +12,10 @@ import click
 from ..core.errors import UsageError
 from ..core.filter import SORTS
 from ..core.lifecycle import TaskState
+from ..core.text import count
 from .connect import manager, run
 from .options import ID, NAME, as_json
-from .output import count, note
+from .output import note
 from .task_many import DID, act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
 from .task_why import complain, rows_of
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import Conflict, UsageError
+from ..core.text import count
 from .connect import manager, run
 from .options import ID, NAME, as_json
-from .output import block, count, done, note, ranged
+from .output import block, done, note, ranged
 
 if TYPE_CHECKING:
     from ..handle import Act, ActDone, TaskQuery
@@ -195,7 +196,8 @@ async def _count(query: TaskQuery) -> int:
         found = await remote.count(query, MOST)
     if not found.exact:
         raise UsageError(
-            f"{found.number:,} tasks match at least, and counting all would take too long: narrow the filter"
+            f"at least {count(found.number, 'task matches', 'tasks match')}, and counting all would take too"
+            " long: narrow the filter"
         )
     return found.number
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .. import outlet
-from ..core.text import printable, redact
+from ..core.text import count, printable, redact
 from .options import NAME, Duration
-from .output import count, span, to_json
+from .output import span, to_json
 from .told import INTERRUPTED, Told
 
 if TYPE_CHECKING:

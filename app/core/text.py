@@ -31,6 +31,11 @@ def printable(text: str, limit: int = SHOWN, *, keep: str = "") -> str:
     return shown if len(shown) <= limit else shown[: max(limit - 1, 0)] + _CUT
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 task`, `1,200 tasks`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def redact(text: str) -> str:
     """`text` without the secrets that invites carry: what an invite contains lets anybody join."""
     return _INVITE.sub(REDACTED, text)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from ..core.errors import Conflict
+from ..core.text import count as number_of
 from .live import Act, ActDone
 
 KEPT_IDS = 1_000
@@ -37,7 +38,7 @@ async def act_on_all(
             progress(count)
         if act.expected is not None and count > with_slack(act.expected):
             raise Conflict(
-                f"it has reached {count:,} tasks and {act.expected:,} were confirmed: the rest stays as it is"
+                f"it reached {number_of(count, 'task')} and {act.expected:,} were confirmed: the rest stays"
             )
         act = replace(act, query=replace(act.query, at=done.next, before=None, after=None))
         done = await once(act)

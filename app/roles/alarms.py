@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..core.pool.reasons import Wait
+from ..core.text import count as number_of
 from ..core.text import printable
 from ..handle import Alarm, WorkerRow
 from .conduct import Offender
@@ -143,7 +144,8 @@ def _all(facts: Facts) -> Iterator[_Found]:
 def _of_worker(worker: WorkerRow) -> Iterator[_Found]:
     scope = f"worker:{worker.id}"
     if worker.state == "away":
-        text = f"worker {worker.id} is away: its {worker.held} leases hold a while longer"
+        still = number_of(worker.held, "lease holds", "leases hold")
+        text = f"worker {worker.id} is away: its {still} a while longer"
         yield _Found(Alarm("warning", "away", text, 0.0, scope))
     elif worker.state == "quarantined":
         text = f"worker {worker.id} is in quarantine: it broke the rules of its leases; you may revoke it"
@@ -158,7 +160,9 @@ def stuck_words(worker: WorkerRow) -> str:
     many = len(worker.stuck)
     names = ", ".join(f"task {task} of `{kind}`" for task, kind, _ in worker.stuck[:STUCK_SHOWN])
     more = f" and {many - STUCK_SHOWN} more" if many > STUCK_SHOWN else ""
-    does = "does not stop and keeps its slot" if many == 1 else f"do not stop and keep {many} slots"
+    does = (
+        "does not stop and keeps its slot" if many == 1 else f"do not stop and keep {number_of(many, 'slot')}"
+    )
     return f"worker {worker.id}: {names}{more} {does}: restart the worker to free that"
 
 
@@ -180,14 +184,18 @@ def _of_queues(facts: Facts) -> Iterator[_Found]:
     for kind, count in queued.items():
         idle = facts.idle.get(kind, 0)
         if idle:
-            who = "a worker that offers it is" if idle == 1 else f"{idle} workers that offer it are"
+            who = (
+                "a worker that offers it is"
+                if idle == 1
+                else f"{number_of(idle, 'worker')} that offer it are"
+            )
             text = f"`{kind}`: {_tasks(count)} although {who} idle"
             yield _Found(Alarm("warning", "idle", text, 0.0, f"kind:{kind}"), after=IDLE_SECONDS)
 
 
 def pending_words(number: int) -> str:
     """As `1 member waits for approval`."""
-    return f"{number:,} {'member waits' if number == 1 else 'members wait'} for approval"
+    return f"{number_of(number, 'member waits', 'members wait')} for approval"
 
 
 def _oldest(waits: Iterable[Wait]) -> float:
@@ -195,4 +203,4 @@ def _oldest(waits: Iterable[Wait]) -> float:
 
 
 def _tasks(count: int) -> str:
-    return f"{count:,} {'task waits' if count == 1 else 'tasks wait'}"
+    return number_of(count, "task waits", "tasks wait")

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.errors import StoreError, UsageError
-from ..core.text import printable
+from ..core.text import count, printable
 from ..handle import InviteRow
 from ..handle.audit import AuditEntry, AuditRow
 from .task_acts import TASK_VERBS
@@ -53,7 +53,7 @@ _Key = tuple[str, str, str]
 def told_invite(row: InviteRow) -> str:
     """An invite, as an operator made it."""
     more = [word for word, is_so in (("approve", row.approve), ("ephemeral", row.ephemeral)) if is_so]
-    return " ".join([row.id, row.role, f"{row.uses} uses until {row.expires_at:.0f}", *more])
+    return " ".join([row.id, row.role, f"{count(row.uses, 'use')} until {row.expires_at:.0f}", *more])
 
 
 class AuditStore(Protocol):

@@ -17,7 +17,7 @@ import anyio
 
 from .. import __version__
 from ..core.errors import ConfigError, Conflict, DataMissing, UsageError
-from ..core.text import printable
+from ..core.text import count, printable
 from ..net.security.authority import AUTHORITY_FILE, Authority
 from ..net.security.private_files import create_private, private_folder, read_private
 from ..paths import Paths, private_directory
@@ -119,7 +119,7 @@ def check_founder(paths: Paths, *, accept_loss: bool) -> None:
     members = offline.members(paths.database)
     if not members:
         return
-    joined = "1 member has joined" if members == 1 else f"{members} members have joined"
+    joined = count(members, "member has joined", "members have joined")
     gone = f"{path} is gone, and {joined} with it"
     if not accept_loss:
         raise DataMissing(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..core.effects import Event
-from ..core.text import printable
+from ..core.text import count, printable
 from ..feed import Happening
 
 SHOWN: Final = 8
@@ -48,7 +48,7 @@ def told(at: float, event: Event) -> Happening:
     if len(tasks) == 1:
         return at, level, name, str(tasks[0]), _joined(who, why)
     if tasks:
-        return at, level, name, who, _joined(f"{len(tasks):,} tasks: {_runs(tasks)}", why)
+        return at, level, name, who, _joined(f"{count(len(tasks), 'task')}: {_runs(tasks)}", why)
     return at, level, name, who, f"within {why} s" if what == "draining" else printable(why)
 
 

@@ -30,6 +30,7 @@ from ..core.errors import (
 from ..core.pool import Patience, Pool
 from ..core.ports import TaskStore
 from ..core.retry import Backoff
+from ..core.text import count
 from ..handle import InviteRow, Outcome, Roster, TaskReader, WorkerRow
 from ..net import messages as m
 from ..net.address import Address
@@ -219,7 +220,7 @@ class Manager:
             Terms(approve=wish.approve, ephemeral=wish.ephemeral),
         )
         await self.store.add_invite(row)
-        log.info("invite %s was made: %s, %d uses, %d s", row.id, row.role, uses, ttl)
+        log.info("invite %s was made: %s, %s, %d s", row.id, row.role, count(uses, "use"), ttl)
         return encode(invite), replace(row, secret_hash=b"")
 
     async def revoke_invite(self, invite_id: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from ..core.finality import FOR_GOOD
 from ..core.stimuli import How
+from ..core.text import count
 from ..net import messages as m
 from ..net.framing import FRAGMENT
 from ..runtimes.base import CANCELLED, CRASHED, FAILED, STUCK, SUCCEEDED, TIMED_OUT, Ended
@@ -229,7 +230,9 @@ class Outbox:
             return self._spool.add(ended)
         except OSError as error:
             log.warning(
-                "%d outcomes cannot be kept on disk (%s): free some space", len(ended), error.strerror
+                "%s not kept on disk (%s): free some space",
+                count(len(ended), "outcome is", "outcomes are"),
+                error.strerror,
             )
             self._unkept |= {(one.task, one.attempt): one for one in ended}
             return sum(map(_size, ended))

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from ..core.life import ID_BYTES
+from ..core.text import count
 from ..net.messages import Welcome
 from ..net.security import marks
 from .outbox import Outbox
@@ -30,9 +31,9 @@ class Past:
             outcomes, leases = self._outbox.forget(), self._slots.forget()
             if outcomes or leases:
                 log.warning(
-                    "the manager's data were put back to an older moment, or are new: %d outcomes that it"
-                    " has not got and %d leases are dropped; it hands out their tasks again if it knows them",
-                    outcomes,
-                    leases,
+                    "the manager's data were put back to an older moment, or are new: %s that it has not"
+                    " got and %s are dropped; it hands out their tasks again if it knows them",
+                    count(outcomes, "outcome"),
+                    count(leases, "lease"),
                 )
         marks.keep(self._folder, welcome.mark)

@@ -87,8 +87,8 @@ def allowed(limits: ManagerLimits) -> Seats:
     seats = wanted.within(descriptors.raise_limit(wanted.wanted))
     if seats != wanted:
         log.warning(
-            "this process may open %d files: %d sessions and %d connections in their handshake have room,"
-            " not %d and %d; raise the limit (`ulimit -n`, LimitNOFILE=) to %d",
+            "this process may open too few files (%d): room is for %d and"
+            " in their handshake %d, not for %d and %d; raise the limit (`ulimit -n`, LimitNOFILE=) to %d",
             descriptors.limit(),
             seats.sessions,
             seats.strangers,

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from ..core.errors import PeerError
 from ..core.stimuli import How
+from ..core.text import count
 from ..net.messages import Lease
 from ..runtimes.base import CANCELLED, STUCK, Job, Runtime
 from .outbox import Outbox, local_fault
@@ -148,7 +149,7 @@ class Slots:
                 _remember(self._ended, (task, attempt))
                 self._outbox.released([(task, attempt)], How.CANCELLED)
         if gone & waiting:
-            log.info("%d leases were ended before they ran", len(gone & waiting))
+            log.info("ended before they ran: %s", count(len(gone & waiting), "lease"))
 
     def give_back(self, *, running: bool = False) -> None:
         """Release what waits; with `running` also end what runs and release that.
@@ -208,7 +209,10 @@ class Slots:
         behind = len(self.running) >= self.usable and monotonic() - self._queue[0][1] >= STALE_SECONDS
         if not (behind or self._outbox.full):
             return False
-        log.info("%d leases that wait here go back: other workers may be idle", len(self._queue))
+        log.info(
+            "%s given back, because other workers may be idle",
+            count(len(self._queue), "lease is", "leases are"),
+        )
         self.give_back()
         return True
 

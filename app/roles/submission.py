@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from ..core import effects as e
 from ..core import stimuli as s
 from ..core.errors import TaskMessengerError, UsageError, by_code
+from ..core.text import count
 from ..handle import Group
 from ..net.bounds import MAX_TASKS
 from .acts import MAX_KIND, MAX_NAME, MAX_SECONDS
@@ -109,7 +110,7 @@ class _Collector:
         ids = [task_id for _, ids in sorted(self._ids.items()) for task_id in ids]
         error = None
         if self._rejected is not None:
-            note = f" ({len(ids)} tasks of other groups were accepted)" if ids else ""
+            note = f" (of other groups {count(len(ids), 'task was', 'tasks were')} accepted)" if ids else ""
             error = by_code(self._rejected.code)(self._rejected.message + note)
         self._answer(ids, self._duplicates, error)
 
@@ -132,7 +133,8 @@ def check_group(group: Group, max_payload: int) -> None:
         raise UsageError(f"a delay of {group.delay:g} s makes no sense")
     _check_names(group)
     if group.keys is not None and len(group.keys) != len(group.payloads):
-        raise UsageError(f"{len(group.keys)} keys were given for {len(group.payloads)} payloads")
+        payloads = count(len(group.payloads), "payload")
+        raise UsageError(f"{count(len(group.keys), 'key was', 'keys were')} given for {payloads}")
     largest = max(map(len, group.payloads), default=0)
     if largest > max_payload:
         raise UsageError(f"a payload of {largest} bytes is over this manager's limit of {max_payload} bytes")

@@ -18,6 +18,7 @@ from ..core.commit import OpenRow
 from ..core.errors import Conflict, NotFound, UsageError, by_code
 from ..core.lifecycle import TaskState
 from ..core.ports import TaskStore
+from ..core.text import count
 from ..handle import Act, ActDone, Count, TaskPage, TaskQuery, WorkerRow
 from ..handle.acting import KEPT_IDS, with_slack
 from .deliver import Delivery
@@ -118,9 +119,8 @@ class TaskActs:
         bound = with_slack(expected)
         found = await self._keeper.desk.count(query, bound + 1)
         if found.number > bound:
-            raise Conflict(
-                f"more than {bound:,} tasks match by now, and {expected:,} were confirmed: look again"
-            )
+            match = count(found.number, "task matches", "tasks match")
+            raise Conflict(f"{match} by now, and {expected:,} were confirmed: look again")
 
     def _check(self, act: Act) -> None:
         if act.verb in {"retry", "resubmit"}:

@@ -360,7 +360,7 @@ class Worker:
 
     async def _drain(self) -> None:
         """Give back what waits, let what runs end, wait until the manager has it all, say goodbye."""
-        log.info("draining: %d tasks run, deadline %.0f s", len(self.slots.running), self._deadline)
+        log.info("draining: %d running, deadline %.0f s", len(self.slots.running), self._deadline)
         self.slots.leaving = True
         self.controls.leaves(len(self.slots.leases), self._deadline)
         self._offer(force=True)
@@ -369,7 +369,7 @@ class Worker:
             while self.slots.running and not self._stop_now.is_set():
                 await anyio.sleep(0.02)
         if self.slots.running:
-            log.warning("%d tasks did not end in time and are given back", len(self.slots.running))
+            log.warning("given back, for it did not end in time: %d", len(self.slots.running))
             self.slots.give_back(running=True)
             with anyio.move_on_after(ACK_SECONDS):
                 while self.slots.running:

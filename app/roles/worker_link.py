@@ -192,7 +192,9 @@ class WorkerLink(Link):
         if len(message.kinds) > MAX_KINDS or any(not 0 < len(kind) <= MAX_KIND for kind in message.kinds):
             raise PeerError(f"more than {MAX_KINDS} kinds, or a name of more than {MAX_KIND} characters")
         if not (0 <= message.capacity <= MAX_SLOTS and 0 <= message.limit <= 2 * MAX_SLOTS):
-            raise PeerError(f"{message.capacity} slots and {message.limit} leases are not credible")
+            raise PeerError(
+                f"a capacity of {message.capacity} and a limit of {message.limit} are not credible"
+            )
         kinds = frozenset(printable(kind, MAX_KIND) for kind in message.kinds)
         labels = list(message.labels.items())[:MAX_LABELS]
         self.labels = {printable(name, MAX_KIND): printable(value, 256) for name, value in labels}

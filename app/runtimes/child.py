@@ -210,7 +210,7 @@ def _told(place: Path) -> str:
                         names.append(f"{path.relative_to(place)} ({path.lstat().st_size:,} bytes)")
     if not names:
         return ""
-    more = f" and {count - len(names):,} more files" if count > len(names) else ""
+    more = f" and {count - len(names):,} more" if count > len(names) else ""
     return clean(printable(f"{', '.join(names)}{more}"), LEFT_BYTES)
 
 

@@ -28,7 +28,7 @@ def finals_of(module: Any, place: str) -> Finals:
     given = getattr(module, "FINAL", ())
     entries = tuple(given) if isinstance(given, tuple | list | set | frozenset) else (given,)
     if len(entries) > MAX_FINAL:
-        raise ConfigError(f"{place}: FINAL names {len(entries):,} exceptions; {MAX_FINAL} are allowed")
+        raise ConfigError(f"{place}: FINAL names {len(entries):,}, and may name {MAX_FINAL} exceptions")
     for entry in entries:
         is_class = isinstance(entry, type) and issubclass(entry, BaseException)
         if not is_class and not (isinstance(entry, str) and entry):

@@ -123,7 +123,7 @@ class Registry:
                 raise ConfigError(f"runtime of `{name}`: `{runtime}` is none of {', '.join(RUNTIMES)}")
         if len(sources) > MAX_KINDS:
             raise ConfigError(
-                f"{len(sources):,} kinds are more than the {MAX_KINDS:,} that one worker may offer"
+                f"there are {len(sources):,} of the {MAX_KINDS:,} kinds that one worker may offer"
             )
         made._entries = {name: _Entry(source) for name, source in sources.items()}
         made._folder_stamp = _stamp(map(str, made.folders))

@@ -20,6 +20,7 @@ from typing import Final
 import anyio
 
 from .. import streams
+from ..core.text import count
 from ..streams import belongs_to
 from .base import CANCELLED, TIMED_OUT, Ended, Job
 from .context import Context, Stop
@@ -96,7 +97,8 @@ class ThreadRuntime:
         """Run it to its end in a thread."""
         if len(self._lingering) >= self._max_stuck:
             return refused(
-                "stuck", f"{len(self._lingering)} threads of this worker do not stop; restart the worker"
+                "stuck",
+                f"{count(len(self._lingering), 'thread')} of this worker cannot be ended; restart the worker",
             )
         if not self._turns.take_now():
             refusal = await self._turns.take(job)

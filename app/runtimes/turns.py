@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
+from ..core.text import count
 from .base import CANCELLED, Ended, Job
 from .endings import cut_short, refused
 
@@ -43,7 +44,7 @@ class Turns:
             return cut_short(CANCELLED, job, None, 0.0)
         if len(self._waiting) >= MAX_WAITING:
             return refused(
-                "overloaded", f"{len(self._waiting):,} jobs already wait for a slot of this worker"
+                "overloaded", f"{count(len(self._waiting), 'job')} in line already for a slot of this worker"
             )
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[job.task] = turn

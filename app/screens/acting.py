@@ -14,10 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.errors import Refused, TaskMessengerError
+from ..core.text import count
 from ..handle import ActDone
 from .chosen import NAMED
 from .dialogs.confirm import Confirm, Typed
-from .widgets.words import count, safe
+from .widgets.words import safe
 
 if TYPE_CHECKING:
     from textual.timer import Timer

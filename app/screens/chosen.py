@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..core.text import count
 from ..handle import TaskQuery
 
 NAMED: Final = 10
@@ -38,8 +39,6 @@ class Chosen:
 
     def told(self, number: int | None = None) -> str:
         """`task 17`, `3 tasks`, `all 1,200 tasks that match`."""
-        from .widgets.words import count
-
         if self.whole:
             told = "all" if number is None else f"all {number:,}"
             return f"{told} {self.noun}s" + (" that match" if self.filter else "")

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from ..core.text import count
 from ..handle import EventRow
-from .widgets.words import count
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 """From the least to the most serious."""

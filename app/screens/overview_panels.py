@@ -9,6 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from ..core.lifecycle import FINAL, OPEN, TaskState
+from ..core.text import count
 from ..handle import EventRow, History, PoolStatus, Snapshot
 from .trails import Trails
 from .widgets.badges import badge, task_state
@@ -17,7 +18,7 @@ from .widgets.columns import Look
 from .widgets.painter import fit
 from .widgets.panel import Curve
 from .widgets.plot import bar, sparkline
-from .widgets.words import brief, count, moment, safe, short, span
+from .widgets.words import brief, moment, safe, short, span
 from .worker_facts import HERE, joined, rate_words
 
 IN_ROW: Final = 4

@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
+from ..core.text import count
 from ..handle import EndedRow, RunningRow, WorkerSelf
 from .trails import KEPT, LEAST, NOTHING, Trail, amount, part
 from .widgets.badges import badge
@@ -14,7 +15,7 @@ from .widgets.cells import Cell
 from .widgets.columns import Look
 from .widgets.panel import Curve
 from .widgets.plot import bar, sparkline
-from .widgets.words import count, exact, safe, safe_block, share, short, size, span
+from .widgets.words import exact, safe, safe_block, share, short, size, span
 from .worker_facts import HOT, joined
 
 MAX_KINDS: Final = 40

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
+from ..core.text import count
 from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail
 from .editing import as_text
 from .widgets.badges import badge, task_state
@@ -17,7 +18,7 @@ from .widgets.columns import Look
 from .widgets.painter import fit
 from .widgets.plot import bar, time_line
 from .widgets.sheet import Section, pairs
-from .widgets.words import CLOCK, brief, count, exact, moment, safe, safe_block, size, span
+from .widgets.words import CLOCK, brief, exact, moment, safe, safe_block, size, span
 
 MAX_TEXT: Final = 16 * 1024
 """Characters of a payload, result, stack or output that are laid out."""

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from ..core.text import count
 from ..handle import Count, NodeHandle, TaskQuery, TaskRow
 from ..handle.filters import cursor_of
 from .widgets.paging import Page, Pages
-from .widgets.words import count
 
 EXPORT_PAGE: Final = 1_000
 FEW: Final = 1_000

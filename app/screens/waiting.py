@@ -11,11 +11,12 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from ..core.errors import UsageError
+from ..core.text import count
 from ..handle import NodeHandle, PendingRow
 from .widgets.columns import Column, Look, Sort
 from .widgets.grid import Grid
 from .widgets.table import HEAD
-from .widgets.words import brief, count, exact, safe, span
+from .widgets.words import brief, exact, safe, span
 
 MOST: Final = 4
 """Rows that are seen at once on a small screen; the others are reached with the cursor."""

@@ -10,6 +10,7 @@ import apsw
 
 from ..core.errors import DataMissing
 from ..core.life import Life
+from ..core.text import count
 from . import large, life
 from .database import RESTORE, fetch, is_full
 from .large import used
@@ -71,7 +72,7 @@ def values_gone(uses: list[Use] | None, segments: Segments) -> str:
     lost = [use.segment for use in uses if there.get(use.segment, -1) < use.end]
     if not lost:
         return ""
-    files = "a file" if len(lost) == 1 else f"{len(lost)} files"
+    files = "a file" if len(lost) == 1 else count(len(lost), "file")
     return f"{files} of values gone or cut short in {segments.directory}, such as {lost[0]:08d}.seg"
 
 

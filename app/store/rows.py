@@ -154,7 +154,7 @@ def _must_be(found: int, wanted: int, what: str) -> None:
     """An outcome never changes and no task appears from nowhere: a batch that would do so is not stored."""
     if found != wanted:
         raise StoreError(
-            f"{wanted - found} of {wanted} {what} tasks are not as they should be; nothing was stored"
+            f"{wanted - found} of {wanted} tasks ({what}) are not as they should be; nothing was stored"
         )
 
 

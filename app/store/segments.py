@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from ..core.errors import StoreBusy
+from ..core.text import count
 from ..descriptors import NO_MORE
 from .disk import Disk
 from .files import PRIVATE_DIRECTORY
@@ -140,7 +141,7 @@ class Segments:
                 with suppress(OSError):  # it is only space; the next start tries again
                     os.truncate(self._path(number), ends[number])
         if lost := [number for number, end in ends.items() if sizes.get(number, -1) < end]:
-            log.error("%d files are missing or cut short, such as %s", len(lost), self._path(lost[0]))
+            log.error("missing or cut short: %s, such as %s", count(len(lost), "file"), self._path(lost[0]))
         self._next = 1 + max([0, *sizes, *ends])
 
     def sizes(self) -> dict[int, int]:

@@ -287,7 +287,7 @@ async def test_too_many_stuck_threads_make_the_worker_say_so(tmp_path):
             assert (await runtime.run(Job(task, 1, "deaf", payload, 0.05))).status == STUCK
         refused = await runtime.run(Job(3, 1, "deaf", payload))
         assert (refused.status, refused.error.code) == (FAILED, "stuck")
-        assert "2 threads of this worker do not stop" in refused.error.message
+        assert "2 threads of this worker cannot be ended" in refused.error.message
     finally:
         (tmp_path / "release").touch()
         await runtime.aclose()

@@ -152,7 +152,7 @@ async def test_when_one_group_is_refused_the_answer_says_what_became_of_the_othe
 
     desk.writer.answer = answer
     (failure,) = await desk.ask(m.Submit(5, [Group("a", [NIL, NIL]), Group("b", [NIL])]))
-    assert failure == m.Failure(5, "conflict", "that key is taken (2 tasks of other groups were accepted)")
+    assert failure == m.Failure(5, "conflict", "that key is taken (of other groups 2 tasks were accepted)")
 
 
 async def test_a_submission_of_nothing_is_answered_too(desk) -> None:

@@ -117,7 +117,7 @@ def test_beyond_the_bound_a_group_is_refused_whole() -> None:
     decision = fleet.submitting(2)
     refusal = one(e.Rejected, decision)
     assert refusal.code == "overloaded"
-    assert "2 tasks are pending and 3 is the bound" in refusal.message
+    assert "2 tasks are pending, and 3 is the bound" in refusal.message
     assert kinds_of(decision) == ["Rejected"]
     assert not decision.commit
     assert fleet.open() == {1, 2}

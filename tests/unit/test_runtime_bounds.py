@@ -25,7 +25,7 @@ def test_a_worker_may_offer_as_many_kinds_as_are_allowed_and_no_more(monkeypatch
     monkeypatch.setattr(registry, "MAX_KINDS", there)
     assert len(Registry.load()) == there
     monkeypatch.setattr(registry, "MAX_KINDS", there - 1)
-    with pytest.raises(ConfigError, match=f"{there} kinds are more than the {there - 1}"):
+    with pytest.raises(ConfigError, match=f"there are {there} of the {there - 1} kinds"):
         Registry.load()
 
 

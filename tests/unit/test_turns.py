@@ -106,7 +106,7 @@ async def test_more_than_may_wait_are_refused(monkeypatch):
     those = await waiting(turns, 1, 2, 3)
     refused = await turns.take(job(4))
     assert (refused.status, refused.error.code) == (FAILED, "overloaded")
-    assert "3 jobs already wait for a slot" in refused.error.message
+    assert "3 jobs in line already for a slot" in refused.error.message
     for one in those:
         turns.give_back()
         assert await one is None

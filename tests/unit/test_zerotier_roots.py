@@ -87,7 +87,7 @@ def test_roots_are_neither_none_nor_too_many() -> None:
         own_roots([])
     with pytest.raises(ConfigError, match="not 17"):
         own_roots([(AN_IDENTITY.public, AT)] * 17)
-    with pytest.raises(ConfigError, match="has 0 endpoints"):
+    with pytest.raises(ConfigError, match="endpoints, not 0"):
         own_roots([(AN_IDENTITY.public, [])])
 
 

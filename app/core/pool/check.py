@@ -60,7 +60,7 @@ def _leases(pool: Pool) -> None:
     for task in pool.tasks.values():
         leased = task.state in {TaskState.LEASED, TaskState.RUNNING}
         assert holders[task.id] == leased, (
-            f"I2: task {task.id} is {task.state.word}, {holders[task.id]} leases"
+            f"I2: task {task.id} is {task.state.word}, leased {holders[task.id]} times"
         )
         assert (task.worker is not None) == leased, (
             f"I6: task {task.id} is {task.state.word} by {task.worker}"

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from ..blob import error_blob
+from ..text import count
 
 if TYPE_CHECKING:
     from .machine import Pool
@@ -184,7 +185,7 @@ def evidence(pool: Pool, task: Task) -> bytes:
     """The error of a task that workers died of: who, and when."""
     deaths = [death for death in doubt_of(pool, task).deaths if death.counted]
     names = ", ".join(dict.fromkeys(death.worker for death in deaths[-TOLD:]))
-    many = "a worker" if len(deaths) == 1 else f"{len(deaths)} workers"
+    many = "a worker" if len(deaths) == 1 else count(len(deaths), "worker")
     moments = [f"{death.worker} at {_clock(death.wall)}" for death in deaths[-TOLD:]]
     return error_blob("crashed", f"{many} died while it ran there: {names}", {"deaths": "; ".join(moments)})
 

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from ..lifecycle import TaskState
+from ..text import count
 
 if TYPE_CHECKING:
     from .lanes import Lane, Level
@@ -216,7 +217,7 @@ class Reasons:
 
     def _nobody(self, kind: str, away: Sequence[Worker]) -> Reason:
         if away:
-            who = away[0].id if len(away) == 1 else f"{len(away):,} workers"
+            who = away[0].id if len(away) == 1 else count(len(away), "worker")
             does = "is away" if len(away) == 1 else "are away"
             return Reason("away", f"no worker offers `{kind}` now: {who}, which did, {does}")
         if not self._here:

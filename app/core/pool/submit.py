@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..effects import Accepted, Ack, Rejected, Tell
 from ..lifecycle import TaskState
 from ..stimuli import Options, Submit
+from ..text import count
 from .backlog import Series
 from .lanes import Lane
 from .payloads import SMALL
@@ -32,7 +33,8 @@ TOTALS = "totals"
 def on_submit(pool: Pool, got: Submit, now: float, wall: float) -> None:
     """All of the group is accepted, or none of it."""
     if pool.pending + len(got.payloads) > pool.max_pending:
-        message = f"{pool.pending} tasks are pending and {pool.max_pending} is the bound; try again later"
+        many = count(pool.pending, "task is", "tasks are")
+        message = f"{many} pending, and {pool.max_pending:,} is the bound; try again later"
         pool.effects.append(Rejected(got.reply, "overloaded", message))
         return
     if len(pool.lanes) >= MAX_LANES and (got.options.kind, got.options.target) not in pool.lanes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ..effects import Disconnect, EndLeases, Steer
 from ..life import ID_GAP
 from ..stimuli import Beat, Holding, LinkLost, Offered, WorkerJoined, WorkerLeft, WorkerRevoked
+from ..text import count
 from .conduct import MAX_ROOM, cap
 from .links import forget_worker, unlink
 from .losses import lose, withdraw
@@ -94,7 +95,8 @@ def _compare(pool: Pool, worker: Worker, reported: Reported, session: int, at: A
     worker.unreturned &= reported.known
     if reported.foreign:
         pool.unwanted += (foreign := reported.foreign)
-        why = f"{foreign} leases or results of a moment that these data do not have: were they put back?"
+        many = count(foreign, "lease or result", "leases or results")
+        why = f"{many} of a moment that these data do not have: were they put back?"
         pool.events.append(("unwanted", worker.id, (), why))
     cancelled = [(task_id, attempt) for task_id, attempt in worker.held.items() if task_id not in pool.tasks]
     if cancelled:

@@ -107,7 +107,7 @@ class Door:
         if now >= self._log_after:
             self._log_after = now + LOG_INTERVAL
             log.warning(
-                "this ZeroTier node has %d connections, which is all it can have: more are refused",
+                "this ZeroTier node has all the connections that it can have (%d): more are refused",
                 MAX_CONNECTIONS,
             )
 

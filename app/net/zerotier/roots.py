@@ -45,7 +45,7 @@ class Root:
             raise ConfigError(f"`{printable(self.identity, 32)}` is no public identity of a ZeroTier root")
         if not 0 < len(self.endpoints) <= MAX_ENDPOINTS:
             raise ConfigError(
-                f"root {self.node_id} has {len(self.endpoints)} endpoints: it needs 1 to {MAX_ENDPOINTS}"
+                f"root {self.node_id} needs 1 to {MAX_ENDPOINTS} endpoints, not {len(self.endpoints)}"
             )
         for endpoint in self.endpoints:
             check_endpoint(endpoint)

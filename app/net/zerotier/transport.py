@@ -218,7 +218,7 @@ def _socket(loop: SocketLoop, most: int) -> int:
     fd: int = -1 if full else loop.quick.zts_bsd_socket(b.AF_INET, b.SOCK_STREAM, 0)
     if fd < 0:
         raise Overloaded(
-            f"this ZeroTier node has {loop.size} connections, which is all it can have: close some first"
+            f"this ZeroTier node has all the connections that it can have ({loop.size}): close some first"
         )
     prepare(loop.quick, fd)
     return fd

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ...core.errors import TaskMessengerError
+from ...core.text import count
 from ...handle import ActDone, SettingRow
 from ..acting import Danger, Order
 from ..commands import Command
@@ -12,7 +13,6 @@ from ..dialogs.invite import InviteMade, MakeInvite, Wanted, fields
 from ..dialogs.invite import wanted as wanted_of
 from ..fields import values
 from ..view import View
-from ..widgets.words import count
 
 if TYPE_CHECKING:
     from ..views.invites import InvitesView

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, ClassVar
 
+from ...core.text import count
 from ...handle import Act, ActDone, PendingRow
 from ..acting import Danger, Order
 from ..commands import Command
 from ..steering import MANAGER, each
 from ..view import View
 from ..waiting import Waiting
-from ..widgets.words import count, safe
+from ..widgets.words import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

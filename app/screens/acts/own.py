@@ -10,13 +10,14 @@ from typing import Final
 
 from ...core.errors import UsageError
 from ...core.filter_numbers import duration_text, seconds
+from ...core.text import count
 from ...handle import Act, ActDone, WorkerSelf
 from ..acting import Danger, Order
 from ..commands import Command
 from ..dialogs.progress import Progress, Step
 from ..dialogs.prompt import Prompt
 from ..view import View
-from ..widgets.words import count, safe, span
+from ..widgets.words import safe, span
 
 WORKER: Final = frozenset({"worker"})
 DEADLINE: Final = "30s"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...core.errors import UsageError
+from ...core.text import count
 from ..commands import Command
 from ..dialogs.choice import Choice, Option
 from ..dialogs.prompt import Prompt
 from ..export import FORMS, as_json, write
 from ..view import View
 from ..widgets.columns import Sort
-from ..widgets.words import count
 
 
 class OnRows(Command):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from ...core.errors import UsageError
 from ...core.filter_numbers import duration_text, seconds
 from ...core.lifecycle import TaskState
+from ...core.text import count
 from ...handle import Act, ActDone, TaskQuery, TaskRow, WorkerRow
 from ..acting import Danger, Order
 from ..commands import Command
@@ -17,7 +18,7 @@ from ..dialogs.progress import Progress, Step
 from ..dialogs.prompt import Prompt
 from ..steering import MANAGER, each, show_tasks
 from ..view import View
-from ..widgets.words import count, span
+from ..widgets.words import span
 from ..worker_facts import HERE
 
 if TYPE_CHECKING:

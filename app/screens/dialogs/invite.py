@@ -16,12 +16,13 @@ from textual.widgets import Button, Static
 
 from ...core.errors import UsageError
 from ...core.inviting import MAX_TTL, MAX_USES, MIN_TTL
+from ...core.text import count
 from ...handle import InviteRow
 from ..fields import Field, Sort
 from ..invite_words import JOIN, MAY, ROLES, endpoints, only_here, terms
 from ..qr import framed, modules, needs
 from ..widgets.form import Form
-from ..widgets.words import TimeMode, count, exact, safe, with_article
+from ..widgets.words import TimeMode, exact, safe, with_article
 from .base import Dialog, Modal
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _told(row: InviteRow, ways: tuple[str, ...], now: float, times: TimeMode) ->
 
 def _warnings(row: InviteRow, ways: tuple[str, ...]) -> Iterator[str]:
     if row.uses > 1:
-        yield f"{row.uses:,} machines can join with it until it ends: revoke it when they have"
+        yield f"{count(row.uses, 'machine')} can join with it until it ends: revoke it when they have"
     if only_here(ways):
         yield (
             "only this machine can reach that address: for others start the manager with"

@@ -15,13 +15,14 @@ from textual.widget import Widget
 from textual.widgets import Button, Static, TextArea
 
 from ...core.errors import UsageError
+from ...core.text import count
 from ...handle import Group, KindSchema
 from ...runtimes.payload import BadPayload, pack, unpack
 from ...runtimes.plain import jsonable
 from ..editing import as_text, from_text
 from ..fields import Field, Sort, fields_of, payload_of, texts_of
 from ..widgets.form import Form
-from ..widgets.words import count, safe
+from ..widgets.words import safe
 from .base import Dialog
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ...core.errors import Conflict, NotFound, UsageError
+from ...core.text import count
 from ...handle import Act, ActDone
 from ...handle.acting import with_slack
 from .fleet import Fleet
@@ -65,7 +66,8 @@ class Acts:
                 break
             found.append(task_id)
         if act.expected is not None and len(found) > with_slack(act.expected):
-            raise Conflict(f"{len(found)} tasks match by now, and {act.expected} were confirmed: look again")
+            match = count(len(found), "task matches", "tasks match")
+            raise Conflict(f"{match} by now, and {act.expected:,} were confirmed: look again")
         return found
 
     def _cancel(self, act: Act, now: float) -> ActDone:

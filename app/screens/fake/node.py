@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from ...core.errors import NotFound, Refused, UsageError
 from ...core.lifecycle import TaskState
+from ...core.text import count
 from ...handle import (
     Act,
     ActDone,
@@ -27,7 +28,7 @@ from ...handle import (
     TaskPage,
     TaskQuery,
 )
-from ..widgets.words import count, with_article
+from ..widgets.words import with_article
 from .acts import Acts
 from .facts import FakeFacts
 from .fleet import LISTED, Fleet, pending_members
@@ -163,7 +164,7 @@ class FakeNode(FakeFacts):
             for payload, key in zip(group.payloads, keys, strict=True):
                 made = Made(group.kind, payload, group.priority, key, group.batch)
                 ids.append(self._tasks.add(made, now, group.delay))
-            self._journal.add(now, "info", "task.submitted", group.kind, f"{len(group.payloads)} tasks")
+            self._journal.add(now, "info", "task.submitted", group.kind, count(len(group.payloads), "task"))
         self._snapshot = None
         return ids
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual import on
 
+from ...core.text import count
 from ...handle import EndedRow
 from ..frame import Frame
 from ..own_facts import MAX_REASON, ended_lines
@@ -14,7 +15,7 @@ from ..table_view import TableView
 from ..widgets.badges import badge
 from ..widgets.columns import Column, Look
 from ..widgets.grid import Grid
-from ..widgets.words import brief, count, moment, safe
+from ..widgets.words import brief, moment, safe
 
 
 def _columns() -> tuple[Column[EndedRow], ...]:

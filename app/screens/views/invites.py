@@ -10,6 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from ...core.errors import TaskMessengerError
+from ...core.text import count
 from ...handle import InviteRow, PendingRow
 from ..frame import Frame
 from ..invite_words import MAY, countdown, shown_state, state, terms
@@ -20,7 +21,7 @@ from ..widgets.cells import text_of, tone_of
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
 from ..widgets.plot import bar
-from ..widgets.words import count, exact, moment, safe, with_article
+from ..widgets.words import exact, moment, safe, with_article
 
 BAR: Final = 10
 """Cells of the bar of uses."""

@@ -8,6 +8,7 @@ from typing import Final
 from rich.text import Text
 from textual import on
 
+from ...core.text import count
 from ...handle import KindRow
 from ..frame import Frame
 from ..table_view import TableView
@@ -16,7 +17,7 @@ from ..widgets.cells import Cell
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
 from ..widgets.plot import bar, sparkline
-from ..widgets.words import brief, count, safe, short, span
+from ..widgets.words import brief, safe, short, span
 from ..worker_facts import Facts, block, rate_words
 
 CELLS: Final = 24

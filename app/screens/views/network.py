@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 
 from ...core.errors import TaskMessengerError
+from ...core.text import count
 from ...handle import NetworkInfo, NetworkRow, SessionRow, Snapshot, WorkerSelf
 from ..frame import Frame
 from ..table_view import TableView
@@ -18,7 +19,7 @@ from ..widgets.cells import text_of, tone_of
 from ..widgets.columns import Column, Look
 from ..widgets.panel import Panel
 from ..widgets.sheet import pairs
-from ..widgets.words import count, safe, size, span
+from ..widgets.words import safe, size, span
 from ..widgets.wrap import wrapped
 
 ASK_SECONDS: Final = 2

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual import on
 
+from ...core.text import count
 from ...handle import SessionRow
 from ..frame import Frame
 from ..table_view import TableView
@@ -15,7 +16,7 @@ from ..widgets.badges import badge
 from ..widgets.cells import Cell
 from ..widgets.columns import Column, Look
 from ..widgets.grid import Grid
-from ..widgets.words import brief, count, exact, moment, safe, size, span
+from ..widgets.words import brief, exact, moment, safe, size, span
 from ..worker_facts import LATE, Facts, block
 
 ENDED = "ended"

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual import on
 
 from ...core.errors import TaskMessengerError
+from ...core.text import count
 from ...handle import SettingRow
 from ..frame import Frame
 from ..settings_words import is_changed, plain, source, variable_of
@@ -16,7 +17,7 @@ from ..table_view import TableView
 from ..widgets.cells import Cell
 from ..widgets.columns import Column, Look
 from ..widgets.grid import Grid
-from ..widgets.words import count, safe
+from ..widgets.words import safe
 from ..widgets.wrap import wrapped
 
 MAX_DOC: Final = 600

@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 from textual import on
 
+from ...core.text import count
 from ...handle import WorkerRow
 from ..frame import Frame
 from ..table_view import TableView
@@ -99,7 +100,7 @@ class WorkersView(TableView):
         here = [row for row in rows if row.state in HERE]
         used, all_slots = sum(row.running for row in here), sum(row.capacity for row in here)
         parts = [f"{number:,} {state}" for state, number in states.most_common()]
-        return "  ".join([*parts, f"{used:,}/{all_slots:,} slots"])
+        return "  ".join([*parts, f"{used:,}/{count(all_slots, 'slot')}"])
 
     def full(self, row: WorkerRow, look: Look) -> Text:
         return lines(row, self.trails.worker(row.id), look, self.console.tones())

@@ -110,11 +110,6 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """`1 task`, `1,200 tasks`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def share(part: float | None) -> str:
     """`42 %` of one."""
     return "" if part is None else f"{part:.0%}".replace("%", " %")
