@@ -40,7 +40,7 @@ from ..net.security.invites import encode
 from ..net.security.tls import server_context
 from ..net.transport import Carriers, Listener, NoCarriers, transport_for
 from ..paths import Paths
-from .acts import no_task, operate
+from .acts import in_slices, no_task, operate
 from .audit import ITSELF, Audit, AuditStore
 from .copies import Archive, Copies
 from .deliver import Delivery
@@ -263,11 +263,13 @@ class Manager:
     async def retry(self, ids: Sequence[int]) -> list[int]:
         """Tasks that failed for good get another life; answers with those that did."""
         self.accepting()
-        known = {row[0] for row in await self.store.task_rows(ids)}
-        for task_id in ids:
-            if task_id not in known:
-                raise no_task(task_id)
-        return (await operate(self.writer, self.delivery, s.Retry(ids=ids))).ids
+        for part in in_slices(ids):
+            known = {row[0] for row in await self.store.task_rows(part)}
+            unknown = next((task_id for task_id in part if task_id not in known), None)
+            if unknown is not None:
+                raise no_task(unknown)
+        parts = [await operate(self.writer, self.delivery, s.Retry(ids=part)) for part in in_slices(ids)]
+        return [task_id for done in parts for task_id in done.ids]
 
     def _end_damaged(self, session: int, task: int, attempt: int) -> None:
         """A task whose payload the disk has lost fails for good, with that as its error."""

@@ -10,6 +10,7 @@ from taskmessenger.core.commit import Commit
 from taskmessenger.core.errors import Conflict, NotFound
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Group
+from taskmessenger.roles import acts
 from taskmessenger.runtimes.base import SUCCEEDED, Ended, Job
 
 from tests.support.fleet import Puppet, a_fleet, results, running, submit, unpacked
@@ -123,6 +124,20 @@ async def test_a_failed_task_that_had_a_key_can_be_retried_and_ends_once_more(tm
         attempts = [attempt for _, attempt in node.puppet.begun]
         assert attempts == [1, 2, 3, 4], "attempt numbers only grow"
         assert await remote.command("retry", ids=[(await submit(remote, "nobody", 1))[0]]) == []
+
+
+async def test_many_tasks_are_retried_part_by_part_or_none_when_one_is_unknown(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(acts, "SLICE", 2)
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        node = await fleet.worker()
+        ids = await submit(remote, "raise", 1, 2, 3, 4, 5, max_attempts=1)
+        await results(remote, ids)
+        with pytest.raises(NotFound, match="no task 999"):
+            await remote.command("retry", ids=[*ids, 999])
+        assert len(node.puppet.begun) == 5
+        assert await remote.command("retry", ids=ids) == ids
+        await results(remote, ids)
+        assert len(node.puppet.begun) == 10
 
 
 async def test_a_cancelled_task_ends_at_once_and_never_as_a_success(tmp_path) -> None:
