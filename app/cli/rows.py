@@ -11,6 +11,7 @@ import click
 from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
 from ..core.text import count, printable
+from ..runtimes.head import head
 from ..runtimes.plain import jsonable
 from .output import Table, array, block, line, pairs, span, to_json, when
 from .payload import value_of
@@ -22,10 +23,24 @@ PAYLOAD_SHOWN: Final = 64 * 1024
 """Bytes of the largest payload that `task show` shows."""
 PREVIEW: Final = 400
 """Characters of a payload for people."""
+SHORT: Final = 24
+"""The same of its beginning, in a list."""
 MAX_STACK: Final = 16_384
 MAX_OUTPUT: Final = 16_384
 """Characters of a traceback, and of what a running task wrote."""
-_HEAD: Final = ("ID", "KIND", "STATE", "ATTEMPT", "SUBMITTED", "RAN", "WORKER", "BATCH", "ERROR")
+_HEAD: Final = (
+    "ID",
+    "KIND",
+    "STATE",
+    "ATTEMPT",
+    "SUBMITTED",
+    "RAN",
+    "WORKER",
+    "BATCH",
+    "KEY",
+    "PAYLOAD",
+    "ERROR",
+)
 
 Write = Callable[[Sequence["TaskRow"]], None]
 
@@ -53,6 +68,8 @@ def _cells(row: TaskRow) -> tuple[object, ...]:
         span(row.run_seconds),
         row.worker,
         row.batch,
+        row.key,
+        row.head and head(row.head, SHORT),
         row.error,
     )
 
@@ -61,7 +78,9 @@ def task_json(row: TaskRow) -> dict[str, Any]:
     """A task in the words of `--json`: all keys always there, times in seconds since the epoch."""
     from msgspec.structs import asdict
 
-    return asdict(row) | {"state": TaskState(row.state).word}
+    facts = asdict(row) | {"state": TaskState(row.state).word}
+    beginning = facts.pop("head")
+    return facts | {"payload_head": None if beginning is None else head(beginning)}
 
 
 def worker_json(row: WorkerRow) -> dict[str, Any]:
@@ -115,7 +134,7 @@ def print_detail(found: TaskDetail, *, as_json: bool) -> None:
 def _payload(found: TaskDetail) -> str:
     size = count(found.payload_size, "byte")
     if found.payload is None:
-        return size
+        return f"{head(found.row.head)} ({size})" if found.row.head else size
     value = value_of(found.payload)
     text = value if isinstance(value, str) else to_json(jsonable(value))
     return f"{printable(text, PREVIEW)} ({size})"
@@ -157,7 +176,9 @@ def _detail_json(found: TaskDetail) -> dict[str, Any]:
     from msgspec import to_builtins
 
     error = None if found.error is None else _error_json(found.error)
+    known = found.payload if found.payload is not None else found.row.head
     return task_json(found.row) | {
+        "payload_head": None if known is None else head(known),
         "waits_for": found.waits_for or None,
         "progress": found.progress,
         "note": found.note or None,

@@ -13,6 +13,7 @@ from ..core.errors import UsageError
 from ..core.filter import SORTS
 from ..core.lifecycle import TaskState
 from ..core.text import count
+from ..runtimes.head import HEAD_BYTES
 from .connect import manager, run
 from .options import ID, NAME, as_json
 from .output import note
@@ -122,7 +123,7 @@ async def _list(query: TaskQuery, limit: int, form: str) -> tuple[int, int] | No
     async with manager() as remote:
         with writer(form) as write:
             while True:
-                page = await remote.page(replace(query, limit=min(PAGE, limit - shown)))
+                page = await remote.page(replace(query, limit=min(PAGE, limit - shown), heads=HEAD_BYTES))
                 write(page.rows)
                 shown += len(page.rows)
                 if not page.more:
@@ -161,11 +162,18 @@ def _say_more(shown: int, last: int, query: TaskQuery, limit: int) -> None:
 @as_json
 def show(task_id: int, *, as_json: bool) -> None:
     """All that is known of one task: its payload, its attempts, its last error, why it waits."""
+    from msgspec.structs import replace
+
+    from ..handle import TaskQuery
     from .rows import PAYLOAD_SHOWN, print_detail
 
     async def ask() -> None:
         async with manager() as remote:
-            print_detail(await remote.detail(task_id, PAYLOAD_SHOWN), as_json=as_json)
+            found = await remote.detail(task_id, PAYLOAD_SHOWN)
+            if found.payload is None:  # too large to be shown, but not its beginning
+                page = await remote.page(TaskQuery(ids=(task_id,), heads=HEAD_BYTES))
+                found = replace(found, row=page.rows[0]) if page.rows else found
+            print_detail(found, as_json=as_json)
 
     run(ask)
 

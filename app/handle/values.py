@@ -89,6 +89,8 @@ class TaskQuery(Struct, frozen=True):
     """Only rows that come after this one in the order; instead of `before` and `after`."""
     stale: float = 0.0
     """Seconds that the answer may be old: who asks again and again need not be answered anew each time."""
+    heads: int = 0
+    """Bytes of the beginning of each payload that the rows bring along."""
 
 
 class TaskRow(Struct, frozen=True):
@@ -113,6 +115,8 @@ class TaskRow(Struct, frozen=True):
     """The one worker that may run it."""
     error: str | None = None
     """First line of the last error."""
+    head: bytes | None = None
+    """The beginning of its payload, where that was asked for and could be read."""
 
 
 class ErrorInfo(Struct, frozen=True):
@@ -273,6 +277,10 @@ class TaskReader(Protocol):
 
         In their order, up to the one with which they have `most` bytes or more.
         """
+        ...
+
+    async def heads(self, ids: Sequence[int], size: int) -> dict[int, bytes]:
+        """So many bytes of the beginning of the payloads of these tasks, of those that can be read."""
         ...
 
     async def totals(self) -> dict[int, int]:

@@ -26,6 +26,8 @@ MAX_LIMIT: Final = 1_000
 """Rows of one page."""
 LOOK_SECONDS: Final = 0.03
 """After that no other page of the store is begun for one page; the store's own time comes on top."""
+MAX_HEAD: Final = 1_024
+"""Bytes of a payload that a row brings along."""
 MAX_STALE: Final = 0.5
 """Seconds that a page is old at most, whatever the asker allows."""
 MAX_STALE_COUNT: Final = 5.0
@@ -62,10 +64,16 @@ class Listing:
         """A page of tasks, in the order that the query asks for."""
         stale, now = min(query.stale, MAX_STALE), time.monotonic()
         query = replace(query, limit=max(1, min(query.limit, MAX_LIMIT)), stale=0.0)
-        if stale <= 0:
-            return await self._page(query)
-        kept = self._pages.at(query, now - stale)
-        return kept or self._pages.keep(query, now, await self._page(query))
+        heads, query = max(0, min(query.heads, MAX_HEAD)), replace(query, heads=0)
+        kept = self._pages.at(query, now - stale) if stale > 0 else None
+        page = kept or await self._page(query)
+        if stale > 0 and kept is None:
+            self._pages.keep(query, now, page)
+        return await self._with_heads(page, heads) if heads else page
+
+    async def _with_heads(self, page: TaskPage, size: int) -> TaskPage:
+        found = await self._reader.heads([row.id for row in page.rows], size)
+        return replace(page, rows=tuple(replace(row, head=found.get(row.id)) for row in page.rows))
 
     async def _page(self, query: TaskQuery) -> TaskPage:
         asked = conditions_of(query)

@@ -236,6 +236,10 @@ class MemoryStore(MemoryRoster):
             attempts=tuple(AttemptInfo(*a[1:6], error=decode_error(a[6])) for a in newest),
         )
 
+    async def heads(self, ids: Sequence[int], size: int) -> dict[int, bytes]:
+        """So many bytes of the beginning of the payloads of these tasks."""
+        return {i: self._tasks[i].given[12][:size] for i in ids if i in self._tasks and size > 0}
+
     async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]:
         """Of these tasks, those that have ended, with results; see `TaskReader`."""
         ends = (kept.end for i in ids if (kept := self._tasks.get(i)) is not None)

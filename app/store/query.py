@@ -36,6 +36,8 @@ SELECT e.id, e.state, e.attempt, e.worker, e.result, e.error, e.run_seconds
 FROM carray(?) AS c CROSS JOIN ended AS e ON e.id = c.value"""
 _PAYLOADS: Final = "SELECT t.id, t.payload FROM carray(?) AS c CROSS JOIN task AS t ON t.id = c.value"
 _SMALL: Final = f"{_PAYLOADS} WHERE length(t.payload) <= ?"
+_HEADS: Final = """
+SELECT t.id, substr(t.payload, 1, ?) FROM carray(?) AS c CROSS JOIN task AS t ON t.id = c.value"""
 _KEYS: Final = "SELECT t.key, t.id, t.digest FROM carray(?) AS c CROSS JOIN task AS t ON t.key = c.value"
 _KEY: Final = "SELECT key, id, digest FROM task WHERE key = ?"
 
@@ -128,6 +130,18 @@ def small_payloads(connection: apsw.Connection, ids: Sequence[int], most: int) -
     """Those of up to `most` bytes, of those that exist; `most` is less than what has a file of its own."""
     wanted = possible(ids)
     return dict(fetch(connection, _SMALL, (*numbers(wanted), most))) if wanted else {}
+
+
+def heads(connection: apsw.Connection, ids: Sequence[int], size: int, segments: Segments) -> dict[int, bytes]:
+    """The beginnings of the payloads of those that exist and can be read."""
+    wanted = possible(ids)
+    if not wanted or size <= 0:
+        return {}
+    found = dict(fetch(connection, _HEADS, (size, *numbers(wanted))))
+    elsewhere = [task_id for task_id, head in found.items() if head is None]
+    places = large.places(connection, elsewhere, Part.PAYLOAD)
+    found |= {task_id: segments.peek(place, size) for task_id, place in places.items()}
+    return {task_id: head for task_id, head in found.items() if head}
 
 
 def find_keys(connection: apsw.Connection, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:

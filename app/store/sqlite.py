@@ -160,6 +160,11 @@ class SqliteStore(SqliteRoster, SqliteWhole):
         """Of these tasks, those that have ended, with results; see `TaskReader`."""
         return await self._access.ask(self._access.quick, queries.outcomes, ids, self._access.segments, most)
 
+    async def heads(self, ids: Sequence[int], size: int) -> dict[int, bytes]:
+        """So many bytes of the beginning of the payloads of these tasks, of those that can be read."""
+        access = self._access
+        return await access.ask(access.browse, queries.heads, ids, size, access.segments)
+
     async def totals(self) -> dict[int, int]:
         """How many tasks are kept, by stored state; counted from the rows, which takes time."""
         return await self._access.ask(self._access.browse, pages.totals)

@@ -526,3 +526,13 @@ async def test_outcomes_are_read_up_to_so_many_bytes_of_results(store: Store) ->
     assert [one.id for one in await store.outcomes([*sizes], 10**9)] == [1, 2, 3, 4]
     assert [one.id for one in await store.outcomes([*sizes], 300_000)] == [1, 2]
     assert [one.id for one in await store.outcomes([3, 4], 1)] == [3]
+
+
+async def test_the_beginnings_of_payloads_are_read_wherever_these_are(store: Store) -> None:
+    large = b"\xdb" + bytes(range(256)) * (MUCH // 128)
+    await store.commit(submit(1, payload=b"\x93\x01\x02\x03"))
+    await store.commit(submit(2, payload=large))
+    assert await store.heads([1, 2, 3], 8) == {1: b"\x93\x01\x02\x03", 2: large[:8]}
+    assert await store.heads([1, 2], 2) == {1: b"\x93\x01", 2: large[:2]}
+    assert await store.heads([1], 0) == {}
+    assert await store.heads([], 8) == {}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgpack
 import pytest
 from click.testing import CliRunner, Result
 from taskmessenger.cli import task as t
@@ -96,7 +97,7 @@ def test_a_task_as_json_has_every_key_and_its_state_as_a_word(remote: Pretended)
     (found,) = json.loads(run("ls", "--json").stdout)
     assert set(found) == {
         "id", "kind", "state", "priority", "attempt", "max_attempts", "spent", "submitted_at", "due_at",
-        "finished_at", "run_seconds", "worker", "key", "batch", "timeout", "target", "error",
+        "finished_at", "run_seconds", "worker", "key", "batch", "timeout", "target", "error", "payload_head",
     }  # fmt: skip
     assert found["state"] == "timed_out"
     assert found["submitted_at"] == 1795378863.5
@@ -168,3 +169,12 @@ def test_a_task_in_full_shows_why_it_waits_and_nothing_that_is_not_there(
         "task       1\nkind       hash\nstate      queued\nwaits for  no worker offers `hash`\n"
         f"attempts   1 (0 of 5 used up)\nsubmitted  {when(1795378863.5)}\npayload    5 (1 byte)\n"
     )
+
+
+def test_a_list_says_of_what_each_task_is(remote: Pretended) -> None:
+    keep(remote, row(1, TaskState.FAILED, key="img-7", head=msgpack.packb({"path": "/data/a.jpg"})), row(2))
+    assert run("ls").stdout.splitlines()[2].split()[-4:] == ["img-7", '{"path":', '"/data/a.jpg"}', "-"]
+    second, first = map(json.loads, run("ls", "--jsonl").stdout.splitlines())
+    assert (first["key"], first["payload_head"]) == ("img-7", '{"path": "/data/a.jpg"}')
+    assert second["payload_head"] is None
+    assert remote.queries[-1].heads > 0
