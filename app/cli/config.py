@@ -114,7 +114,12 @@ def show(role: Role | None, file: Path | None, *, origin: bool, as_json: bool) -
     """Print every setting as a manager or worker started now would have it, a line each: KEY = VALUE.
 
     That is for reading. The file itself is JSON with comments: `taskmessenger config init` writes one.
-    """
+
+    \b
+    Examples:
+      taskmessenger config show --origin
+      taskmessenger config show --role worker --json
+    """  # noqa: D301  \b keeps click from filling the examples
     loaded = {name: _load(name, file) for name in _roles(role, file)}
     if as_json:
         click.echo(
@@ -140,7 +145,12 @@ def check(role: Role | None, file: Path | None, *, as_json: bool) -> None:
 
     The kinds of a worker are loaded too, in processes that are thrown away: one that cannot be used counts.
     Without --role the console's keymap and themes are looked at as well.
-    """
+
+    \b
+    Examples:
+      taskmessenger config check
+      taskmessenger config check --role worker --json
+    """  # noqa: D301  \b keeps click from filling the examples
     from ..config import overlooked
 
     problems: dict[str, str] = {}
@@ -179,7 +189,13 @@ def check(role: Role | None, file: Path | None, *, as_json: bool) -> None:
 @config.command()
 @_JSON
 def paths(*, as_json: bool) -> None:
-    """Print where this application keeps its files."""
+    """Print where this application keeps its files.
+
+    \b
+    Examples:
+      taskmessenger config paths
+      taskmessenger config paths --json
+    """  # noqa: D301  \b keeps click from filling the examples
     places = {name: str(place) for name, place in find().named().items()}
     if as_json:
         click.echo(json.dumps({name.replace(" ", "_"): place for name, place in places.items()}, indent=2))

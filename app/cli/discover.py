@@ -48,7 +48,8 @@ def discover(
     """Listen for managers of the fleet that this user belongs to, on the local networks and over ZeroTier.
 
     On local networks managers are heard that have discovery.lan turned on; over ZeroTier those of the network
-    that this user joined by. A manager that runs here is asked itself. Only what the fleet has signed counts.
+    that this user joined by. A manager of this user that runs here is asked itself. Only what the fleet has
+    signed counts. The settings are the manager's where the fleet's manager is, else a worker's.
 
     \b
     Examples:
@@ -66,7 +67,10 @@ def discover(
         check_kind(kind)
     paths = find()
     flags = {"discovery.port": port, "discovery.interfaces": interface}
-    settings = load("worker", flags, os.environ, paths).config.discovery
+    if _is_ours(paths):
+        settings: Discovery = load("manager", flags, os.environ, paths).config.discovery
+    else:
+        settings = load("worker", flags, os.environ, paths).config.discovery
     finder, way = _finder(paths, settings)
     managers, offerings = run(_listen, finder, way, seconds, kind)
     if as_json:
@@ -75,9 +79,17 @@ def discover(
         _show(managers, offerings, kind)
     if not managers and not offerings:
         raise NotFound(
-            f"no manager of fleet {finder.registry.fleet_id} was heard in {span(seconds)}: is discovery.lan"
-            " on there, and this machine on the same network?"
+            f"no manager of fleet {finder.registry.fleet_id} was heard in {span(seconds)} at port"
+            f" {settings.port}: is discovery.lan on there, with this port, and is this the same network?"
+            + (" None runs here." if _is_ours(paths) else "")
         )
+
+
+def _is_ours(paths: Paths) -> bool:
+    """Whether the manager of the fleet is this user's own, on this machine."""
+    from ..net.security.authority import AUTHORITY_FILE
+
+    return (paths.authority / AUTHORITY_FILE).exists()
 
 
 def _finder(paths: Paths, settings: Discovery) -> tuple[Finder, Address | None]:
@@ -91,11 +103,11 @@ def _finder(paths: Paths, settings: Discovery) -> tuple[Finder, Address | None]:
     from ..net.discovery.registry import Registry
     from ..net.discovery.sealed import Signer, Verifier
     from ..net.discovery.voice import Voice
-    from ..net.security.authority import AUTHORITY_FILE, MANAGER_FILE, Authority
+    from ..net.security.authority import MANAGER_FILE, Authority
     from ..net.security.identity import is_joined, load
 
     way: Address | None = None
-    if (paths.authority / AUTHORITY_FILE).exists():
+    if _is_ours(paths):
         from time import time
 
         ca_der = Authority.load_or_create(paths.authority, "", time()).ca_der
@@ -128,6 +140,7 @@ async def _listen(
     from ..paths import find
 
     offerings: list[Offering] = []
+    here: list[ManagerHeard] = []
     # A client's node: the worker's own may be running on this machine, and the same node twice does not work.
     async with approach_for_a_command("client", find()) as approach, anyio.create_task_group() as tasks:
         if way is not None:
@@ -140,8 +153,33 @@ async def _listen(
             offerings = await _offered_here(kind) or await finder.resolve(kind, seconds)
         else:
             await anyio.sleep(seconds)
+            here = await _manager_here()
         tasks.cancel_scope.cancel()
-    return finder.registry.managers(anyio.current_time()), offerings
+    heard = finder.registry.managers(anyio.current_time())
+    return heard or here, offerings
+
+
+async def _manager_here() -> list[ManagerHeard]:
+    """The manager of this user that runs here; none is none."""
+    import anyio
+
+    from ..net.discovery.registry import ManagerHeard
+    from ..paths import find
+    from .connect import manager
+
+    if not (_is_ours(find()) and find().socket.exists()):
+        return []
+    try:
+        with anyio.fail_after(DEFAULT_SECONDS):
+            async with manager(grace=0.0) as remote:
+                status = await remote.status()
+    except (TaskMessengerError, TimeoutError) as error:
+        note(f"the manager that runs here does not tell: {error}")
+        return []
+    now, own = anyio.current_time(), "this machine"
+    return [
+        ManagerHeard(name=status.manager, endpoints=status.listening, wanted=(), source=own, heard_at=now)
+    ]
 
 
 async def _offered_here(kind: str) -> list[Offering]:

@@ -80,7 +80,13 @@ def invite() -> None:
 def create(
     *, uses: int | None, ttl: float | None, role: str, approve: bool, ephemeral: bool, as_json: bool
 ) -> None:
-    """Make an invite: its text alone goes to standard output. Whoever has it may join."""
+    """Make an invite: its text alone goes to standard output. Whoever has it may join.
+
+    \b
+    Examples:
+      taskmessenger invite create --uses 50 --ttl 2h
+      taskmessenger invite --role operator --json
+    """  # noqa: D301  \b keeps click from filling the examples
 
     async def ask() -> InviteMade:
         async with manager() as remote:
@@ -161,7 +167,12 @@ def ls(*, as_json: bool) -> None:
     """All invites, newest first, without their secrets.
 
     States: open, used (up), expired, revoked.
-    """
+
+    \b
+    Examples:
+      taskmessenger invite ls
+      taskmessenger invite ls --json
+    """  # noqa: D301  \b keeps click from filling the examples
 
     async def ask() -> list[InviteRow]:
         async with manager() as remote:
@@ -192,7 +203,12 @@ def ls(*, as_json: bool) -> None:
 @click.argument("invite_id", type=NAME, metavar="ID")
 @as_json
 def revoke(invite_id: str, *, as_json: bool) -> None:
-    """Let nobody use an invite any more. Who has joined with it stays: see `worker revoke`."""
+    """Let nobody use an invite any more. Who has joined with it stays: see `worker revoke`.
+
+    \b
+    Examples:
+      taskmessenger invite revoke 7F3KQ9ZD
+    """  # noqa: D301  \b keeps click from filling the examples
     invite_id = invite_id.upper()
 
     run(_revoke, invite_id)

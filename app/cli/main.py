@@ -48,6 +48,20 @@ Join from any machine:    taskmessenger --role worker --no-ui --join -      (the
 Hand in a task:           taskmessenger submit reverse hello --wait
 See it all run here:      taskmessenger demo
 More:                     taskmessenger --help"""
+EPILOG: Final = """\b
+Exit codes:
+  0 done                  4 refused
+  1 it failed             5 no manager answers
+  2 wrong usage           6 too late
+  3 not found             7 in conflict with what is there
+
+Results go to standard output, everything else to standard error. Most commands take --json. Where settings,
+kinds, results and logs lie: `taskmessenger config paths`.
+
+\b
+Shell completion, for bash (zsh_source and fish_source for others):
+  eval "$(_TASKMESSENGER_COMPLETE=bash_source taskmessenger)"
+"""
 MAX_ERROR: Final = 2_000
 
 
@@ -83,7 +97,12 @@ class Lazy(click.Group):
             ) from error
 
 
-@click.group(cls=Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Lazy,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
 @click.version_option(
     __version__, "-V", "--version", prog_name="taskmessenger", message="%(prog)s %(version)s"
 )

@@ -35,7 +35,13 @@ def pool() -> None:
 @pool.command()
 @as_json
 def status(*, as_json: bool) -> None:
-    """How many tasks are in which state, who works, and what is wrong."""
+    """How many tasks are in which state, who works, and what is wrong.
+
+    \b
+    Examples:
+      taskmessenger pool status
+      taskmessenger pool status --json
+    """  # noqa: D301  \b keeps click from filling the examples
 
     async def ask() -> tuple[PoolStatus, list[WorkerRow]]:
         async with manager() as remote:
@@ -97,7 +103,13 @@ def _scope(scope: str) -> str:
 @_KIND
 @as_json
 def pause(kind: str | None, *, as_json: bool) -> None:
-    """Accept tasks but start none, until resumed, across restarts too; what runs goes on."""
+    """Accept tasks but start none, until resumed, across restarts too; what runs goes on.
+
+    \b
+    Examples:
+      taskmessenger pool pause
+      taskmessenger pool pause --kind hash
+    """  # noqa: D301  \b keeps click from filling the examples
     found = run(_steer, "pause", kind)
     text = f"{_what(kind)} paused; `taskmessenger pool resume{_option(kind)}` ends that"
     tell(text, {"paused": found.paused}, as_json=as_json)
@@ -107,7 +119,13 @@ def pause(kind: str | None, *, as_json: bool) -> None:
 @_KIND
 @as_json
 def resume(kind: str | None, *, as_json: bool) -> None:
-    """End a pause; those of other kinds and of single workers stay."""
+    """End a pause; those of other kinds and of single workers stay.
+
+    \b
+    Examples:
+      taskmessenger pool resume
+      taskmessenger pool resume --kind hash
+    """  # noqa: D301  \b keeps click from filling the examples
     found = run(_steer, "resume", kind)
     tell(f"{_what(kind)} not paused any more", {"paused": found.paused}, as_json=as_json)
     if found.paused:

@@ -128,7 +128,8 @@ class Order:
 def submit(kind: str, payload: str | None, *, wait: bool, as_json: bool, **given: Any) -> None:
     """Hand in tasks of KIND, and print their ids; with --wait their results instead.
 
-    PAYLOAD is plain text. With --count, --key K becomes K-1, K-2 and so on; with --jsonl it becomes K and a
+    Built in are echo, hash, reverse, sum, upper, wait and wordcount; `worker ls` has what is offered. PAYLOAD
+    is plain text. With --count, --key K becomes K-1, K-2 and so on; with --jsonl it becomes K and a
     digest of each line's payload, so that new lines between them change no key.
 
     \b

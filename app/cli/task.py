@@ -80,7 +80,8 @@ def ls(
 
     A filter has terms such as kind:hash, -state:succeeded, worker:w1,w2, attempt>1, submitted<10m, run>2s,
     priority:1..5, error:"no space", and any word to look for. All must hold; `-` leaves out. Fields are kind,
-    state, worker, batch, key, id, attempt, priority, run, submitted, finished, error and text.
+    state, worker, batch, key, id, attempt, priority, run, submitted, finished, error and text. States are
+    scheduled, queued, leased, running, succeeded, failed, timed_out and cancelled.
 
     \b
     Examples:
@@ -161,7 +162,13 @@ def _say_more(shown: int, last: int, query: TaskQuery, limit: int) -> None:
 @click.argument("task_id", type=ID, metavar="ID")
 @as_json
 def show(task_id: int, *, as_json: bool) -> None:
-    """All that is known of one task: its payload, its attempts, its last error, why it waits."""
+    """All that is known of one task: its payload, its attempts, its last error, why it waits.
+
+    \b
+    Examples:
+      taskmessenger task show 17
+      taskmessenger task show 17 --json
+    """  # noqa: D301  \b keeps click from filling the examples
     from msgspec.structs import replace
 
     from ..handle import TaskQuery
@@ -186,7 +193,12 @@ def result(task_id: int, *, as_json: bool) -> None:
 
     Text is printed as it is and any other value as JSON. Bytes are written raw to a file or a pipe; on a
     terminal, and with --json, they are shown in base64.
-    """
+
+    \b
+    Examples:
+      taskmessenger task result 17
+      taskmessenger task result 17 --json
+    """  # noqa: D301  \b keeps click from filling the examples
     from .output import block
     from .payload import print_result
     from .results import failure, outcome_json
@@ -219,7 +231,13 @@ def result(task_id: int, *, as_json: bool) -> None:
 @yes
 @as_json
 def cancel(ids: tuple[int, ...], *, text: str | None, yes: bool, as_json: bool) -> None:
-    """End tasks for good, also those that run just now. Prints the ids of those that this has ended."""
+    """End tasks for good, also those that run just now. Prints the ids of those that this has ended.
+
+    \b
+    Examples:
+      taskmessenger task cancel 17 18
+      taskmessenger task cancel --filter "kind:hash state:queued" --yes
+    """  # noqa: D301  \b keeps click from filling the examples
     one_of(ids, text)
     if text is not None:
         act_on("cancel", (), text, yes=yes, as_json=as_json)
@@ -233,7 +251,13 @@ def cancel(ids: tuple[int, ...], *, text: str | None, yes: bool, as_json: bool) 
 @yes
 @as_json
 def retry(ids: tuple[int, ...], *, text: str | None, yes: bool, as_json: bool) -> None:
-    """Give tasks that failed or timed out for good another life, under the same id. Prints these ids."""
+    """Give tasks that failed or timed out for good another life, under the same id. Prints these ids.
+
+    \b
+    Examples:
+      taskmessenger task retry 17 18
+      taskmessenger task retry --filter "state:failed finished<1h" --yes
+    """  # noqa: D301  \b keeps click from filling the examples
     one_of(ids, text)
     if text is not None:
         act_on("retry", (), text, yes=yes, as_json=as_json)

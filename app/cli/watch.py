@@ -58,8 +58,11 @@ class Fact:
 class Watcher:
     """Says what is new from one look to the next."""
 
-    def __init__(self, least: str = "info") -> None:
+    def __init__(self, least: str = "info", *, history: bool = True) -> None:
+        """`history`: whether events count that were there before the first look."""
         self._least = LEVELS.index(least)
+        self._since: float | None = 0.0 if history else None
+        """By the clock of the node; None until it is known."""
         self._told: dict[tuple[str, str], str] = {}
         self._away = False
 
@@ -83,10 +86,13 @@ class Watcher:
         yield from self._changed("worker", (_worker(snapshot.at, row) for row in snapshot.workers))
 
     def _events(self, at: float, page: EventPage) -> Iterator[Fact]:
-        if page.missed:
+        first, self._since = self._since is None, at if self._since is None else self._since
+        if page.missed and not first:
             words = f"{count(page.missed, 'event')}: more came than could be told"
             yield Fact(at=at, about="missed", words=words, data={"number": page.missed}, level="warning")
         for row in page.rows:
+            if row.at < self._since:
+                continue
             if row.level not in LEVELS or LEVELS.index(row.level) >= self._least:
                 yield _event(row)
 
@@ -137,12 +143,13 @@ class Watcher:
     metavar="ADDRESS",
     help="A manager elsewhere; else the one the other commands talk to.",
 )
+@click.option("--history", is_flag=True, help="Begin with the events that the manager remembers.")
 @click.option("--plain", is_flag=True, help="No colours, also on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object on each line.")
-def watch(*, every: float, level: str, attach: str | None, plain: bool, as_json: bool) -> None:
+def watch(*, every: float, level: str, attach: str | None, history: bool, plain: bool, as_json: bool) -> None:
     """Print what goes on as lines: the fleet at every look, events, and what changed of workers and kinds.
 
-    Until interrupted. While the manager is away it waits for it, and says so.
+    From now on, until interrupted. While the manager is away it waits for it, and says so.
 
     \b
     Examples:
@@ -152,7 +159,7 @@ def watch(*, every: float, level: str, attach: str | None, plain: bool, as_json:
     from .connect import run
 
     try:
-        run(_watch, Watcher(level), every, attach, plain, as_json)
+        run(_watch, Watcher(level, history=history), every, attach, plain, as_json)
     except KeyboardInterrupt as end:  # how this ends; there is nothing to say about it
         outlet.give_up()
         sys.exit(end.exit_code if isinstance(end, Told) else INTERRUPTED)

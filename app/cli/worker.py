@@ -62,7 +62,12 @@ def ls(*, pending: bool, as_json: bool) -> None:
     """Every worker that is or was a member, and how it is.
 
     States: connected, paused, draining, away (it may come back to its tasks), offline, revoked.
-    """
+
+    \b
+    Examples:
+      taskmessenger worker ls
+      taskmessenger worker ls --pending
+    """  # noqa: D301  \b keeps click from filling the examples
     if pending:
         _ls_pending(as_json=as_json)
         return
@@ -139,7 +144,11 @@ def approve(worker_id: str, *, as_json: bool) -> None:
     """Let a member in that waits for it, of any role. To reject one: `worker revoke`.
 
     Compare its fingerprint first: `worker ls --pending` shows it, and so does the machine itself.
-    """
+
+    \b
+    Examples:
+      taskmessenger worker approve w-vm-eh2e
+    """  # noqa: D301  \b keeps click from filling the examples
 
     async def ask() -> None:
         async with manager() as remote:
@@ -163,7 +172,12 @@ def _cells(row: WorkerRow) -> tuple[object, ...]:
 @_ID
 @as_json
 def pause(worker_id: str, *, as_json: bool) -> None:
-    """Start nothing new on a worker, not even what it was given already; what runs goes on."""
+    """Start nothing new on a worker, not even what it was given already; what runs goes on.
+
+    \b
+    Examples:
+      taskmessenger worker pause w-vm-eh2e
+    """  # noqa: D301  \b keeps click from filling the examples
     row = run(_steer, "pause", worker_id)
     text = f"{worker_id} is paused; `taskmessenger worker resume {worker_id}` ends that"
     tell(text, _state(row), as_json=as_json)
@@ -173,7 +187,12 @@ def pause(worker_id: str, *, as_json: bool) -> None:
 @_ID
 @as_json
 def resume(worker_id: str, *, as_json: bool) -> None:
-    """End the pause of a worker."""
+    """End the pause of a worker.
+
+    \b
+    Examples:
+      taskmessenger worker resume w-vm-eh2e
+    """  # noqa: D301  \b keeps click from filling the examples
     row = run(_steer, "resume", worker_id)
     tell(f"{worker_id} {_after_resume(row)}", _state(row), as_json=as_json)
 
@@ -194,7 +213,12 @@ def _after_resume(row: WorkerRow) -> str:
 @click.option("--deadline", type=DURATION, default=DRAIN_SECONDS, show_default="30s", help="0 is now.")
 @as_json
 def drain(worker_id: str, *, deadline: float, as_json: bool) -> None:
-    """Let a worker end what it runs and leave; what has not ended by the deadline goes to others."""
+    """Let a worker end what it runs and leave; what has not ended by the deadline goes to others.
+
+    \b
+    Examples:
+      taskmessenger worker drain w-vm-eh2e --deadline 5m
+    """  # noqa: D301  \b keeps click from filling the examples
 
     async def ask() -> None:
         async with manager() as remote:
@@ -216,7 +240,12 @@ def limit(worker_id: str, tasks: str, *, as_json: bool) -> None:
     """Let a worker have at most N tasks at a time, whatever it offers; `none` ends that.
 
     It holds until it is ended, across restarts too. What the worker already has it may still run.
-    """
+
+    \b
+    Examples:
+      taskmessenger worker limit w-vm-eh2e 2
+      taskmessenger worker limit w-vm-eh2e none
+    """  # noqa: D301  \b keeps click from filling the examples
     from ..handle import Act
 
     if tasks != "none" and not (tasks.isascii() and tasks.isdecimal() and len(tasks) <= MAX_DIGITS):
@@ -242,7 +271,12 @@ def limit(worker_id: str, tasks: str, *, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def revoke(worker_id: str, *, yes: bool, as_json: bool) -> None:
-    """End the trust in a worker, client or operator: its connection is closed, it cannot come back."""
+    """End the trust in a worker, client or operator: its connection is closed, it cannot come back.
+
+    \b
+    Examples:
+      taskmessenger worker revoke w-vm-eh2e --yes
+    """  # noqa: D301  \b keeps click from filling the examples
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"revoking {worker_id} cannot be undone: say --yes to mean it")

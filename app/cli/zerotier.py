@@ -47,7 +47,13 @@ def zerotier() -> None:
 )
 @click.option("--force", is_flag=True, help="Even if it is installed already.")
 def install(wheel: Path | None, *, force: bool) -> None:
-    """Fetch libzt with pip, check it, and keep it for this user; exit code 5 when it cannot be fetched."""
+    """Fetch libzt with pip, check it, and keep it for this user; exit code 5 when it cannot be fetched.
+
+    \b
+    Examples:
+      taskmessenger zerotier install
+      taskmessenger zerotier install --wheel libzt.whl
+    """  # noqa: D301  \b keeps click from filling the examples
     from ..net.zerotier import library
 
     found = library.install(find(), wheel=wheel, force=force)
@@ -58,7 +64,13 @@ def install(wheel: Path | None, *, force: bool) -> None:
 @zerotier.command()
 @as_json_option
 def status(*, as_json: bool) -> None:
-    """Show the library, and the node of each role: network, address, roots, peers, and what to do."""
+    """Show the library, and the node of each role: network, address, roots, peers, and what to do.
+
+    \b
+    Examples:
+      taskmessenger zerotier status
+      taskmessenger zerotier status --json
+    """  # noqa: D301  \b keeps click from filling the examples
     configs = _settings()
     library, problems = _library(configs)
     nodes = {role: _node(role, configs.get(role)) for role in ROLES}

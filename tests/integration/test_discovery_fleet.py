@@ -68,6 +68,9 @@ def test_what_is_heard_is_listed_for_people_and_programs(here: Fleet) -> None:
     (manager,) = facts["managers"]
     assert (manager["name"], manager["endpoints"]) == ("north", [here._listen])
     assert facts["offered_by"] == [{"manager": "north", "workers": [here.worker_id("fern")], "total": 1}]
+    # On the manager's machine the manager's settings count: there is no file of a worker.
+    own = json.loads(here.run("discover", "--seconds", "2s", "--json").stdout)
+    assert [one["source"] for one in own["managers"]] == ["127.0.0.1"]
     nobody = here.run("discover", "--seconds", "2s", "--kind", "unheard-of", home=at_worker)
     assert nobody.stderr == "no connected worker offers unheard-of\n"
 
@@ -77,7 +80,11 @@ def test_a_manager_that_was_not_told_to_is_silent(here: Fleet, port: int) -> Non
     here.manager()
     here.worker("fern")
     done = here.run("discover", "--seconds", "500ms", home=here.worker_home("fern"))
-    refused(done, 3, "no manager of fleet", "is discovery.lan on there")
+    refused(done, 3, "no manager of fleet", "is discovery.lan on there", f"at port {port}")
+    own = json.loads(here.run("discover", "--seconds", "500ms", "--json").stdout)
+    assert [(one["source"], one["endpoints"]) for one in own["managers"]] == [
+        ("this machine", [here._listen])
+    ]
 
 
 def test_who_belongs_to_no_fleet_cannot_tell_whom_to_believe(here: Fleet, tmp_path: Path) -> None:

@@ -77,3 +77,14 @@ def test_every_line_is_one_line_of_printable_text() -> None:
         assert fact.text().isprintable()
         assert json.loads(fact.json())["about"] == fact.about
         assert fact.json().isascii()
+
+
+def test_it_begins_with_now_unless_the_past_is_wanted() -> None:
+    node = FakeNode()
+    now = node.snapshot().at
+    rows = (EventRow(1, now - 60, "info", "log", "", "old"), EventRow(2, now + 1, "info", "log", "", "new"))
+    page = EventPage(rows, 3, missed=7)
+    told = [fact.words for fact in looks(Watcher(history=False), node, page) if fact.about == "event"]
+    assert told == ["info: log  new"]
+    assert "missed" not in {fact.about for fact in looks(Watcher(history=False), node, page)}
+    assert sum(fact.about == "event" for fact in looks(Watcher(), node, page)) == 2
