@@ -118,6 +118,7 @@ async def _serve(
                 "manager %s of fleet %s is ready at %s; version %s",
                 config.name, role.authority.fleet_id, ", ".join(listening), __version__,
             )  # fmt: skip
+            _warn_of_root("manager")
             tasks.start_soon(underneath.report)
             if began is not None:
                 await role.view.telemetry.refresh()
@@ -174,6 +175,7 @@ async def worker(
         dial = _dialling(role, approach, finder)
         role.append(Worker(config, identity, kinds.announce(), runtimes, spool, dial=dial))
         runtimes.tell(lambda _: role[0].change_kinds(kinds.announce(), kinds.broken))
+        _warn_of_root("worker")
         async with approach, anyio.create_task_group() as tasks:
             if began is None:
                 tasks.start_soon(stop_on_signals, role[0].stop)
@@ -186,6 +188,12 @@ async def worker(
             await role[0].run()
             tasks.cancel_scope.cancel()
         spool.close()
+
+
+def _warn_of_root(role: str) -> None:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        more = ", and so does every task" if role == "worker" else ""
+        log.warning("this %s runs as root%s: a user of its own who has this home is enough", role, more)
 
 
 def _handle(

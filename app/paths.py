@@ -26,6 +26,7 @@ ROLES: Final[tuple[Role, ...]] = ("manager", "worker")
 HOME_VARIABLE: Final = "TASKMESSENGER_HOME"
 APPLICATION: Final = "task-messenger"
 PRIVATE: Final = 0o700
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 SOCKET_PATH_LIMIT: Final = 103
 """Bytes of a local socket's path: `sun_path` holds 108 on Linux and 104 on macOS, the final zero included."""
 
@@ -185,6 +186,51 @@ def _make(path: Path) -> None:
     path.mkdir(mode=PRIVATE, exist_ok=True)
 
 
+def make_private(path: Path) -> None:
+    """Make this directory and what is missing above it, for this user alone; looks at nothing that is there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _make(path)
+
+
+def check_unshared(path: Path) -> None:
+    """This file or directory can be changed or replaced by this user and root alone.
+
+    As ssh looks at its files: the owner and the mode of the real place, and of every directory above it. One
+    in which everybody may make files but move only their own, like /tmp, may be above what is ours.
+
+    Raises:
+        ConfigError: somebody else could; names the place and the cure. OSError: it is not there.
+    """
+    if sys.platform != "win32":
+        check_own(path)
+        _check_above(path)
+
+
+def check_own(path: Path) -> None:
+    """The same of the file or directory itself.
+
+    Raises:
+        ConfigError: somebody else could change it. OSError: it is not there.
+    """
+    if sys.platform == "win32":
+        return
+    status = path.stat()
+    if status.st_uid not in {0, os.geteuid()}:
+        raise ConfigError(
+            f"{path}: belongs to another user (uid {status.st_uid}), who could change it: "
+            f"make it your own with `chown {os.geteuid()} {path}`, or use another"
+        )
+    if status.st_mode & _OTHERS_WRITE:
+        raise ConfigError(f"{path}: {_who(status)} may write it: run `chmod go-w {path}`")
+
+
+def _who(status: os.stat_result) -> str:
+    return "everybody" if status.st_mode & stat.S_IWOTH else "its group"
+
+
 def _check_private(path: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise ConfigError(
@@ -198,16 +244,15 @@ def _check_above(path: Path) -> None:
     """Whoever owns a directory above, or may write in it, can put another one in the place of ours."""
     for above in path.resolve().parents:
         status = above.stat()
-        writable = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
         if status.st_uid not in {0, os.geteuid()}:
             raise ConfigError(
                 f"{above}: belongs to another user, who could replace {path.name} in it; "
                 f"set {HOME_VARIABLE} to a place of your own"
             )
-        if writable:
+        if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
             raise ConfigError(
-                f"{above}: everybody may write in it, and could replace {path.name} in it; "
-                f"run `chmod o-w {above}`"
+                f"{above}: {_who(status)} may write in it, and could replace {path.name} in it; "
+                f"run `chmod go-w {above}`"
             )
 
 

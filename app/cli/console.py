@@ -24,7 +24,7 @@ import click
 from .. import streams
 from ..core.errors import TaskMessengerError, UsageError
 from ..core.text import printable, redact
-from ..paths import Paths, find
+from ..paths import Paths, find, make_private
 from ..record import recording
 from .own_terminal import own_terminal
 
@@ -233,7 +233,7 @@ def _kept(report: str) -> str:
     """Where the report of a failure is, as the end of a sentence."""
     file = find().state / REPORT
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(file.parent)
         file.unlink(missing_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
             kept.write(redact(report))

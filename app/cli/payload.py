@@ -5,9 +5,10 @@ JSON cannot say all that msgpack can. What it cannot is shown, and read, as `run
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -15,7 +16,7 @@ from typing import IO, Any, Final
 import click
 
 from ..core.errors import UsageError
-from ..core.text import printable
+from ..core.text import SAVE_AS_UTF8, UNMARKED, marked, not_utf8, printable
 from ..runtimes.payload import MAX_BYTES, BadPayload, pack, unpack
 from ..runtimes.plain import jsonable, parse
 from .inputs import MAX_INPUT, MAX_TASKS, Inputs, Keys
@@ -24,6 +25,9 @@ from .output import on_terminal
 MAX_SHOWN: Final = 1_000_000
 """Characters of a result on a terminal."""
 STDIN: Final = "-"
+_MARK: Final = "\ufeff"
+_LONGEST_MARK: Final = 4
+READ_SIZE: Final = 65_536
 
 
 def packed(value: Any, where: str = "the payload") -> bytes:
@@ -50,7 +54,7 @@ def from_json(text: str, where: str = "--json-payload") -> bytes:
         UsageError: names line and column.
     """
     try:
-        value = parse(text)
+        value = parse(text.removeprefix(_MARK))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise UsageError(f"{where} is not valid JSON: {error.msg} at {place}") from error
@@ -94,18 +98,56 @@ def from_lines(name: str, inputs: Inputs, keys: Keys) -> None:
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    while text := file.readline(MAX_BYTES + 1):
-        number += 1
-        if len(text) > MAX_BYTES:
-            raise UsageError(f"line {number} of {_called(name)} is over the {MAX_BYTES:,} bytes of a payload")
-        if text.strip():
-            yield number, text
+    number, readline = 0, _as_utf8(file)
+    try:
+        while text := readline(MAX_BYTES + 1):
+            number += 1
+            if len(text) > MAX_BYTES:
+                raise UsageError(
+                    f"line {number} of {_called(name)} is over the {MAX_BYTES:,} bytes of a payload"
+                )
+            if text.strip():
+                yield number, text
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{_called(name)} is no whole {error.encoding[:6].upper()}: {SAVE_AS_UTF8}; nothing was submitted"
+        ) from error
+
+
+class _Rejoined(io.RawIOBase):
+    """A file, and what of it has been read already."""
+
+    def __init__(self, head: bytes, file: IO[bytes]) -> None:
+        super().__init__()
+        self._head, self._file = head, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any, /) -> int:
+        room = memoryview(into).cast("B")
+        data, self._head = self._head[: len(room)], self._head[len(room) :]
+        data = data or self._file.read1(len(room))  # type: ignore[attr-defined]
+        room[: len(data)] = data
+        return len(data)
+
+
+def _as_utf8(file: IO[bytes]) -> Callable[[int], bytes]:
+    """Gives the lines of this text in UTF-8, without a byte order mark, at most so much of each."""
+    head = file.read(_LONGEST_MARK)
+    length, encoding = marked(head)
+    whole = io.BufferedReader(_Rejoined(head[length:], file), READ_SIZE)
+    if encoding == "utf-8":
+        return whole.readline
+    text = io.TextIOWrapper(whole, encoding, newline="\n")
+    return lambda most: text.readline(most).encode()
 
 
 def _value(text: bytes, where: str) -> Any:
+    if b"\0" in text:  # not in JSON, where it has an escape
+        raise UsageError(f"{where} {UNMARKED}; nothing was submitted")
     try:
-        return parse(text.strip())
+        return parse(text.decode().strip())
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} is not valid JSON: {error.msg} at column {error.colno}; nothing was submitted"
@@ -114,7 +156,9 @@ def _value(text: bytes, where: str) -> Any:
         raise UsageError(f"{where} is nested too deeply; nothing was submitted") from error
     except UsageError as error:
         raise UsageError(f"{where}: {error}; nothing was submitted") from error
-    except ValueError as error:  # not UTF-8, or an integer of thousands of digits
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} {not_utf8(text[error.start])}; nothing was submitted") from error
+    except ValueError as error:  # an integer of thousands of digits
         raise UsageError(f"{where} is not valid JSON: {error}; nothing was submitted") from error
 
 

@@ -14,7 +14,7 @@ import click
 
 from .. import outlet, streams
 from ..core.errors import UsageError
-from ..core.text import printable
+from ..core.text import decoded, printable
 from ..locks import Starting
 from ..paths import Paths, find, private_directory
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..hosted import Hosted
     from .console import Extras
 
-MAX_INVITE: Final = 4_096
-"""Characters that are read for an invite."""
+MAX_INVITE: Final = 16_384
+"""Bytes that are read for an invite."""
 
 
 def start(
@@ -174,7 +174,8 @@ def read_invite(text: str | None, file: Path | None) -> str | None:
         raise UsageError("give the invite by --join or by --join-file, not by both")
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8", errors="replace")[:MAX_INVITE].strip()
+            with file.open("rb") as opened:
+                return _invite_in(opened.read(MAX_INVITE), printable(str(file)))
         except OSError as error:
             raise UsageError(
                 f"{printable(str(file))}: the invite cannot be read ({error.strerror})"
@@ -189,7 +190,19 @@ def read_invite(text: str | None, file: Path | None) -> str | None:
         return text
     if sys.stdin.isatty():
         return str(click.prompt("Paste invite", hide_input=True, err=True)).strip()
-    return sys.stdin.read(MAX_INVITE).strip()
+    return _invite_in(sys.stdin.buffer.read(MAX_INVITE), "standard input")
+
+
+def _invite_in(data: bytes, what: str) -> str:
+    """The invite among these bytes.
+
+    Raises:
+        UsageError: it is in an encoding that is not read.
+    """
+    try:
+        return decoded(data).strip()
+    except ValueError as error:
+        raise UsageError(f"{what} {error}") from None
 
 
 def _none_of(given: Mapping[str, Any], names: tuple[str, ...], role: str) -> None:

@@ -21,7 +21,7 @@ from ..core.text import printable
 from ..paths import Paths, Role, private_directory
 from .load import leaves, load
 from .model import Group, ManagerConfig, WorkerConfig
-from .source import MAX_FILE, from_text, parse, strip_comments
+from .source import MAX_FILE, as_text, from_text, parse, strip_comments
 
 _MODELS: Final[dict[Role, type[Group]]] = {"manager": ManagerConfig, "worker": WorkerConfig}
 _INDENT: Final = "    "
@@ -88,14 +88,12 @@ def write_all(file: Path, paths: Paths, role: Role, texts: Mapping[str, str]) ->
     values = {key: meant(role, key, text) for key, text in texts.items()}
     try:
         file = file.resolve()
-        draft = file.read_text(encoding="utf-8-sig") if file.exists() else _FIRST
+        draft = as_text(file.read_bytes(), label) if file.exists() else _FIRST
         for key, value in values.items():
             draft = changed(draft, key, value, label)
         if not file.parent.exists():
             private_directory(file.parent)
         _replace(file, draft, paths, role, label)
-    except UnicodeDecodeError:
-        raise ConfigError(f"{label}: is not UTF-8; save the file as UTF-8") from None
     except OSError as error:
         named = ", ".join(f"`{key}`" for key in texts)
         raise ConfigError(

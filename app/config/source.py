@@ -7,7 +7,9 @@ Comments are `// to the end of the line` and `/* between */`; everything else is
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 import types
 import typing
 from pathlib import Path
@@ -16,7 +18,8 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from ..core.errors import ConfigError
-from ..core.text import printable
+from ..core.text import decoded, printable
+from ..paths import check_unshared
 from .wording import explain
 
 MAX_FILE: Final = 1024 * 1024
@@ -34,8 +37,7 @@ def read_file(path: Path) -> dict[str, Any] | None:
     """
     label = printable(str(path), MAX_FILE)
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE + 1)
+        raw = _read(path)
     except FileNotFoundError:
         return None
     except PermissionError:
@@ -48,12 +50,30 @@ def read_file(path: Path) -> dict[str, Any] | None:
         ) from error
     if len(raw) > MAX_FILE:
         raise ConfigError(f"{label}: is larger than {MAX_FILE} bytes; that is no configuration file")
+    return parse(as_text(raw, label), label)
+
+
+def as_text(raw: bytes, label: str) -> str:
+    """What is in a configuration file; `label` names it in errors.
+
+    Raises:
+        ConfigError: it is in an encoding that is not read; says in which, and the cure.
+    """
     try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{label}: line {line}: is not UTF-8; save the file as UTF-8") from None
-    return parse(text, label)
+        return decoded(raw)
+    except ValueError as error:
+        raise ConfigError(f"{label}: {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    """The beginning of a file that nobody else can change; a pipe without a writer keeps nobody waiting."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(number, "rb") as file:
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            check_unshared(path)
+        else:  # the shell's `<(...)`, say
+            os.set_blocking(number, True)
+        return file.read(MAX_FILE + 1)
 
 
 def parse(text: str, label: str) -> dict[str, Any]:

@@ -6,11 +6,16 @@ so whatever they wrote goes through here before a person sees it.
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Final
 
 SHOWN: Final = 200
 """Characters of a stranger's text that one line shows when nothing else is said."""
+SAVE_AS_UTF8: Final = "save it as UTF-8"
+UNMARKED: Final = f"looks like UTF-16 or UTF-32 without a byte order mark: {SAVE_AS_UTF8}"
+_LOOKED_AT: Final = 1_000
+"""Bytes at the beginning of a text that show whether it is one."""
 _CUT: Final = "…"
 _INVITE: Final = re.compile(r"tm1-[0-9a-z][0-9a-z-]*", re.IGNORECASE)
 REDACTED: Final = "tm1-[redacted]"
@@ -39,3 +44,40 @@ def count(number: int, one: str, many: str = "") -> str:
 def redact(text: str) -> str:
     """`text` without the secrets that invites carry: what an invite contains lets anybody join."""
     return _INVITE.sub(REDACTED, text)
+
+
+_MARKS: Final = (  # the longer ones first: they begin like others
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def marked(head: bytes) -> tuple[int, str]:
+    """Length of the byte order mark that text begins with, and the encoding that it names: UTF-8 if none."""
+    return next(((len(mark), name) for mark, name in _MARKS if head.startswith(mark)), (0, "utf-8"))
+
+
+def decoded(data: bytes) -> str:
+    """The text of a file that a person wrote: in UTF-8, or in the encoding that its byte order mark names.
+
+    Raises:
+        ValueError: it is in another one; a part of a sentence that says in which, and the cure.
+    """
+    length, encoding = marked(data)
+    if not length and b"\0" in data[:_LOOKED_AT]:
+        raise ValueError(UNMARKED)
+    try:
+        return data[length:].decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise ValueError(f"is no whole {encoding[:6].upper()}: {SAVE_AS_UTF8}") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(not_utf8(data[error.start], f" in line {line}")) from None
+
+
+def not_utf8(byte: int, place: str = "") -> str:
+    """What is wrong with text that holds this byte where UTF-8 has none, and the cure."""
+    return f"is not UTF-8 (byte 0x{byte:02x}{place}; is it Latin-1?): {SAVE_AS_UTF8}"

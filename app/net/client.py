@@ -11,13 +11,14 @@ import logging
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
+from anyio.abc import SocketAttribute
 
 from .. import __version__
 from ..core.errors import (
@@ -153,10 +154,10 @@ async def connect_locally(path: Path) -> Connected:
     """A session as operator, with the manager of this user on this machine.
 
     Raises:
-        Unreachable: none runs here.
+        Unreachable: none runs here. Refused: somebody else's answers; nothing was said.
     """
     address = Address("unix", path=str(path))
-    stream = await transport_for(address).dial(address)
+    stream = await _dial_locally(address, path)
     session = Session(stream, Wire("greeter", anyio.current_time()))
     hello = Hello(OLDEST, PROTOCOL, "operator", __version__, INSTANCE, mark=_local_marks.get(path, b""))
     try:
@@ -166,6 +167,22 @@ async def connect_locally(path: Path) -> Connected:
         raise
     _local_marks[path] = connected.welcome.mark
     return connected
+
+
+async def _dial_locally(address: Address, path: Path) -> ByteStream:
+    from .security.local import check_answering, check_place, peer_uid
+
+    with suppress(FileNotFoundError):  # nobody listens either
+        check_place(path)
+    stream = await transport_for(address).dial(address)
+    try:
+        uid = peer_uid(stream.extra(SocketAttribute.raw_socket))  # noqa: S610  no Django
+        check_answering(uid, path)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await stream.aclose()
+        raise
+    return stream
 
 
 async def join(

@@ -23,6 +23,7 @@ import msgspec
 
 from ..core.errors import ConfigError
 from ..forks import forget_number, keep_number_from_forks
+from ..paths import make_private
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Spool:
         self._crowded = False
         """There was no room to write a segment anew."""
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(folder)
             for path in sorted(folder.glob("*.spool")):
                 self._load(path)
         except OSError as error:

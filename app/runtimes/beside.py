@@ -21,10 +21,16 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from importlib.util import spec_from_file_location
+from itertools import chain, islice
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
+from ..core.errors import ConfigError
+from ..paths import check_own
+
+MAX_FILES: Final = 1_000
+"""Of a package beside a kind, that are looked at."""
 PREFIX: Final = "_taskmessenger_kind_"
 """Of the names of modules that are kinds, so that `queue.py` may be one."""
 SOURCE_VARIABLE: Final = "TM_SOURCE"
@@ -35,9 +41,37 @@ class Source(SourceFileLoader):
     """Compiles what is in the file."""
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """Of this module."""
+        """Of this module.
+
+        Raises:
+            ImportError: others may change it.
+        """
         path = self.get_filename(fullname)
+        file = Path(path)
+        _check_own(chain([file.parent], file.parent.rglob("*")) if self.is_package(fullname) else [file])
         return self.source_to_code(self.get_data(path), path)
+
+
+class _Extension(ExtensionFileLoader):
+    """Loads what is in the file."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Of this module.
+
+        Raises:
+            ImportError: others may change it.
+        """
+        _check_own([Path(str(self.path))])
+        return super().create_module(spec)
+
+
+def _check_own(files: Iterable[Path]) -> None:
+    """The files of a module, or all that is in the folder of a package."""
+    for file in islice(files, MAX_FILES):
+        try:
+            check_own(file)
+        except ConfigError:
+            raise ImportError(f"others may change {file.name}: `chown` or `chmod go-w` it") from None
 
 
 class _Finder(MetaPathFinder):
@@ -51,7 +85,7 @@ class _Finder(MetaPathFinder):
 
     def add(self, folder: Path) -> None:
         if folder not in self.folders:
-            details = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (Source, SOURCE_SUFFIXES))
+            details = ((_Extension, EXTENSION_SUFFIXES), (Source, SOURCE_SUFFIXES))
             self.folders[folder] = FileFinder(str(folder), *details)
         if self not in sys.meta_path:
             sys.meta_path.append(self)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 import difflib
 import fnmatch
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from ..core.errors import ConfigError
 from ..kinds import NAMES
+from ..paths import check_own, check_unshared
 from .loading import BUILT_IN, FILE_PREFIX, KIND_NAME, PYTHON_PREFIX
 
 MAX_FILES: Final = 1_000
@@ -60,6 +60,7 @@ def sources_of(allow: Sequence[str], paths: Sequence[Path]) -> tuple[dict[str, s
 def _dropped_in(paths: Sequence[Path]) -> Iterator[Path]:
     for directory in paths:
         try:
+            check_unshared(directory)
             files = sorted(directory.resolve(strict=True).iterdir())
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -74,11 +75,13 @@ def _fault(file: Path) -> str:
     if not file.stem.isidentifier() or not KIND_NAME.fullmatch(file.stem):
         return f"{file}: `{file.stem[:80]}` cannot be the name of a kind; rename it to letters, digits and _"
     try:
-        mode = file.stat().st_mode
+        check_own(file)
+        if not file.is_file():
+            return f"{file}: is no file; move it away"
     except OSError as error:
         return f"{file}: cannot be read: {error.strerror or type(error).__name__}"
-    if mode & stat.S_IWOTH:
-        return f"{file}: anyone on this machine may write it; chmod o-w it"
+    except ConfigError as error:
+        return str(error)
     return ""
 
 
@@ -88,7 +91,9 @@ def helpers_in(folder: Path) -> tuple[str, ...]:
         files = sorted(folder.resolve(strict=True).iterdir())
     except OSError:
         return ()
-    python = [file for file in files if file.suffix == ".py" and not file.name.startswith(".")]
+    python = [
+        file for file in files if file.suffix == ".py" and not file.name.startswith(".") and file.is_file()
+    ]
     return tuple(str(file) for file in python if file.name.startswith("_") or not _has_handle(file))[
         :MAX_FILES
     ]

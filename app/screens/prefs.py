@@ -21,8 +21,9 @@ import msgspec
 from textual.color import ColorParseError
 from textual.theme import Theme
 
-from ..core.text import printable
-from ..paths import Paths, private_directory
+from ..core.errors import ConfigError
+from ..core.text import decoded, printable
+from ..paths import Paths, check_unshared, private_directory
 
 MAX_FILE: Final = 256 * 1024
 """Bytes of any of these files."""
@@ -109,16 +110,23 @@ class Prefs:
     def _read(self, path: Path, kind: Any) -> Any:
         """The value of a JSON file; None when it is not there, or cannot be used."""
         try:
-            with path.open("rb") as file:
+            number = os.open(
+                path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+            )  # a pipe has nothing
+            with os.fdopen(number, "rb") as file:
                 data = file.read(MAX_FILE + 1)
+            check_unshared(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             self.complaints.append(f"{path}: cannot be read ({error.strerror})")
             return None
+        except ConfigError as error:
+            self.complaints.append(str(error))
+            return None
         try:
-            return msgspec.json.decode(data[:MAX_FILE], type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return msgspec.json.decode(decoded(data[:MAX_FILE]), type=kind)
+        except ValueError as error:  # msgspec's own is one
             self.complaints.append(f"{path}: {printable(str(error))}")
             return None
 

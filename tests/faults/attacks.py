@@ -250,6 +250,17 @@ ATTACKS: dict[str, tuple[str, dict[str, list[str]]]] = {
         ],
         "integration/test_unix_socket": ["test_a_directory_open_to_others_is_refused_with_the_cure"],
     }),
+    "A36": ("another user's socket where the manager of a deep home should have its own", {
+        "unit/test_trust": ["test_nothing_is_said_to_a_manager_of_another_user"],
+    }),
+    "A37": ("kinds in a folder that others may write in, or are of another user", {
+        "unit/test_registry": [
+            "test_a_file_that_others_may_write_is_refused",
+            "test_a_file_of_another_user_is_refused",
+            "test_a_folder_that_others_may_write_in_is_refused_and_so_is_one_above_it",
+            "test_what_a_kind_imports_from_beside_itself_is_looked_at_in_the_same_way",
+        ],
+    }),
     "A38": ("a home that others may write in, or replace", {
         "e2e/test_hostile_machine": ["test_a_home_that_others_may_write_in_is_refused"],
     }),
@@ -300,5 +311,4 @@ ATTACKS: dict[str, tuple[str, dict[str, list[str]]]] = {
         "unit/test_recording": ["test_any_byte_may_be_wrong_and_nothing_worse_than_a_gap_comes_of_it"],
     }),
 }  # fmt: skip
-"""By number, in the order in which they were first tried: what happens, and the tests. Those that are missing
-are not defended yet."""
+"""By number, in the order in which they were first tried: what happens, and the tests."""

@@ -118,7 +118,9 @@ def test_each_line_is_a_value_and_empty_lines_are_none(tmp_path: Path) -> None:
     ("data", "why"),
     [
         (b'1\n\n{"a"\n', r"line 3 of \S+ is not valid JSON: .* at column 5; nothing was submitted"),
-        (b"\xff\n", "line 1 of .* is not valid JSON"),
+        (b'1\n"caf\xe9"\n', r"line 2 of \S+ is not UTF-8 \(byte 0xe9; is it Latin-1\?\): save it as UTF-8"),
+        ('"a"\n'.encode("utf-16-le"), r"line 1 of \S+ looks like UTF-16 or UTF-32 without a byte order mark"),
+        (b"\xff\xfea", r"\S+ is no whole UTF-16: save it as UTF-8; nothing was submitted"),
         (b"1\n" + str(2**70).encode(), "line 2 of .* an int of 71 bits"),
         (b"[" * 200_000, "line 1 of .* nested too deeply"),
     ],
@@ -202,6 +204,17 @@ def test_every_value_can_be_said_in_json(value: Any) -> None:
     packed = msgpack.packb(value)
     text = json.dumps(jsonable(p.value_of(packed)), allow_nan=False)
     assert p.from_json(text) == packed
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_read_in_the_encoding_that_their_mark_names(
+    tmp_path: Path, encoding: str, end: str
+) -> None:
+    text = end.join(["1", '"grün"', "", "[2]", f'"{"x" * 200_000}"', "3"])
+    assert lines(tmp_path, text.encode(encoding)) == [1, "grün", [2], "x" * 200_000, 3]
+    assert lines(tmp_path, "".encode(encoding)) == []
+    assert msgpack.unpackb(p.from_json("\ufeff[1]")) == [1]
 
 
 def test_what_json_cannot_say_has_a_telling_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -231,7 +232,7 @@ def test_a_file_that_cannot_be_read_names_the_cure(places: Paths, monkeypatch: p
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert f"chmod u+r {file}" in refusal(places)
 
 
@@ -242,7 +243,37 @@ def test_a_directory_is_no_configuration(places: Paths) -> None:
 
 def test_a_file_that_is_no_text_names_the_line(places: Paths) -> None:
     write(places, "{}").write_bytes(b'{\n"name": "\xff"}')
-    assert "line 2: is not UTF-8" in refusal(places)
+    assert "is not UTF-8 (byte 0xff in line 2; is it Latin-1?): save it as UTF-8" in refusal(places)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-be"])
+def test_a_file_in_another_encoding_is_read_or_named(places: Paths, encoding: str) -> None:
+    write(places, "{}").write_bytes('// grün\n{"name": "green"}'.encode(encoding))
+    if encoding[-3:] in {"-le", "-be"}:
+        assert "looks like UTF-16 or UTF-32 without a byte order mark: save it as UTF-8" in refusal(places)
+    else:
+        assert load("manager", {}, {}, places).config.name == "green"
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o602])
+def test_a_file_that_others_may_write_is_refused_with_the_cure(places: Paths, mode: int) -> None:
+    file = write(places, "{}")
+    file.chmod(mode)
+    assert f"{file}: " in refusal(places)
+    assert f"may write it: run `chmod go-w {file}`" in refusal(places)
+
+
+def test_a_file_in_a_folder_that_others_may_write_in_is_refused_with_the_cure(places: Paths) -> None:
+    file = write(places, "{}")
+    file.parent.chmod(0o775)
+    assert f"{file.parent}: its group may write in it" in refusal(places)
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(places: Paths) -> None:
+    file = write(places, "{}")
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    assert str(file) in refusal(places)
 
 
 def test_a_huge_file_is_not_read(places: Paths) -> None:

@@ -122,7 +122,10 @@ def test_a_directory_below_one_of_another_user_or_of_everybody_is_refused(
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     home.chmod(0o777)
-    with pytest.raises(ConfigError, match=rf"{home}: everybody may write in it.*chmod o-w"):
+    with pytest.raises(ConfigError, match=rf"{home}: everybody may write in it.*chmod go-w"):
+        paths.private_directory(home / "data" / "tm-manager")
+    home.chmod(0o770)
+    with pytest.raises(ConfigError, match=rf"{home}: its group may write in it.*chmod go-w"):
         paths.private_directory(home / "data" / "tm-manager")
     home.chmod(0o1777)
     paths.private_directory(home / "data" / "tm-manager")

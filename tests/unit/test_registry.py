@@ -1,6 +1,7 @@
 """Which kinds a worker offers, what it says to files and settings it cannot use; payloads."""
 
 import contextlib
+import os
 import subprocess
 import sys
 
@@ -211,10 +212,61 @@ def test_a_directory_that_is_not_there_is_refused(tmp_path):
     )
 
 
-def test_a_file_that_anyone_may_write_is_refused(folder):
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_a_file_that_others_may_write_is_refused(folder, mode):
     (folder / "open.py").write_text("def handle(p): pass")
-    (folder / "open.py").chmod(0o666)
-    assert "chmod o-w" in refusal(paths=[folder])
+    (folder / "open.py").chmod(mode)
+    assert "chmod go-w" in refusal(paths=[folder])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_refused(folder):
+    (folder / "given.py").write_text("def handle(p): pass")
+    os.chown(folder / "given.py", 65_534, -1)
+    assert "belongs to another user (uid 65534)" in refusal(paths=[folder])
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+@pytest.mark.parametrize("above", [False, True])
+def test_a_folder_that_others_may_write_in_is_refused_and_so_is_one_above_it(tmp_path, mode, above):
+    """Nobody can replace what is ours in a folder above that keeps everybody to his own, like /tmp."""
+    kinds = tmp_path / "above" / "kinds"
+    kinds.mkdir(parents=True)
+    (kinds / "fine.py").write_text("def handle(p): pass")
+    (kinds.parent if above else kinds).chmod(mode)
+    if above and mode == 0o1777:
+        assert "fine" in Registry.load(paths=[kinds]).names()
+        return
+    with pytest.raises(ConfigError, match=r"may write .*chmod go-w"):
+        Registry.load(paths=[kinds])
+
+
+@pytest.mark.parametrize("how", ["a module", "a package", "a file in a package"])
+def test_what_a_kind_imports_from_beside_itself_is_looked_at_in_the_same_way(folder, how):
+    helper = folder / ("_helper.py" if how == "a module" else "_helper/__init__.py")
+    helper.parent.mkdir(exist_ok=True)
+    helper.write_text("one = 1")
+    (folder / "uses.py").write_text("from _helper import one\ndef handle(p): return one")
+    open_to_others = helper
+    if how == "a package":
+        open_to_others = helper.parent
+    elif how == "a file in a package":
+        open_to_others = helper.with_name("inner.py")
+        open_to_others.write_text("")
+    assert "uses" in Registry.load(paths=[folder]).names()
+    open_to_others.chmod(open_to_others.stat().st_mode | 0o020)
+    helper.write_text("one = 2")
+    why = refusal(paths=[folder])
+    assert f"others may change {open_to_others.name}: `chown` or `chmod go-w` it" in why
+
+
+def test_a_pipe_in_the_folder_of_kinds_is_waited_for_by_nobody(folder):
+    os.mkfifo(folder / "pipe.py", 0o600)
+    os.mkfifo(folder / "_pipe.py", 0o600)
+    (folder / "fine.py").write_text("def handle(p): pass")
+    registry = Registry.load(paths=[folder])
+    assert "fine" in registry.names()
+    assert "is no file" in registry.broken["pipe"]
 
 
 def test_python_kinds_are_offered_only_when_they_are_named(folder):

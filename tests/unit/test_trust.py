@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,11 +15,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 from taskmessenger.core.errors import Refused
+from taskmessenger.net.client import connect_locally
 from taskmessenger.net.security import limiter as limits
 from taskmessenger.net.security.authority import Authority, _life
 from taskmessenger.net.security.certificates import parse
 from taskmessenger.net.security.limiter import FailureLimiter
-from taskmessenger.net.security.local import admit_local, peer_uid
+from taskmessenger.net.security.local import admit_local, check_answering, peer_uid
 from taskmessenger.net.security.names import MANAGER_NAME
 from taskmessenger.net.security.recognise import check_manager
 from taskmessenger.net.security.trust import admit, require_role
@@ -235,3 +238,45 @@ def test_of_more_addresses_than_are_remembered_the_one_quiet_longest_is_forgotte
     assert limiter.wait("10.0.1.1", NOW + 21) > 0, "whoever has many addresses is slowed at each"
     assert limiter.wait("10.0.0.1", NOW + 21) > 0
     assert limiter.wait("10.0.0.2", NOW + 21) == 0
+
+
+NOBODY = 65_534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize(
+    "place", ["its folder in the temporary directory", "a folder of ours", "its own folder"]
+)
+async def test_nothing_is_said_to_a_manager_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """It has bound the socket first, where the command line will look for it."""
+    path = tmp_path / "taskmessenger-0-1" / "manager.sock"
+    path.parent.mkdir(mode=0o700)
+    if place == "its folder in the temporary directory":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        tmp_path.chmod(0o1777)
+    if place != "a folder of ours":
+        os.chown(path.parent, NOBODY, -1)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        os.seteuid(NOBODY)  # whom the kernel tells of is whoever listened
+        try:
+            listener.listen()
+        finally:
+            os.seteuid(0)
+        with pytest.raises(Refused, match=r"folder of yours|nothing was sent") as refused:
+            await connect_locally(path)
+        assert "\n" not in str(refused.value)
+        listener.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            heard, _ = listener.accept()
+            with heard:
+                assert heard.recv(1) == b""
+
+
+def test_a_manager_may_be_that_of_root_of_oneself_or_of_who_has_its_folder_alone(tmp_path: Path) -> None:
+    check_answering(0, tmp_path / "s")
+    check_answering(os.geteuid(), tmp_path / "s")
+    with pytest.raises(Refused, match=f"user {NOBODY} answers"):
+        check_answering(NOBODY, tmp_path / "s")

@@ -1,11 +1,17 @@
-"""Peers on a Unix socket: the kernel says who they are, so they need no certificate. Own user or root."""
+"""Peers on a Unix socket: the kernel says who they are, so they need no certificate. Own user or root.
+
+Both ends ask: who dials says nothing before it knows that the manager is no stranger's.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 import sys
+import tempfile
+from pathlib import Path
 from typing import Final
 
 from ...core.errors import Refused
@@ -53,3 +59,46 @@ def admit_local(uid: int) -> None:
         raise Refused(
             f"user {uid} asked a manager that user {own} runs: run as that user, or join with an invite"
         )
+
+
+def check_place(path: Path) -> None:
+    """A socket in the system's temporary directory is in a folder that only this user can have made.
+
+    Raises:
+        Refused: it is somebody else's, or open to others. OSError: it is not there.
+    """
+    folder = path.parent
+    if folder.parent != Path(tempfile.gettempdir()):
+        return
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise Refused(
+            f"{folder}: is no folder of yours alone, so anybody may answer there: remove it, or set"
+            " TASKMESSENGER_HOME to a shorter path"
+        )
+
+
+def check_answering(uid: int, path: Path) -> None:
+    """Only the manager of this user is talked to, of root, or of whoever has the socket's folder alone.
+
+    Raises:
+        Refused: another user listens there.
+    """
+    own = os.geteuid()
+    if uid not in {own, 0} and not _is_alone_in(uid, path.parent):
+        raise Refused(
+            f"user {uid} answers at {path}, and this is user {own}: nothing was sent; see who put that socket"
+            " there, or join that manager with an invite"
+        )
+
+
+def _is_alone_in(uid: int, folder: Path) -> bool:
+    """Whether nobody but this user and root could have put a socket there."""
+    try:
+        real = folder.resolve(strict=True)
+        found = [place.stat() for place in (real, *real.parents)]
+    except OSError:
+        return False
+    return found[0].st_uid == uid and all(
+        status.st_uid in {0, uid} and not status.st_mode & 0o022 for status in found
+    )

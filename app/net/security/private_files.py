@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from ...core.errors import ConfigError
+from ...paths import check_unshared, make_private
 
 MAX_BYTES: Final = 65_536
 """No file of ours here is nearly as large; a larger one is not read."""
+NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 
@@ -27,7 +29,7 @@ def private_folder(path: Path) -> Path:
         ConfigError: it cannot be made, is no folder, or others may write in it.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path)
         status = path.stat()
     except OSError as error:
         raise ConfigError(
@@ -36,6 +38,7 @@ def private_folder(path: Path) -> Path:
     _check_owner(path, status)
     if os.name == "posix" and status.st_mode & _OTHERS_WRITE:
         raise ConfigError(f"{path}: others may write in it, and it holds secrets: chmod 700 {path}")
+    check_unshared(path)
     return path
 
 
@@ -81,11 +84,13 @@ def read_private(path: Path) -> bytes:
         ConfigError: others may read it, it belongs to another user, or it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        # A pipe or a device must not keep us waiting before it is seen for what it is.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | NO_WAIT), "rb") as file:
             status = os.fstat(file.fileno())
             _check_owner(path, status)
             if os.name == "posix" and status.st_mode & _OTHERS:
                 raise ConfigError(f"{path}: others may read this secret: chmod 600 {path}")
+            check_unshared(path)
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise
