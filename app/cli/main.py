@@ -18,7 +18,7 @@ from .. import __version__, outlet
 from ..core.errors import OutputLost, TaskMessengerError, UsageError
 from ..core.groups import the_one
 from ..core.text import printable, redact
-from .options import NAME
+from .options import NAME, take_only_text
 from .told import INTERRUPTED, Told
 
 COMMANDS: Final = {
@@ -75,8 +75,7 @@ class Lazy(click.Group):
         found = COMMANDS.get(cmd_name)
         if found is None:
             return None
-        command: click.Command = getattr(importlib.import_module(f"..{found[0]}", __name__), found[1])
-        return command
+        return take_only_text(getattr(importlib.import_module(f"..{found[0]}", __name__), found[1]))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing anything."""
@@ -187,6 +186,9 @@ def cli(
         console.attach(attach, read_only=read_only, extras=extras)
     else:
         console.demo(read_only=read_only, extras=extras)
+
+
+take_only_text(cli)
 
 
 def _ask(*, read_only: bool, record: Path | None) -> None:

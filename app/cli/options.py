@@ -47,6 +47,31 @@ class Name(click.ParamType[str]):
         return text
 
 
+def take_only_text(command: click.Command) -> click.Command:
+    """Have this command, and those below it, refuse words that are no text; names of files may be anything.
+
+    What is typed comes as bytes, and where these are no UTF-8 Python keeps them as halves of characters:
+    they can be sent to nobody.
+    """
+    for param in command.params:
+        if not isinstance(param.type, click.Path) and param.callback is None:  # flags like --version have one
+            param.callback = _text
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            take_only_text(below)
+    return command
+
+
+def _text(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    for word in value if isinstance(value, tuple) else (value,):
+        if isinstance(word, str) and not word.isascii():
+            try:
+                word.encode()
+            except UnicodeEncodeError:
+                raise click.BadParameter(f"`{word[:40]}` is not UTF-8", ctx, param) from None
+    return value
+
+
 def brief(length: float) -> str:
     """A bound as it is written: the largest unit of which it is a whole number."""
     for unit, of_it in reversed(_SECONDS.items()):

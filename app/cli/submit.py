@@ -92,10 +92,16 @@ class Order:
 @click.argument("payload", required=False)
 @click.option("--json-payload", metavar="JSON", help="The payload as a JSON value.")
 @click.option(
-    "--payload-file", metavar="FILE", help="The payload is the bytes of FILE; - for standard input."
+    "--payload-file",
+    type=click.Path(),
+    metavar="FILE",
+    help="The payload is the bytes of FILE; - for standard input.",
 )
 @click.option(
-    "--jsonl", metavar="FILE", help="One task for each line, a JSON value each; - for standard input."
+    "--jsonl",
+    type=click.Path(),
+    metavar="FILE",
+    help="One task for each line, a JSON value each; - for standard input.",
 )
 @click.option(
     "--count", "times", type=click.IntRange(1, MAX_TASKS), help="The same task N times.", metavar="N"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
 from taskmessenger.cli import main as m
 from taskmessenger.core.errors import Conflict
 
+NO_TEXT = "caf\udce9"
+"""As Python has the bytes of Latin-1."""
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -155,6 +157,38 @@ def test_what_an_output_cannot_show_is_escaped(run: Run, monkeypatch: pytest.Mon
     assert run()[0] == 0
     narrow.flush()
     assert narrow.buffer.getvalue() == b"\xe9\\u2026\n"  # type: ignore[attr-defined]
+
+
+def commands_with_words() -> Iterator[tuple[str, ...]]:
+    """Every option and argument of every command that is not a number, a choice or a file, with no UTF-8."""
+    todo: list[tuple[tuple[str, ...], click.Command]] = [((), m.cli)]
+    while todo:
+        words, command = todo.pop()
+        if isinstance(command, click.Group):
+            ctx = click.Context(command)
+            for name in command.list_commands(ctx):
+                below = command.get_command(ctx, name)
+                assert below is not None
+                todo.append(((*words, name), below))
+        rest = [NO_TEXT for one in command.params if isinstance(one, click.Argument) and one.required]
+        for param in command.params:
+            if isinstance(param.type, click.Path) or getattr(param, "is_flag", False):
+                continue
+            if isinstance(param, click.Option):
+                yield (*words, param.opts[0], NO_TEXT, *rest)
+            else:
+                yield (*words, *rest) if param.required else (*words, NO_TEXT)
+
+
+@pytest.mark.parametrize("words", list(commands_with_words()), ids=lambda words: " ".join(words[:-1]))
+def test_a_word_that_is_no_text_is_refused_in_one_line_wherever_it_is_typed(
+    run: Run, words: tuple[str, ...]
+) -> None:
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    err.encode()
 
 
 @pytest.mark.parametrize("words", ["--version", "--help", "task --help", "submit --help"])
