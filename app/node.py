@@ -175,7 +175,6 @@ async def worker(
         dial = _dialling(role, approach, finder)
         role.append(Worker(config, identity, kinds.announce(), runtimes, spool, dial=dial))
         runtimes.tell(lambda _: role[0].change_kinds(kinds.announce(), kinds.broken))
-        _warn_of_root("worker")
         async with approach, anyio.create_task_group() as tasks:
             if began is None:
                 tasks.start_soon(stop_on_signals, role[0].stop)
@@ -238,6 +237,7 @@ def _runtimes(config: WorkerConfig, kinds: Registry, report: Report, run_dir: Pa
     """All that run the tasks of a worker."""
     from .runtimes.runner import Runtimes
 
+    _warn_of_root("worker")
     limits, given = limits_of(config.limits), given_of(config.kinds)
     return Runtimes(kinds, config.slots, report, limits, run_dir, given=given)
 

@@ -6,7 +6,6 @@ so whatever they wrote goes through here before a person sees it.
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import Final
 
@@ -47,11 +46,11 @@ def redact(text: str) -> str:
 
 
 _MARKS: Final = (  # the longer ones first: they begin like others
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\0\0", "utf-32-le"),
+    (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
 )
 
 
