@@ -87,8 +87,10 @@ def replay(file: Path) -> None:
         from ..screens.replay import Replay
         from .ending import Ending
 
+        console = Replay(ReplayNode(recorded), prefs=Prefs(find()))
         ending = Ending().begin(hangups=True)
-        ending.show(Replay(ReplayNode(recorded), prefs=Prefs(find())))
+        ending.show(console)
+        raise_report(console.report)
         ending.check()
     finally:
         recorded.close()
@@ -216,11 +218,18 @@ def _show(
     console.guarded = threading.current_thread() is threading.main_thread()
     with nullcontext() if extras.record is None else recording(node, extras.record):
         answer: str | None = ending.show(console)
-    if console.report:
-        raise ConsoleFailed(
-            f"the console has failed, and the terminal is yours again: {_kept(console.report)}"
-        )
+    raise_report(console.report)
     return answer
+
+
+def raise_report(report: str) -> None:
+    """Keep what a screen has said of its failure, if it has failed.
+
+    Raises:
+        ConsoleFailed: says where it is.
+    """
+    if report:
+        raise ConsoleFailed(f"the console has failed, and the terminal is yours again: {_kept(report)}")
 
 
 class ConsoleFailed(TaskMessengerError):

@@ -41,14 +41,16 @@ def begin(*, read_only: bool, record: Path | None) -> None:
     """Ask what this machine is to be, and be it. Returns when the operator is done."""
     from ..screens.prefs import Prefs
     from ..screens.start import StartApp
-    from .console import ConsoleFailed
+    from .console import ConsoleFailed, raise_report
     from .ending import Ending
 
     paths = find()
     prefs, error = Prefs(paths), ""
     while True:
         ending = Ending().begin(hangups=True)
-        chosen = ending.show(StartApp(look(paths, prefs.kept.start, error), prefs))
+        screen = StartApp(look(paths, prefs.kept.start, error), prefs)
+        chosen = ending.show(screen)
+        raise_report(screen.report)
         ending.check()
         if chosen is None:
             return

@@ -8,6 +8,8 @@ What lies where:
     commands.py   `Command` and the registry                acting.py    questions, undo, how it is told
     views/        the screens, a file each                  acts/        the commands, a file for each subject
     widgets/      grid, paging, filter bar, plots, words    dialogs/     questions over a screen
+    driver.py     to the terminal and back (`units` in,     in_order.py  one key after another, with all it
+                  `outlet` out), `surviving` its loss                    does (`under_way`, `typed`)
     fake/         a simulated node, also for `--demo`
 
 **A screen** is one new file in `views/` with a class that has a `NAME`. Nothing else has to know of it::

@@ -73,6 +73,8 @@ class Order:
     """What the operator should know, a sentence."""
     twin: str = ""
     """The same as a command line."""
+    meant: bool = False
+    """The operator has worked for it: Enter says yes."""
 
 
 def question(order: Order) -> Question:
@@ -148,7 +150,7 @@ class Actor:
             case Question.NOTHING:
                 return True
             case Question.YES:
-                ask: Any = Confirm(title, lines, twin=order.twin)
+                ask: Any = Confirm(title, lines, twin=order.twin, meant=order.meant)
             case Question.NUMBER:
                 ask = Typed(title, lines, str(order.number), twin=order.twin)
             case Question.NAME:
@@ -177,6 +179,7 @@ class Actor:
             self._console.tell(str(error), "error")
 
     async def _do(self, view: View, order: Order) -> None:
+        self._console.nothing_to_ask()
         done = await order.do()
         number = order.number if done is None else done.count
         left = order.number - number

@@ -6,12 +6,14 @@ waits for the node, except commands, each in a worker of its own.
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 from textual.binding import BindingType
 from textual.command import Provider
@@ -28,13 +30,12 @@ from .frame import BEAT, Frame, Pulse
 from .palette import CommandsProvider
 from .prefs import NIGHT, Prefs
 from .stylesheet import stylesheet
+from .typed import Severity, Typed
 from .view import View
-from .warming import Warming
 from .widgets.bars import Heading
 from .widgets.panel import axes_available
 from .widgets.words import TimeMode, moment, safe
 
-Severity = Literal["information", "warning", "error"]
 MAX_DEPTH: Final = 20
 """Screens on top of each other; one more takes the place of the uppermost."""
 MAX_TOAST: Final = 300
@@ -43,7 +44,7 @@ MAX_TOLD: Final = 200
 """Toasts that `:messages` can show again."""
 
 
-class Console(Warming):
+class Console(Typed):
     """One operator's window on one node."""
 
     TITLE = "Task Messenger"
@@ -185,14 +186,17 @@ class Console(Warming):
             return None
         if not command.ready(view):
             self.tell(f"{command.title}: nothing here that it applies to", "warning")
+            self.forget_typed(f"{command.title} does nothing here")
             return None
         return self.run_worker(partial(self._run, command, view, words), group="commands", exit_on_error=True)
 
     async def _run(self, command: Command, view: View, words: str) -> None:
-        try:
-            await command.run(view, words)
-        except TaskMessengerError as error:
-            self.tell(str(error), "error")
+        with self.doing():
+            try:
+                await command.run(view, words)
+            except TaskMessengerError as error:
+                self.tell(str(error), "error")
+                self.forget_typed(f"{command.title} was refused")
         self.touch()
 
     def tones(self) -> dict[str, str]:
@@ -258,9 +262,10 @@ class Console(Warming):
         await self.actor.flush()
         self.exit(answer)
 
-    async def action_quit(self) -> None:
-        """Textual's own key for leaving: as the command."""
-        self.give("console.quit")
+    @property
+    def drafts(self) -> Path:
+        """Where texts are edited."""
+        return self.prefs.drafts or Path(tempfile.gettempdir()) / f"taskmessenger-{os.getuid()}-drafts"
 
 
 def _is_mode(word: Any) -> bool:

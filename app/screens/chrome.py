@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
@@ -78,6 +78,10 @@ class Chrome(Screen[None]):
                     key, f"command('{command.name}')", command.title, show=False, id=command.name
                 )
                 self._bindings.key_to_bindings.setdefault(key, []).append(binding)
+
+    def bindings_of(self, key: str) -> Sequence[Binding]:
+        """What this key does here."""
+        return self._bindings.key_to_bindings.get(key, ())
 
     def run_worker(self, work: Any, *arguments: Any, **options: Any) -> Worker[Any]:
         """As Textual's. Give it the function, not what it returns: that might never be awaited."""

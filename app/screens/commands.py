@@ -83,6 +83,11 @@ class Registry:
         """The keys of a command, as Textual names them."""
         return self._keys[command.name]
 
+    @property
+    def all_keys(self) -> frozenset[str]:
+        """Every key that does something somewhere."""
+        return frozenset(key for keys in self._keys.values() for key in keys)
+
     def shown_key(self, command: Command) -> str:
         """Its first key as people write it; empty when it has none."""
         keys = self._keys[command.name]

@@ -1,7 +1,8 @@
-"""What the console remembers of its operator, and what the operator has set up for it: three kinds of files.
+"""What the console remembers of its operator, and what the operator has set up for it: four kinds of files.
 
     CONFIG/console/keymap.json        command to keys: {"task.cancel": "x", "view.next": "ctrl+n,]"}
     CONFIG/console/themes/NAME.json   the colours of a Textual theme: {"primary": "#88c0d0", "dark": true}
+    STATE/tm-console/drafts/NAME.json what was edited and not put to use (`editor`)
     STATE/tm-console/console.json     theme, time mode and saved views: written by the console itself
 
 A file that cannot be used is a complaint, never a console that does not start.
@@ -57,6 +58,8 @@ class Prefs:
     def __init__(self, paths: Paths | None = None) -> None:
         self._config = None if paths is None else paths.config / "console"
         self._file = None if paths is None else paths.state / "tm-console" / "console.json"
+        self.drafts = None if paths is None else paths.state / "tm-console" / "drafts"
+        """Where texts are edited."""
         self.complaints: list[str] = []
         """A line for each file that cannot be used."""
         self.kept = self._read_kept()

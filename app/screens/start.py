@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from rich.text import Text
 from textual import on, work
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import OptionList, Static
@@ -24,6 +24,7 @@ from .dialogs.ask import Ask, AskInvite
 from .fields import Field
 from .prefs import NIGHT, Prefs
 from .stylesheet import stylesheet
+from .surviving import Surviving
 from .widgets.painter import fit
 from .widgets.words import safe
 
@@ -31,12 +32,13 @@ HINT: Final = 9
 MAX_ERROR: Final = 600
 
 
-class StartApp(App[Begin]):
+class StartApp(Surviving[Begin]):
     """Answers what to begin, or None."""
 
     TITLE = "Task Messenger"
     CSS_PATH = stylesheet()
     ENABLE_COMMAND_PALETTE = False
+    lost = None
     CSS = """
     StartApp Screen { align: center middle; background: $background; }
     #start { width: 76; max-width: 100%; height: auto; max-height: 100%; }
@@ -65,7 +67,7 @@ class StartApp(App[Begin]):
             yield Static(id="about")
             yield Static(Text("Enter begins   e changes the settings   q quits"), id="keys")
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """On what was begun the last time."""
         for theme in self.prefs.themes():
             self.register_theme(theme)

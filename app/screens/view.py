@@ -49,6 +49,8 @@ class View(Chrome):
         self.argument = argument
         self.whole = False
         """Everything that matches is chosen."""
+        self.behind = False
+        """What is seen is not yet what was asked for: a key must not act on it."""
 
     def heading(self) -> str:
         """What the head calls this screen."""

@@ -23,7 +23,7 @@ LATEST: Final = 0.1
 """Seconds after a key within which no screen is made: who types is not to be kept waiting."""
 
 
-class Warming(Surviving):
+class Warming(Surviving[str]):
     """What a console has of it."""
 
     ahead: Worker[None] | None = None

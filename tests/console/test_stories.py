@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import pytest
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.screens import views
@@ -19,6 +19,7 @@ from taskmessenger.screens.dialogs.help import HelpScreen
 from taskmessenger.screens.dialogs.invite import InviteMade
 from taskmessenger.screens.dialogs.message import Message
 from taskmessenger.screens.dialogs.submit import SubmitForm
+from taskmessenger.screens.editor import Draft
 from taskmessenger.screens.fake import FakeNode, FakeWorker
 from taskmessenger.screens.leaving import HEADLESS, leaving
 from taskmessenger.screens.view import View
@@ -28,9 +29,10 @@ from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from tests.support.console import SMALL, opened, passed, press, settle, text, type_text
+from tests.support.console import SMALL, opened, passed, press, press_at_once, settle, text, type_text
 
 COMMANDS = {command.name: command for command in all_commands(found_in(views, View))}
+AT_ONCE: ContextVar[bool] = ContextVar("whether the keys of a story come in one burst", default=False)
 FIRST, BUSY = "w-amber-06", "w-fern-00"
 """The first worker of the table, and one that holds tasks."""
 FAILED, WRITING, RUNNING, QUEUED = 4964, 4993, 4998, 4999
@@ -44,6 +46,9 @@ class Seen:
 
     async def give(self, *keys: str) -> None:
         """Press keys; after `:` a command is typed, after `=` any text."""
+        if AT_ONCE.get():
+            await press_at_once(self.pilot, _single(keys))
+            return
         for key in keys:
             if len(key) > 1 and key[0] == ":":
                 await press(self.pilot, "colon")
@@ -82,6 +87,14 @@ class Seen:
 
     def worker(self) -> Any:
         return next(row for row in self.node.snapshot().workers if row.id == FIRST)
+
+
+def _single(keys: Sequence[str]) -> Iterator[str]:
+    for key in keys:
+        if len(key) > 1 and key[0] in ":=":
+            yield from (":" if key[0] == ":" else "") + key[1:] + ("\r" if key[0] == ":" else "")
+        else:
+            yield key
 
 
 @asynccontextmanager
@@ -133,6 +146,12 @@ async def _palette(_: Path) -> None:
 async def _line(_: Path) -> None:
     async with after("tasks", "colon", "=workers\r") as seen:
         assert seen.here == ("workers", "")
+
+
+@story("console.suspend")
+async def _suspend(_: Path) -> None:
+    async with after("tasks", "ctrl+z") as seen:
+        assert seen.told == "there is no shell here to come back from"
 
 
 @story("console.freeze")
@@ -340,12 +359,12 @@ async def _priority(_: Path) -> None:
 
 
 @story("task.edit")
-async def _edit(_: Path) -> None:
-    async def edited(_console: Any, payload: bytes, _name: str) -> bytes:
-        return bytes(msgpack.packb({**msgpack.unpackb(payload), "text": "other"}))
+async def _edit(folder: Path) -> None:
+    async def edit(_console: Any, before: str, _name: str) -> Draft:
+        return Draft(folder / "draft", json.dumps({**json.loads(before), "text": "other"}))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task_acts, "edited", edited)
+        patch.setattr(task_acts, "edit", edit)
         async with after("task", "e", "y", argument=str(FAILED)) as seen:
             assert b"other" in (await seen.node.task(5001)).payload
 
@@ -738,8 +757,10 @@ def test_every_command_has_a_story() -> None:
     assert sorted(STORIES) == sorted(COMMANDS)
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["key by key", "at once"])
 @pytest.mark.parametrize("name", sorted(STORIES))
-async def test_story(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_story(name: str, at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    AT_ONCE.set(at_once)
     given: list[str] = []
     command = type(COMMANDS[name])
     run = command.run

@@ -13,7 +13,7 @@ import pytest
 from taskmessenger.paths import under
 
 from tests.support.processes import COMMAND, Fleet, environment, fleet, until
-from tests.support.terminal import Terminal
+from tests.support.terminal import Terminal, catches, streams_of
 
 pytestmark = pytest.mark.slow
 
@@ -37,18 +37,6 @@ def home(tmp_path: Path) -> Path:
 def running(tmp_path: Path) -> Iterator[Fleet]:
     with fleet(tmp_path / "f") as one:
         yield one
-
-
-def streams_of(pid: int) -> set[str]:
-    """What a process reads from and writes to."""
-    return {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)}
-
-
-def catches(pid: int, number: int) -> bool:
-    """Whether a process has something of its own to do when this signal comes."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (caught,) = (int(line.split()[1], 16) for line in status if line.startswith("SigCgt:"))
-    return bool(caught >> number - 1 & 1)
 
 
 def quiet(terminal: Terminal) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,8 @@ from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.prefs import Prefs
 from taskmessenger.screens.widgets.words import TimeMode
 from textual.app import App
+from textual.events import Key
+from textual.keys import KEY_NAME_REPLACEMENTS, _character_to_key
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Button, Input, TextArea
@@ -146,6 +148,30 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
         await settle(pilot)
+
+
+async def press_at_once(pilot: Pilot[Any], keys: Iterable[str]) -> None:
+    """Keys that come in one burst, as from a terminal; until the last of them has done what it does."""
+    console = pilot.app
+    assert isinstance(console, Console)
+    assert console._driver is not None
+    for key in keys:
+        console._driver.send_message(_key(console, key))
+    with anyio.fail_after(CLOSED_SECONDS):
+        await _calm()
+        while console.is_typing or console._message_queue.qsize():
+            await asyncio.sleep(FRAME_SECONDS)
+    await settle(pilot)
+
+
+def _key(console: Console, key: str) -> Key:
+    if len(key) == 1:
+        name = key if key.isalnum() else {"\r": "enter", " ": "space"}.get(key) or _character_to_key(key)
+        event = Key(KEY_NAME_REPLACEMENTS.get(name, name), key)
+    else:
+        event = Key(key, {"space": " ", "enter": "\r"}.get(key))
+    event.set_sender(console)
+    return event
 
 
 async def type_text(pilot: Pilot[Any], text: str) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 BOUND = 30.0
@@ -65,7 +66,17 @@ class Terminal:
 
     def press(self, keys: str) -> None:
         """Type."""
-        os.write(self.master, keys.encode())
+        self.press_bytes(keys.encode())
+
+    def press_bytes(self, data: bytes) -> None:
+        """Send what no keyboard would, as fast as it is taken."""
+        view = memoryview(data)
+        end = time.monotonic() + BOUND
+        while view:
+            assert time.monotonic() < end, "the program does not read what is typed"
+            self.read()
+            if select.select([], [self.master], [], 0.05)[1]:
+                view = view[os.write(self.master, view[:1024]) :]
 
     def resize(self, columns: int, lines: int) -> None:
         """Another size; whoever runs on it is told."""
@@ -135,3 +146,15 @@ class Terminal:
     def _flags(self) -> list[int]:
         now = termios.tcgetattr(self.slave)
         return now[:4]
+
+
+def streams_of(pid: int) -> set[str]:
+    """What a process reads from and writes to."""
+    return {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)}
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has something of its own to do when this signal comes."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (caught,) = (int(line.split()[1], 16) for line in status if line.startswith("SigCgt:"))
+    return bool(caught >> number - 1 & 1)

@@ -166,15 +166,32 @@ class Twin(Command):
             console.tell("copied")
 
 
-class Quit(Command):
-    """Close the console."""
+class Suspend(Command):
+    """Give the terminal back to the shell until `fg`; what runs in this process stands still meanwhile."""
 
-    name, title, key, place = "console.quit", "Quit", "q", 910
+    name, title, key = "console.suspend", "Suspend", "ctrl+z"
 
     async def run(self, view: View, words: str = "") -> None:
         console = view.console
+        still = f"; the {console.role} stands still until then" if console.leaving else ""
+        console.suspend_console(f"the console is suspended: fg brings it back{still}")
+
+
+class Quit(Command):
+    """Close the console."""
+
+    name, title, key, place = "console.quit", "Quit", "q,ctrl+c,ctrl+q", 910
+
+    async def run(self, view: View, words: str = "") -> None:
+        console = view.console
+        if isinstance(console.screen, Leave):
+            return
         answer: str | None = ""
         if console.leaving and not console.node.snapshot().ended:  # else nothing is left that could go on
-            answer = await console.push_screen_wait(Choice("Leave", console.leaving))
+            answer = await console.push_screen_wait(Leave("Leave", console.leaving))
         if answer is not None:
             await console.leave(answer)
+
+
+class Leave(Choice):
+    """What becomes of the role."""

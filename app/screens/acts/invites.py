@@ -49,7 +49,9 @@ class Make(OnInvites):
         except TaskMessengerError:  # who may not read the settings may still make an invite
             known = {}
         uses, ttl = _set(known, "security.invite_uses"), _set(known, "security.invite_ttl")
-        return await view.console.push_screen_wait(MakeInvite(uses or "1", _as_span(ttl) or "15m"))
+        asked = MakeInvite(uses or "1", _as_span(ttl) or "15m")
+        wanted: Wanted | None = await view.console.push_screen_wait(asked)
+        return wanted
 
 
 class Revoke(OnInvites):

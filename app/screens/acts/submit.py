@@ -74,7 +74,10 @@ async def _choose(view: View, known: Sequence[KindSchema]) -> str | None:
         Option(kind.name, safe(kind.doc, MAX_DOC) if kind.workers else "no worker offers it", kind.name)
         for kind in known
     ]
-    return await view.console.push_screen_wait(Choice("Submit a task of kind", options, at=_kind_here(view)))
+    chosen: str | None = await view.console.push_screen_wait(
+        Choice("Submit a task of kind", options, at=_kind_here(view))
+    )
+    return chosen
 
 
 def _kind_here(view: View) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import ClassVar
 
-from ...core.errors import UsageError
+from ...core.errors import TaskMessengerError, UsageError
 from ...core.lifecycle import OPEN, TaskState
 from ...handle import Act, ActDone
 from ..acting import Danger, Order
 from ..chosen import Chosen
 from ..commands import Command
 from ..dialogs.prompt import Prompt
-from ..editing import edited
+from ..editing import as_text, from_text
+from ..editor import edit
 from ..view import View
 from ..widgets.sheet import Sheet
 
@@ -146,23 +147,38 @@ class Edit(TaskAct):
         found = await view.node.task(task_id)
         if found.payload is None:
             raise UsageError(f"the payload of task {task_id} is too large to edit here")
-        payload = await edited(view.console, found.payload, f"task-{task_id}")
-        if payload is None or payload == found.payload:
-            view.console.tell("the payload was not changed: nothing was done")
-            return
+        fleet = view.console.node.snapshot().fleet
+        name = f"{'fleet' if fleet is None else fleet.manager}-task-{task_id}"
+        draft = await edit(view.console, as_text(found.payload), name)
+        try:
+            payload = None if draft is None else from_text(draft.text)
+            if draft is None or payload is None or payload == found.payload:
+                view.console.tell("the payload was not changed: nothing was done")
+            elif not await self._again(view, task_id, payload):
+                view.console.tell(f"nothing was done; {draft.kept}")
+                return
+        except TaskMessengerError as error:
+            raise UsageError(f"{error}; {draft.kept}" if draft is not None else str(error)) from error
+        if draft is not None:
+            draft.used()
+
+    async def _again(self, view: View, task_id: int, payload: bytes) -> bool:
         act = Act(verb=self.verb, ids=(task_id,), payload=payload)
 
         async def do() -> ActDone:
             return await view.node.act(act)
 
-        order = Order(
-            what=f"run task {task_id} again with the edited payload",
-            done=self.done,
-            do=do,
-            names=(str(task_id),),
-            danger=self.danger,
+        return await view.console.actor.perform(
+            view,
+            Order(
+                what=f"run task {task_id} again with the edited payload",
+                done=self.done,
+                do=do,
+                names=(str(task_id),),
+                danger=self.danger,
+                meant=True,
+            ),
         )
-        await view.console.actor.perform(view, order)
 
 
 class OpenTask(Command):

@@ -21,8 +21,19 @@ class Confirm(Dialog[bool]):
         Binding("n", "leave", "No", show=False),
     ]
 
+    def __init__(self, title: str, lines: Sequence[str] = (), *, twin: str = "", meant: bool = False) -> None:
+        """`meant`: Enter is Yes."""
+        super().__init__(title, lines, twin=twin)
+        self._meant = meant
+
     def buttons(self) -> Sequence[Button]:
-        return (Button("No", id="no", variant="primary"), Button("Yes", id="yes"))
+        no = Button("No", id="no", variant="default" if self._meant else "primary")
+        return (no, Button("Yes", id="yes", variant="primary" if self._meant else "default"))
+
+    def on_mount(self) -> None:
+        """On the answer that Enter gives."""
+        if self._meant:
+            self.query_one("#yes", Button).focus()
 
     def action_yes(self) -> None:
         """Yes."""

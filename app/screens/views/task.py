@@ -33,6 +33,7 @@ class TaskView(View):
             raise UsageError(f"`{argument}` is no task: tasks have numbers")
         self.task_id = int(argument)
         self.found: TaskDetail | None = None
+        self.behind = True
         self._outcome: Outcome | None = None
 
     def body(self) -> ComposeResult:
@@ -67,6 +68,10 @@ class TaskView(View):
         self.run_worker(self._ask, group="task", exclusive=True)
 
     async def _ask(self) -> None:
+        await self._find()
+        self.behind = False
+
+    async def _find(self) -> None:
         try:
             found = await self.node.task(self.task_id, PAYLOAD)
             final = TaskState(found.row.state) is TaskState.SUCCEEDED

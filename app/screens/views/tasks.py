@@ -124,6 +124,7 @@ class TasksView(View):
         grid.table.marks = frozenset()
         self._pages = Pages(grid, TaskPager(self.node, query))
         self.query_one(FilterBar).taken(text)
+        self.behind = True
         self._start("first")
 
     def saved(self) -> SavedView:
@@ -212,6 +213,7 @@ class TasksView(View):
         except TaskMessengerError as error:
             if not (self.frame and self.frame.away):  # the banner says so already
                 self.console.tell(str(error), "error")
+        self.behind = self.behind and what == "count"
         self._tell()
 
     def _tell(self) -> None:
