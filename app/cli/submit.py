@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -290,5 +291,7 @@ def _which(order: Order) -> str:
         return f"see `taskmessenger task result {order.ids[0]}`"
     batch = order.options.get("batch")
     if batch:
-        return f"see `taskmessenger task ls --batch {batch}`"
-    return f"see `taskmessenger task ls`, ids {min(order.ids)} to {max(order.ids)}"
+        which = f"--batch {quote(batch)}"
+        return f"see `taskmessenger task ls {which}`, results with `taskmessenger task result {which}`"
+    which = f"--filter id:{min(order.ids)}..{max(order.ids)}"
+    return f"see `taskmessenger task ls {which}`, results with `taskmessenger task result {which}`"

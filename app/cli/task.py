@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,7 @@ from .connect import manager, run
 from .options import ID, NAME, as_json
 from .output import note
 from .task_many import DID, act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
+from .task_results import result
 from .task_why import complain, rows_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def task() -> None:
     """  # noqa: D301  \b keeps click from filling the examples
 
 
+task.add_command(result)
 task.add_command(resubmit)
 task.add_command(edit)
 task.add_command(priority)
@@ -183,46 +184,6 @@ def show(task_id: int, *, as_json: bool) -> None:
             print_detail(found, as_json=as_json)
 
     run(ask)
-
-
-@task.command()
-@click.argument("task_id", type=ID, metavar="ID")
-@as_json
-def result(task_id: int, *, as_json: bool) -> None:
-    """Print the result of a task that succeeded; else say why there is none, with exit code 1.
-
-    Text is printed as it is and any other value as JSON. Bytes are written raw to a file or a pipe; on a
-    terminal, and with --json, they are shown in base64.
-
-    \b
-    Examples:
-      taskmessenger task result 17
-      taskmessenger task result 17 --json
-    """  # noqa: D301  \b keeps click from filling the examples
-    from .output import block
-    from .payload import print_result
-    from .results import failure, outcome_json
-
-    async def ask() -> Any:
-        async with manager() as remote:
-            found = await remote.outcomes([task_id])
-            return found[0] if found else await remote.detail(task_id, 0)
-
-    found = run(ask)
-    if hasattr(found, "row"):
-        state = TaskState(found.row.state).word
-        note(
-            f"task {task_id} has not ended: it is {state}"
-            + (f" ({found.waits_for})" if found.waits_for else "")
-        )
-        sys.exit(1)
-    if as_json:
-        block(outcome_json(found))
-    if found.state != TaskState.SUCCEEDED:
-        note(f"{failure(found)}; more with `taskmessenger task show {task_id}`")
-        sys.exit(1)
-    if not as_json:
-        print_result(found.result or b"")
 
 
 @task.command()

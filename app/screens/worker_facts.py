@@ -25,6 +25,8 @@ SPARK: Final = 7
 """Cells of a curve in a table."""
 MAX_KINDS: Final = 40
 MAX_LABELS: Final = 20
+MAX_STUCK: Final = 5
+"""Tasks that do not stop which are named."""
 HERE: Final = frozenset({"connected", "paused", "draining", "quarantined"})
 """States of a worker that has a link."""
 
@@ -92,7 +94,7 @@ def joined(parts: Facts, styles: Mapping[str, str]) -> Text:
 def lines(row: WorkerRow, trail: Trail, look: Look, styles: Mapping[str, str]) -> Text:
     """All of it in a few lines, for below a table."""
     made = (
-        joined((("", safe(row.id)), ("", badge(row.state)), *_link(row)), styles),
+        joined((("", safe(row.id)), ("", badge(row.state)), *held_up(row), *_link(row)), styles),
         joined((*_work(row, trail), ("rss", size(amount(row.load, "rss")))), styles),
         joined((("kinds", kinds(row)),), styles),
         joined((*_membership(row, look), ("labels", labels(row))), styles),
@@ -106,7 +108,7 @@ def facts(
     """All of it for a screen of its own; `curves`: with cpu and memory, `cells` wide."""
     width = max(cells // 2 - 18, 8)
     made = [
-        joined((("state   ", badge(row.state)), *_link(row)), styles),
+        joined((("state   ", badge(row.state)), *held_up(row), *_link(row)), styles),
         joined((("slots   ", slots(row)), *_work(row, trail)), styles),
     ]
     if curves:
@@ -118,6 +120,16 @@ def facts(
         joined((("member  ", exact(row.enrolled_at, look.times, look.now)), *_membership(row, look)), styles),
     ]
     return Text("\n").join(line for line in made if line)
+
+
+def held_up(row: WorkerRow) -> Iterator[tuple[str, Cell]]:
+    """Why a worker that is here takes no tasks, where its state does not say so; what does not stop there."""
+    if row.state == "connected" and row.held_up:
+        yield "", (safe(row.held_up), "warn")
+    if row.stuck:
+        names = ", ".join(f"{task} ({safe(kind)})" for task, kind, _ in row.stuck[:MAX_STUCK])
+        more = f" and {len(row.stuck) - MAX_STUCK} more" if len(row.stuck) > MAX_STUCK else ""
+        yield "does not stop:", (names + more, "warn")
 
 
 def slots(row: WorkerRow) -> str:

@@ -198,7 +198,7 @@ def test_a_reader_that_leaves_early_does_not_end_the_tasks_which_is_all_that_is_
         assert command.stdout.readline() == b"0" * 200 + b"\n"
         command.stdout.close()
         (said,) = command.stderr.read().splitlines()
-        assert said.startswith(b"2,000 tasks handed in: see `taskmessenger task ls`, ids ")
+        assert said.startswith(b"2,000 tasks handed in: see `taskmessenger task ls --filter id:")
         assert command.wait(READY_SECONDS) == 1
 
 
@@ -330,3 +330,31 @@ def test_commands_need_no_home_of_this_user(here: Fleet) -> None:
         check=True,
     )
     assert done.stdout.decode() == "é" + os.linesep
+
+
+def test_the_results_of_a_batch_are_got_in_one_go(here: Fleet, tmp_path: Path) -> None:
+    lines = '"a\\nb"\n[1]\n{"base64": "AP8="}\n'
+    assert (
+        here.run("submit", "echo", "--jsonl", "-", "--batch", "one go", "--wait", stdin=lines).returncode == 0
+    )
+    here.run("submit", "sum", "bad", "--batch", "one go", "--max-attempts", "1", "--wait", "--key", "k")
+    done = here.run("task", "result", "--batch", "one go")
+    assert done.returncode == 1
+    assert "1 task did not succeed" in done.stderr
+    texts = [line.partition("\t")[2] for line in done.stdout.splitlines()]
+    assert texts[:3] == ['"a\\nb"', "[1]", '{"base64": "AP8="}']
+    assert texts[3].startswith("error: failed: ")
+    found = [
+        json.loads(line)
+        for line in here.run("task", "result", "--batch", "one go", "--jsonl").stdout.splitlines()
+    ]
+    assert [one["result"] for one in found] == ["a\nb", [1], {"base64": "AP8="}, None]
+    assert (found[3]["key"], found[3]["payload_head"], found[3]["state"]) == ("k", '"bad"', "failed")
+    folder = tmp_path / "results"
+    done = here.run("task", "result", "--filter", 'batch:"one go" state:succeeded', "--out", str(folder))
+    assert (done.returncode, done.stdout) == (0, "")
+    index = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    assert [(folder / one["file"]).read_bytes() for one in index] == [b"a\nb", b"[1]\n", b"\0\xff"]
+    refused(here.run("task", "result", "--batch", "one go", "--out", str(folder)), 7, "is not empty")
+    refused(here.run("task", "result", "--batch", "no such batch"), 3, "there is no such task")
+    refused(here.run("task", "result"), 2, "whose result?")

@@ -104,7 +104,7 @@ def test_a_submission_is_handed_in_whole_when_the_reader_of_its_ids_leaves(fleet
     assert (code, len(out.splitlines())) == (1, 1)
     assert number_of_tasks(fleet) == before + MANY
     assert f"{MANY:,} tasks handed in" in err
-    assert re.search(rf"ids {out.strip()} to \d+", err)
+    assert re.search(rf"--filter id:{out.strip()}\.\.\d+", err)
 
 
 @needs_full

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from taskmessenger.core.errors import UsageError
+from taskmessenger.handle import WorkerRow
 from taskmessenger.runtimes.plain import jsonable, unjson
 from taskmessenger.screens.editing import as_text, from_text
 from taskmessenger.screens.widgets.columns import Column, Look, Sort, arrange, sort_rows
@@ -14,6 +15,7 @@ from taskmessenger.screens.widgets.painter import fit
 from taskmessenger.screens.widgets.plot import bar, plot, sparkline, squeeze, time_line
 from taskmessenger.screens.widgets.table import Table
 from taskmessenger.screens.widgets.viewport import Viewport
+from taskmessenger.screens.worker_facts import held_up, joined
 
 NUMBERS = st.integers(-50, 200)
 
@@ -146,3 +148,11 @@ def test_a_payload_survives_being_edited_as_text(value: object) -> None:
 def test_an_edited_payload_that_is_none_says_why(text: str) -> None:
     with pytest.raises(UsageError):
         from_text(text)
+
+
+def test_a_worker_says_why_it_takes_no_tasks_and_what_does_not_stop_there() -> None:
+    words = "has all its slots taken by tasks that do not stop"
+    row = WorkerRow("w-1", "connected", held_up=words, stuck=((7, "spin", 1.0), (8, "sp\x1bin", 2.0)))
+    said = joined(held_up(row), {"dim": "", "warn": ""}).plain
+    assert said == f"{words}  does not stop: 7 (spin), 8 (sp\\x1bin)"
+    assert not list(held_up(WorkerRow("w-1", "paused", held_up="is paused")))
