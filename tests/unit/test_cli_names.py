@@ -11,7 +11,7 @@ from taskmessenger.cli.main import cli
 from taskmessenger.cli.options import NAME
 
 CONTENT = {
-    "payload", "json_payload", "payload_file", "jsonl",  # an empty text is a payload; a file is looked for
+    "payload", "json_payload",  # an empty text is a payload too
     "invite", "tasks", "host",  # read further on: `-`, a number or `none`, an address
 }  # fmt: skip
 """Parameters that are no names."""
