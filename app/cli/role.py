@@ -69,6 +69,8 @@ def start(
     worker = load("worker", flags, os.environ, paths, file=file)
     log = partial(logs.setup, "worker", worker.config.logging, paths)
     text = _for_worker(invite or read_invite(given["join"], given["join_file"]))
+    if text is None and not no_ui:
+        text = _asked(paths)
     from ..runtimes.spawn import watch_this_process
 
     begin = partial(_worker, worker, paths, text)
@@ -146,6 +148,20 @@ def _worker(
     from .. import hosted
 
     return hosted.worker(loaded.config, paths, invite, loaded.origins, read_only=read_only)
+
+
+def _asked(paths: Paths) -> str | None:
+    """The invite that a worker needs which has not joined, from a form; who leaves that ends this."""
+    from ..net.security.identity import is_joined
+
+    if is_joined(paths.identity("worker")):
+        return None
+    from .start import ask_to_join
+
+    text = ask_to_join(paths)
+    if text is None:
+        sys.exit(0)
+    return text
 
 
 def _for_worker(text: str | None) -> str | None:

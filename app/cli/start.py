@@ -65,6 +65,15 @@ def begin(*, read_only: bool, record: Path | None) -> None:
             return
 
 
+def ask_to_join(paths: Paths) -> str | None:
+    """The invite of a worker that has not joined, asked for on the terminal; None: the operator left."""
+    from ..screens.prefs import Prefs
+    from ..screens.start import StartApp
+
+    chosen = StartApp(look(paths), Prefs(paths), joins=True).run()
+    return None if chosen is None else chosen.invite
+
+
 def look(paths: Paths, last: str = "", error: str = "") -> Known:
     """What is known of this machine, from its files."""
     from ..net.addresses import own_addresses

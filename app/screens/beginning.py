@@ -45,7 +45,7 @@ _ABOUT: Final = {
     (WORKER, True): ("Runs tasks for the fleet that this machine has joined.", "--role worker"),
     (WORKER, False): (
         "Runs tasks for a fleet. Its manager gives you an invite to paste.",
-        "--role worker --join -",
+        "--role worker",
     ),
     (HERE, False): (
         "Looks at it and steers it; closing the console changes nothing for it.",

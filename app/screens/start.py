@@ -54,8 +54,10 @@ class StartApp(Surviving[Begin]):
         Binding("e", "change", "Change", show=False),
     ]
 
-    def __init__(self, known: Known, prefs: Prefs | None = None) -> None:
+    def __init__(self, known: Known, prefs: Prefs | None = None, *, joins: bool = False) -> None:
+        """`joins`: that it is to be a worker is known, and the invite alone is asked for."""
         super().__init__()
+        self._joins = joins
         self.known, self.prefs = known, prefs or Prefs()
         self._options = b.options(known)
 
@@ -81,6 +83,8 @@ class StartApp(Surviving[Begin]):
         listed = self.query_one(OptionList)
         listed.highlighted = next((i for i, o in enumerate(self._options) if o.answer == likeliest), 0)
         listed.focus()
+        if self._joins:
+            self._join()
 
     @property
     def highlighted(self) -> str:
@@ -139,18 +143,11 @@ class StartApp(Surviving[Begin]):
     async def _worker(self, *, change: bool) -> Begin | None:
         if self.known.worker and not change:
             return Begin(what=b.WORKER)
-        invite = ""
+        invite: str | None = ""
         if not self.known.worker:
-            text = await self.push_screen_wait(
-                AskInvite(
-                    "Join a fleet",
-                    ["At the manager, 7 then n in its console, or `taskmessenger invite`, makes one."],
-                    lambda text: b.check_invite(text, ("worker",)),
-                )
-            )
-            if text is None:
-                return None
-            invite = text
+            invite = await self._invite()
+        if invite is None:
+            return None
         given = await self.push_screen_wait(
             Ask("This worker", ["Enter takes it as it is."], b.worker_fields(self.known),
                 check=b.worker_settings, yes="Start it")
@@ -158,6 +155,22 @@ class StartApp(Surviving[Begin]):
         if given is None:
             return None
         return Begin(what=b.WORKER, settings=b.worker_settings(given), invite=invite)
+
+    @work(exclusive=True)
+    async def _join(self) -> None:
+        invite = await self._invite()
+        self.exit(None if invite is None else Begin(what=b.WORKER, invite=invite))
+
+    async def _invite(self) -> str | None:
+        """The invite of a worker."""
+        invite: str | None = await self.push_screen_wait(
+            AskInvite(
+                "Join a fleet",
+                ["At the manager, 7 then n in its console, or `taskmessenger invite`, makes one."],
+                lambda text: b.check_invite(text, ("worker",)),
+            )
+        )
+        return invite
 
     async def _elsewhere(self) -> Begin | None:
         if self.known.member:

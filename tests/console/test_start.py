@@ -64,6 +64,16 @@ async def test_enter_twice_founds_a_fleet_that_others_can_reach() -> None:
     )
 
 
+async def test_a_worker_that_has_not_joined_is_asked_for_an_invite_and_nothing_else() -> None:
+    async with StartApp(Known(**NEW), joins=True).run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        assert "Paste the invite" in seen(pilot.app)
+        await press(pilot, *"nonsense", "enter")
+        assert "not an invite" in seen(pilot.app)
+        await press(pilot, "escape")
+        assert pilot.app.return_value is None
+
+
 async def test_a_fleet_that_was_founded_starts_with_one_key() -> None:
     assert await answer(FOUNDED, "enter") == Begin(what=b.MANAGER)
 

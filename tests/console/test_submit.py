@@ -40,6 +40,18 @@ async def test_n_asks_for_a_kind_and_shows_its_form() -> None:
         assert any("submitted task 5001" in said for _, _, said in console.told)
 
 
+async def test_a_kind_is_chosen_by_typing_its_name() -> None:
+    async with opened(view="tasks", size=SMALL) as (pilot, console, _node):
+        await press(pilot, "n", *"res")
+        assert "res_" in text(console)
+        await press(pilot, "enter")
+        assert "Submit resize" in text(console)
+        await press(pilot, "escape", "n", *"xtra", "backspace", *"zzs", "enter")  # what nothing begins with
+        assert "Submit shell" in text(console)
+        await press(pilot, "escape", "n", *"re", "home", "enter")  # moving about begins anew
+        assert "Submit hash" in text(console)
+
+
 async def test_fields_and_options_make_the_task() -> None:
     async with opened(view="tasks") as (pilot, console, node):
         form = await kind(pilot, console, "resize")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from taskmessenger.paths import under
 
-from tests.support.processes import until
+from tests.support.processes import fleet, until
 
 SECONDS = 60.0
 """For anything to appear, on a busy machine."""
@@ -106,6 +106,24 @@ def test_a_manager_is_started_looked_at_and_stopped(tmp_path: Path) -> None:
         shown.type(b"\x1b[B\r")
         shown.until(b"stopping the manager")
         assert shown.code() == 0
+
+
+def test_a_worker_that_has_not_joined_takes_an_invite_on_the_terminal(tmp_path: Path) -> None:
+    with fleet(tmp_path / "fleet") as one:
+        one.manager()
+        invite = one.run("invite").stdout.strip()
+        with terminal(tmp_path / "worker", "--role", "worker") as shown:
+            shown.until(b"Paste the invite")
+            shown.type(invite.encode() + b"\r")
+            shown.until(b"connected")
+            shown.type(b"q")
+            shown.until(b"Leave")
+            shown.type(b"\x1b[B\r")
+            assert shown.code() == 0
+        with terminal(tmp_path / "other", "--role", "worker") as left:
+            left.until(b"Paste the invite")
+            left.type(b"\x1b")
+            assert left.code() == 0
 
 
 def test_a_role_outlives_its_console_when_that_is_wanted(tmp_path: Path) -> None:

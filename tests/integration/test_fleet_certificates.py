@@ -113,7 +113,7 @@ async def test_a_worker_whose_key_cannot_be_read_says_so_and_works_on(tmp_path, 
         node.worker._ask_again = 0.0
         await until(lambda: [r for r in caplog.records if "the certificate cannot be renewed" in r.message])
         (said,) = {r.message for r in caplog.records if "the certificate cannot be renewed" in r.message}
-        assert "identity.pem: is gone or damaged: run `taskmessenger --role worker --join -`" in said
+        assert "identity.pem: is gone or damaged: run `taskmessenger --role worker --no-ui --join -`" in said
         (task,) = await submit(remote, "echo", 1)
         assert (await results(remote, [task]))[task].state == TaskState.SUCCEEDED
 

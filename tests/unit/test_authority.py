@@ -279,7 +279,7 @@ def test_an_identity_comes_back_as_it_was_saved(fleet: Authority, tmp_path: Path
 
 def test_a_machine_that_has_not_joined_is_told_how(tmp_path: Path) -> None:
     assert not identities.is_joined(tmp_path)
-    with pytest.raises(Refused, match=r"run `taskmessenger --role worker --join -`") as refused:
+    with pytest.raises(Refused, match=r"run `taskmessenger --role worker --no-ui --join -`") as refused:
         identities.load(tmp_path, "worker")
     assert refused.value.exit_code == 4
 

@@ -15,7 +15,7 @@ from taskmessenger.net.security.identity import FACTS_FILE, KEY_FILE, Identity
 
 from tests.support.fleet_ca import a_fleet, a_member
 
-JOIN_AGAIN = r"move it away, then run `taskmessenger --role worker --join -` and paste an invite"
+JOIN_AGAIN = r"move it away, then run `taskmessenger --role worker --no-ui --join -` and paste an invite"
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_what_a_newer_version_added_is_left_alone(member: Identity) -> None:
 
 @pytest.mark.parametrize(
     ("role", "how"),
-    [("worker", "run `taskmessenger --role worker --join -`"), ("client", "an invite for a client")],
+    [("worker", "run `taskmessenger --role worker --no-ui --join -`"), ("client", "an invite for a client")],
 )
 def test_who_has_not_joined_is_told_how_to(tmp_path: Path, role: str, how: str) -> None:
     with pytest.raises(Refused, match=f"has not joined a fleet as a {role}") as said:

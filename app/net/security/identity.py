@@ -210,5 +210,5 @@ def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
 def _how_to_join(role: str) -> str:
     """The command to type. The invite itself is asked for on standard input, never in the command."""
     if role == "worker":
-        return "run `taskmessenger --role worker --join -` and paste an invite"
+        return "run `taskmessenger --role worker --no-ui --join -` and paste an invite"
     return f"join with an invite for a {role} (`taskmessenger invite` at the manager)"
