@@ -20,7 +20,7 @@ RSS_MIB = 300
 STATUS_SECONDS = 1.0
 SHARE = 0.3
 """Of its throughput that the fleet keeps at least. The flood itself takes processors of this machine."""
-SECONDS = 6.0
+SECONDS = 3.0
 
 
 @pytest.fixture

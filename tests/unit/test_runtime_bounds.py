@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from taskmessenger.core.errors import ConfigError, FrameTooLarge
 from taskmessenger.runtimes import leftovers, registry
+from taskmessenger.runtimes.children import _Pipe
+from taskmessenger.runtimes.context import Stop
 from taskmessenger.runtimes.frames import HEADER, MAX_FRAME, body_size
+from taskmessenger.runtimes.invoke import _run_async
 from taskmessenger.runtimes.loading import load_kind
 from taskmessenger.runtimes.registry import Registry
 
@@ -87,3 +91,41 @@ def test_a_process_with_a_mark_of_another_name_is_left_alone(tmp_path):
         finally:
             other.kill()
             one.kill()
+
+
+def test_a_cancel_just_after_an_async_job_ended_is_nothing(tmp_path):
+    (tmp_path / "quick.py").write_text("async def handle(payload):\n    return payload\n")
+    stop = Stop()
+    assert _run_async(load_kind("quick", f"file:{tmp_path / 'quick.py'}"), 7, None, stop) == 7
+    stop.set()
+    assert stop.is_set()
+
+
+class Loop:
+    """Of an event loop what a pipe needs; notes what is to be called later."""
+
+    def __init__(self) -> None:
+        self.later: list[object] = []
+        self.read: Callable[[], None] | None = None
+
+    def add_reader(self, _pipe: object, callback: Callable[[], None]) -> None:
+        self.read = callback
+
+    def remove_reader(self, _pipe: object) -> None:
+        self.read = None
+
+    def call_later(self, _seconds: float, callback: object) -> None:
+        self.later.append(callback)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_a_child_prints_is_read_slowly_only_when_nobody_wants_it(wanted):
+    near, far = os.pipe()
+    loop = Loop()
+    with os.fdopen(near, "rb", buffering=0) as pipe:
+        _Pipe(loop, pipe, lambda _data: wanted)  # type: ignore[arg-type]
+        os.write(far, b"line\n")
+        assert loop.read is not None
+        loop.read()
+        os.close(far)
+    assert (len(loop.later), loop.read is not None) == ((0, True) if wanted else (1, False))
