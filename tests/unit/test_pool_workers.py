@@ -249,6 +249,19 @@ def test_suspects_run_alone_one_on_each_worker() -> None:
     assert len(first.held) == 4
 
 
+def test_a_suspect_whose_priority_changes_still_waits_to_run_alone() -> None:
+    fleet = Fleet()
+    ids = suspects(fleet, fleet.worker("w0"), 3)
+    fleet.submit(4)
+    fleet.do(s.SetPriority([ids[1]], 9))
+    assert fleet.task(ids[1]).options.priority == 9
+    worker = fleet.worker("w1", capacity=4)
+    for task_id in ids:
+        assert list(worker.held) == [task_id], "alone, each in its turn"
+        worker.succeed(task_id)
+    assert len(worker.held) == 4
+
+
 def test_a_suspect_that_ends_without_killing_anybody_is_cleared() -> None:
     fleet = Fleet()
     ids = suspects(fleet, fleet.worker("w0"), 2)

@@ -268,3 +268,21 @@ def test_what_was_damaged_after_it_was_found_is_not_read(folder) -> None:
     path.write_bytes(data)
     assert spool.read([(1, 1), (2, 1)]) == [kept(2)]
     assert spool.keys == [(2, 1)]
+
+
+def test_of_a_segment_that_is_written_anew_only_what_is_damaged_is_dropped(
+    folder, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(spools, "WORTH_BYTES", 1_000)
+    spool = Spool(folder, MIB)
+    spool.add([kept(1, b"A" * 50), kept(2, b"second"), *(kept(n, b"x" * 100) for n in range(3, 40))])
+    (path,) = folder.iterdir()
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    spool.drop([(n, 1) for n in range(3, 40)])
+    assert not path.exists()
+    assert "cannot be read at byte" in caplog.text
+    assert everything(spool) == [kept(2, b"second")]
+    spool.close()
+    assert everything(Spool(folder, MIB)) == [kept(2, b"second")]
