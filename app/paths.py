@@ -30,6 +30,9 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 SOCKET_PATH_LIMIT: Final = 103
 """Bytes of a local socket's path: `sun_path` holds 108 on Linux and 104 on macOS, the final zero included."""
 
+OPEN_FILES: Final = "/proc/self/fd"
+"""Where a process finds what it holds open under a short name, on Linux."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -92,13 +95,14 @@ class Paths:
 
     @property
     def socket(self) -> Path:
-        """The manager's local socket, at a path that a socket address can hold.
+        """The manager's local socket, at a path that can be dialled: see `net.unix_name`.
 
-        Where the runtime directory is too deep it is in the temporary directory, in a directory of this user
-        whose name is derived from the intended place: manager and command line arrive at the same one.
+        Where the runtime directory is too deep for this system it is in the temporary directory, in a
+        directory of this user whose name is derived from the intended place: manager and command line arrive
+        at the same one.
         """
         wanted = self.runtime / "tm-manager" / "manager.sock"
-        if len(os.fsencode(wanted)) <= SOCKET_PATH_LIMIT:
+        if len(os.fsencode(wanted)) <= SOCKET_PATH_LIMIT or any_socket_path():
             return wanted
         digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"taskmessenger-{_user()}-{digest}" / "manager.sock"
@@ -125,6 +129,11 @@ class Paths:
             "cache": self.cache,
             "manager socket": self.socket,
         }
+
+
+def any_socket_path() -> bool:
+    """Whether sockets may have paths of any length here."""
+    return Path(OPEN_FILES).is_dir()
 
 
 def find(environ: Mapping[str, str] | None = None) -> Paths:

@@ -179,10 +179,13 @@ def _answers(paths: Paths) -> bool:
         return False
     import socket
 
+    from ..net.unix_name import short_name
+
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(str(paths.socket))
+            with short_name(paths.socket) as name:
+                probe.connect(name)
         except OSError:
             return False
     return True

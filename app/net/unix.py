@@ -20,10 +20,14 @@ import anyio
 from anyio.abc import ByteStream
 
 from ..core.errors import Conflict, UsageError
+from ..paths import any_socket_path
 from .address import MAX_UNIX_PATH, Address
 from .sockets import SocketListener, SocketStream
 from .transport import BACKLOG, dialling, listening
+from .unix_name import short_name
 
+MAX_NAME: Final = 64
+"""Bytes of a socket's name in a folder of any length."""
 RETRY_FIRST: Final = 0.01
 RETRY_MOST: Final = 0.1
 """Seconds between tries when the listener's queue is full; doubling from the first to the most."""
@@ -64,11 +68,13 @@ class _UnixListener(SocketListener):
 
 
 def _checked(address: Address) -> Path:
-    if len(os.fsencode(address.path)) > MAX_UNIX_PATH:
+    path = Path(address.path)
+    longest = MAX_NAME if any_socket_path() else 0  # of the name, where the folder does not count
+    if len(os.fsencode(path)) > MAX_UNIX_PATH and len(os.fsencode(path.name)) > longest:
         raise UsageError(
             f"{address} is longer than the {MAX_UNIX_PATH} bytes of a Unix socket; use a shorter path"
         )
-    return Path(address.path)
+    return path
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -115,7 +121,8 @@ def _remove_stale(path: Path, address: Address) -> None:
         raise Conflict(f"{address}: that file is there and is no socket; choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
-        code = probe.connect_ex(str(path))
+        with short_name(path) as name:
+            code = probe.connect_ex(name)
     if code == errno.ECONNREFUSED:
         path.unlink(missing_ok=True)
     elif code != errno.ENOENT:
@@ -128,7 +135,8 @@ def _bind(path: Path) -> socket.socket:
         sock.setblocking(False)
         with suppress(OSError):  # Linux makes the file with this mode; elsewhere the next chmod is the first
             os.fchmod(sock.fileno(), 0o600)
-        sock.bind(str(path))
+        with short_name(path) as name:
+            sock.bind(name)
         path.chmod(0o600)
         sock.listen(BACKLOG)
     except BaseException:
@@ -153,7 +161,8 @@ async def _connect(path: Path) -> socket.socket:
 
 def _try_connect(sock: socket.socket, path: Path) -> bool:
     """Whether it is connected; if not, the listener's queue is full, which is no event one can wait for."""
-    code = sock.connect_ex(str(path))
+    with short_name(path) as name:
+        code = sock.connect_ex(name)
     if code and code != errno.EAGAIN:
         raise OSError(code, os.strerror(code))
     return not code

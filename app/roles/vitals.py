@@ -24,6 +24,7 @@ import anyio
 
 from ..net import messages as m
 from ..net.framing import FrameWriter
+from ..net.unix_name import short_name
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +96,9 @@ class Watchdog:
         writer = FrameWriter()
         writer.put(m.pack(m.WantAuthority(m.OLDEST, m.PROTOCOL)))
         try:
-            with socket.socket(socket.AF_UNIX) as line:
+            with socket.socket(socket.AF_UNIX) as line, short_name(self._local) as name:
                 line.settimeout(ANSWER_SECONDS)
-                line.connect(str(self._local))
+                line.connect(name)
                 line.sendall(writer.take())
                 return bool(line.recv(1))
         except (OSError, MemoryError):

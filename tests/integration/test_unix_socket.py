@@ -122,6 +122,24 @@ async def test_a_path_too_long_for_a_socket_is_refused(home: Path) -> None:
             await attempt(address)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a socket lies in the temporary directory then")
+async def test_a_folder_of_any_depth_has_its_socket_in_it(home: Path) -> None:
+    deep = home.joinpath(*["d" * 100] * 5)
+    deep.mkdir(parents=True)
+    deep.chmod(0o700)
+    a_stale = at(deep / "stale.sock")
+    for address in (at(deep / "tm.sock"), a_stale):
+        listener = await UnixTransport().listen(address)
+        async with accepting(listener), await UnixTransport().dial(address):
+            assert stat.S_ISSOCK(Path(address.path).stat().st_mode)
+        with pytest.raises(Conflict, match="is in use"):
+            await UnixTransport().listen(address)
+        await listener.aclose()
+        assert not Path(address.path).exists()
+        with pytest.raises(Unreachable):
+            await UnixTransport().dial(address)
+
+
 async def test_a_full_queue_is_waited_for_and_given_up_after_the_bound(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,10 +68,20 @@ def test_the_runtime_directory_of_the_session_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 60, 300])
-def test_the_local_socket_always_fits_into_a_socket_address(tmp_path: Path, depth: int) -> None:
+def test_where_sockets_have_short_paths_the_local_one_always_fits(
+    tmp_path: Path, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "OPEN_FILES", str(tmp_path / "none"))
     place = paths.under(tmp_path / ("d" * min(depth, 200)) / ("e" * depth))
     assert len(os.fsencode(place.socket)) <= 103
     assert place.socket == paths.under(tmp_path / ("d" * min(depth, 200)) / ("e" * depth)).socket
+
+
+@pytest.mark.skipif(not paths.any_socket_path(), reason="sockets have short paths here")
+@pytest.mark.parametrize("depth", [10, 100, 250])
+def test_everything_lies_under_the_home_that_is_set(tmp_path: Path, depth: int) -> None:
+    home = tmp_path / ("d" * depth) / ("e" * depth)
+    assert all(place.is_relative_to(home) for place in paths.under(home).named().values())
 
 
 def test_two_deep_homes_have_two_sockets(tmp_path: Path) -> None:
