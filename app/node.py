@@ -19,7 +19,7 @@ from .config.model import JobLimits, Kinds, ManagerConfig, WorkerConfig
 from .core.errors import ConfigError, NotApproved, Refused, Unreachable, UsageError
 from .core.text import count
 from .locks import OneWorker
-from .paths import Paths, private_directory
+from .paths import Paths, expanded, private_directory
 
 if TYPE_CHECKING:
     from .feed import Feed
@@ -156,8 +156,7 @@ async def worker(
     from .roles.worker import Worker
 
     descriptors.raise_limit(descriptors.WORKER)
-    home = private_directory(paths.identity("worker").parent)
-    with OneWorker(home / "worker.lock"):
+    with OneWorker(private_directory(paths.identity("worker").parent) / "worker.lock"):
         kinds = await _loaded_kinds(config, paths)
         run_dir = await _cleared(private_directory(paths.runtime / "tm-worker"))
         approach = approach_of("worker", config.zerotier, paths)
@@ -174,6 +173,7 @@ async def worker(
         finder = _finder(config, identity)
         dial = _dialling(role, approach, finder)
         role.append(Worker(config, identity, kinds.announce(), runtimes, spool, dial=dial))
+        _warn_of_root("worker")
         runtimes.tell(lambda _: role[0].change_kinds(kinds.announce(), kinds.broken))
         async with approach, anyio.create_task_group() as tasks:
             if began is None:
@@ -237,7 +237,6 @@ def _runtimes(config: WorkerConfig, kinds: Registry, report: Report, run_dir: Pa
     """All that run the tasks of a worker."""
     from .runtimes.runner import Runtimes
 
-    _warn_of_root("worker")
     limits, given = limits_of(config.limits), given_of(config.kinds)
     return Runtimes(kinds, config.slots, report, limits, run_dir, given=given)
 
@@ -332,7 +331,7 @@ def given_of(kinds: Kinds) -> Given:
     """
     from .runtimes.spawn import Given
 
-    directory = str(Path(kinds.directory).expanduser()) if kinds.directory else ""
+    directory = str(expanded(kinds.directory)) if kinds.directory else ""
     if directory and not Path(directory).is_dir():
         raise ConfigError(f"kinds.directory: {directory} is no directory: make it, or leave it empty")
     return Given(kinds.environment, kinds.home == "worker", directory)

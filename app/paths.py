@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from .core.errors import ConfigError
+from .core.text import printable
 
 Role = Literal["manager", "worker"]
 """What a process is started as."""
@@ -137,20 +138,43 @@ def any_socket_path() -> bool:
 
 
 def find(environ: Mapping[str, str] | None = None) -> Paths:
-    """The places of this user, or those under TASKMESSENGER_HOME when `environ` (default: ours) has it."""
+    """The places of this user, or those under TASKMESSENGER_HOME when `environ` (default: ours) has it.
+
+    Raises:
+        ConfigError: no home directory is known.
+    """
     environ = os.environ if environ is None else environ
     if home := environ.get(HOME_VARIABLE, ""):
-        return under(Path(home).expanduser())
+        return under(expanded(home))
     from platformdirs import PlatformDirs
 
     dirs = PlatformDirs(APPLICATION, appauthor=False)
-    return Paths(
-        config=dirs.user_config_path,
-        data=dirs.user_data_path,
-        state=dirs.user_state_path,
-        cache=dirs.user_cache_path,
-        runtime=_runtime(environ, dirs.user_state_path),
-    )
+    try:
+        return Paths(
+            config=dirs.user_config_path,
+            data=dirs.user_data_path,
+            state=dirs.user_state_path,
+            cache=dirs.user_cache_path,
+            runtime=_runtime(environ, dirs.user_state_path),
+        )
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the home directory of user {_user()} is not known: set {HOME_VARIABLE} to a place of its own"
+        ) from error
+
+
+def expanded(text: str) -> Path:
+    """A path as a person writes it, with `~` for a home directory.
+
+    Raises:
+        ConfigError: there is no such user, or nobody knows where that is.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{printable(text)}: the home directory in it is not known: write it out"
+        ) from error
 
 
 def under(home: Path) -> Paths:

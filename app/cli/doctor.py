@@ -11,7 +11,6 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -20,7 +19,7 @@ import msgspec
 from .. import __version__
 from ..core.errors import Refused, TaskMessengerError, Unreachable
 from ..core.text import count, printable
-from ..paths import ROLES, Paths, Role, find
+from ..paths import ROLES, Paths, Role, expanded, find
 from ..roles import checkup
 from .options import as_json as as_json_option
 from .output import block, line, span
@@ -196,7 +195,7 @@ def _library(paths: Paths, configs: dict[str, Any], *, needed: bool) -> Iterator
 
     named = [one.zerotier.library_path for one in configs.values() if one.zerotier.library_path]
     try:
-        loaded = library.load(Path(named[0]).expanduser() if named else None, paths)
+        loaded = library.load(expanded(named[0]) if named else None, paths)
     except TaskMessengerError as error:
         if needed or named:
             raise

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -205,10 +205,7 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     outlet.put_in_place()
     try:
-        try:
-            code = _run()
-        except SystemExit as over:
-            code = over.code
+        code = _run()
         if not code:
             outlet.finish()
         sys.exit(code)
@@ -218,27 +215,42 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except TaskMessengerError as error:
         _fail(str(error), error.exit_code)
+    except OSError as error:
+        _fail(_about_file(error), UsageError.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message() + _help_for(error), 2)
     except (click.Abort, KeyboardInterrupt) as error:
-        outlet.give_up()
-        told = error if isinstance(error, Told) else error.__cause__
-        text, number = (str(told), told.exit_code) if isinstance(told, Told) else ("interrupted", INTERRUPTED)
-        if outlet.is_writing():  # in a thread, which would have to be waited for
-            _say(text)
-            os._exit(number)
-        _fail(text, number)
+        _end_told(error if isinstance(error, Told) else error.__cause__)
 
 
 def _run() -> Any:
     """The exit code, or None; a role runs many tasks, and their errors come in groups."""
     try:
         return cli(standalone_mode=False, prog_name="taskmessenger")
+    except SystemExit as over:
+        return over.code
     except BaseExceptionGroup as group:
         raise the_one(group) from None
+
+
+def _about_file(error: OSError) -> str:
+    """What is wrong with a place that whoever needed it had no better words for."""
+    if error.filename is None:
+        raise error  # a bug, and no file
+    return f"{os.fsdecode(error.filename)}: {error.strerror}: see who owns it, or use another place"
+
+
+def _end_told(told: BaseException | None) -> NoReturn:
+    """The end by a signal, or by Ctrl-C."""
+    outlet.give_up()
+    text, number = (str(told), told.exit_code) if isinstance(told, Told) else ("interrupted", INTERRUPTED)
+    if outlet.is_writing():  # in a thread, which would have to be waited for
+        _say(text)
+        os._exit(number)
+    _fail(text, number)
 
 
 def _help_for(error: click.ClickException) -> str:
@@ -246,7 +258,7 @@ def _help_for(error: click.ClickException) -> str:
     return f" (see `{context.command_path} --help`)" if context is not None else ""
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     _say(message)
     sys.exit(code)
 

@@ -104,10 +104,10 @@ def library() -> Path | None:
         ConfigError: they cannot be read.
     """
     from ..config import load
-    from ..paths import find
+    from ..paths import expanded, find
 
     named = load("manager", {}, os.environ, find()).config.zerotier.library_path
-    return Path(named).expanduser() if named else None
+    return expanded(named) if named else None
 
 
 def enter(words: Sequence[str]) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Final
 
@@ -63,12 +64,17 @@ def take_only_text(command: click.Command) -> click.Command:
 
 
 def _text(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    for word in value if isinstance(value, tuple) else (value,):
-        if isinstance(word, str) and not word.isascii():
-            try:
-                word.encode()
-            except UnicodeEncodeError:
-                raise click.BadParameter(f"`{word[:40]}` is not UTF-8", ctx, param) from None
+    if isinstance(value, tuple):
+        return tuple(_text(ctx, param, word) for word in value)
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        try:  # where a locale knows less than UTF-8 does
+            return os.fsencode(value).decode()
+        except UnicodeError:
+            raise click.BadParameter(f"`{value[:40]}` is not UTF-8", ctx, param) from None
     return value
 
 

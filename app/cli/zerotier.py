@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..core.errors import ConfigError, TaskMessengerError
-from ..paths import ROLES, Role, find
+from ..paths import ROLES, Role, expanded, find
 from .options import as_json as as_json_option
 from .output import Table, block, line, note, pairs
 
@@ -123,7 +123,7 @@ def _settings() -> dict[Role, Settings]:
 def _configured(configs: dict[Role, Settings]) -> Path | None:
     """The library that the settings name, the manager's before the worker's."""
     named = [one.library_path for one in configs.values() if one.library_path]
-    return Path(named[0]).expanduser() if named else None
+    return expanded(named[0]) if named else None
 
 
 def round_trips(workers: Iterable[WorkerRow]) -> dict[str, float]:

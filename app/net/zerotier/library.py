@@ -16,6 +16,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -236,7 +237,10 @@ def _version(library: Library) -> str:
 
 def _places(paths: Paths | None) -> tuple[Path, ...]:
     """Of the provisioned copy: under this home, then this user's own, which every home may use."""
-    return tuple(dict.fromkeys([place(paths or find()), place(find({}))]))
+    known = [place(paths or find())]
+    with suppress(ConfigError):  # this user has no home
+        known.append(place(find({})))
+    return tuple(dict.fromkeys(known))
 
 
 def _digest(path: Path) -> str:

@@ -27,7 +27,7 @@ from ... import loops
 from ...config.model import ManagerZeroTier, WorkerZeroTier
 from ...core.errors import AddressTaken, ConfigError, Conflict, Refused, TimedOut, Unreachable, UsageError
 from ...forks import keep_number_from_forks
-from ...paths import Paths, private_directory
+from ...paths import Paths, expanded, private_directory
 from ..address import Address
 from ..addresses import own_addresses
 from ..transport import Prepared
@@ -302,7 +302,7 @@ class Overlay:
         if wanted == "manager":
             endpoints = root_endpoints(self.config)
             return own_roots([(own.public, endpoints)]), Way(roots=(Root(own.public, endpoints),))
-        file = Path(wanted).expanduser()
+        file = expanded(wanted)
         return PlanetFile(file), Way(planet=planet_mark(read_planet(file)))
 
     def _roots_of(self, address: Address) -> Roots:
@@ -340,7 +340,7 @@ def _there(node: Node | None) -> Node:
 
 
 def _file(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
+    return expanded(text) if text else None
 
 
 def network_of(address: Address, network_id: str = "") -> Network:
@@ -396,5 +396,5 @@ def places_for_now(kept: Places) -> Places:
 
 def places_of(role: str, config: ManagerZeroTier | WorkerZeroTier, paths: Paths) -> Places:
     """Where the node of this role keeps its things."""
-    given = Path(config.identity_path).expanduser() if config.identity_path else paths.node(role)
+    given = expanded(config.identity_path) if config.identity_path else paths.node(role)
     return Places(identity=given, state=paths.node_state(role))

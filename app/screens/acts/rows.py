@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...core.errors import UsageError
 from ...core.text import count
+from ...paths import expanded
 from ..commands import Command
 from ..dialogs.choice import Choice, Option
 from ..dialogs.prompt import Prompt
@@ -169,7 +170,7 @@ class Menu(Command):
 
 
 def _path(name: str) -> Path:
-    return Path(name).expanduser()
+    return expanded(name)
 
 
 def _writable(name: str) -> None:
