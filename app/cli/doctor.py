@@ -148,7 +148,7 @@ def _manager(paths: Paths, trips: dict[str, float]) -> Iterator[Finding]:
     from .worker import held_up
 
     for row in workers:
-        for text in held_up(row):
+        for text in held_up(row) if row.stuck or row.state == "connected" else ():  # a pause is no fault
             yield Finding("worker", WRONG, text)
         for name, why in row.broken.items():
             yield Finding("kinds", WRONG, f"{row.id} does not offer {name}: {why}")

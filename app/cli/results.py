@@ -10,6 +10,7 @@ where it failed.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -124,13 +125,17 @@ async def print_results(remote: Remote, ids: Sequence[int], inputs: Inputs, form
             inputs, form, stack.enter_context(array()).add if form.json == "array" else write, progress
         )
         remote.on_outcomes = collected.take
-        with anyio.move_on_after(form.timeout):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_explain, remote, collected, progress)
-                tasks.start_soon(_follow, remote, collected)
-                while not collected.complete:
-                    await printer.print(await collected.batch(remote))
-                tasks.cancel_scope.cancel()
+        deadline = math.inf if form.timeout is None else anyio.current_time() + form.timeout
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_explain, remote, collected, progress)
+            tasks.start_soon(_follow, remote, collected)
+            while not collected.complete:
+                with anyio.CancelScope(deadline=deadline) as waiting:
+                    batch = await collected.batch(remote)
+                if waiting.cancelled_caught:
+                    break
+                await printer.print(batch)  # what has ended is printed, however slow its reader is
+            tasks.cancel_scope.cancel()
         progress.hide()
         printer.end()
     if not collected.complete:

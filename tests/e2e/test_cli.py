@@ -15,6 +15,7 @@ from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Group
 
 from tests.support.processes import COMMAND, READY_SECONDS, Fleet, environment, fleet, refused, until
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture(scope="module")
@@ -358,3 +359,18 @@ def test_the_results_of_a_batch_are_got_in_one_go(here: Fleet, tmp_path: Path) -
     refused(here.run("task", "result", "--batch", "one go", "--out", str(folder)), 7, "is not empty")
     refused(here.run("task", "result", "--batch", "no such batch"), 3, "there is no such task")
     refused(here.run("task", "result"), 2, "whose result?")
+
+
+def test_on_a_terminal_it_is_seen_how_far_many_tasks_are_in_a_line_that_is_drawn_anew(here: Fleet) -> None:
+    script = "printf '0.1\\n4\\n0.1\\n' | \"$@\" submit wait --jsonl - --wait > /dev/null"
+    words = ["sh", "-c", script, "sh", *COMMAND]
+    with Terminal(words, environment(here.home), (60, 20)) as terminal:
+        terminal.until("2 of 3 ended")
+        terminal.until(lambda: terminal.popen.poll() is not None)
+        assert terminal.popen.returncode == 0
+        said = bytes(terminal.raw).decode()
+    assert "waiting for 3 tasks; Ctrl-C stops the waiting, not the tasks" in said
+    lines = said.split("\r\x1b[K")
+    assert len(lines) > 3
+    assert all(len(line) < 60 for line in lines[1:])
+    assert said.endswith("\r\x1b[K")
