@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
+import signal
 import socket
 import sys
 
@@ -56,6 +57,9 @@ def serve(host: str, port: int, *, attach: str | None, demo: bool, read_only: bo
     guarded = Guarded(_command(attach, demo=demo, read_only=read_only), listener)
     click.echo(guarded.address)
     click.echo("Open this in a browser of this machine; Ctrl-C ends it.", err=True)
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:
+        signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGTERM))  # with its consoles, in order
     guarded.run()
 
 

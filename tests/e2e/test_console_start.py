@@ -20,6 +20,7 @@ import pytest
 from taskmessenger.paths import under
 
 from tests.support.processes import fleet, until
+from tests.support.terminal import catches
 
 SECONDS = 60.0
 """For anything to appear, on a busy machine."""
@@ -160,6 +161,37 @@ def test_a_signal_closes_the_console_and_ends_the_role_in_good_order(tmp_path: P
         assert shown.code() == 0
         assert RESTORED in shown.seen
         assert b"stopping the manager" in shown.seen
+
+
+def test_what_a_worker_runs_may_end_when_a_signal_closes_its_console(tmp_path: Path) -> None:
+    with fleet(tmp_path / "f") as one:
+        one.manager()
+        (tmp_path / "invite").write_text(one.invite())
+        words = ("--role", "worker", "--join-file", str(tmp_path / "invite"))
+        with terminal(tmp_path / "w", *words) as shown:
+            shown.until(b"Status")
+            task = one.run("submit", "wait", "--json-payload", "2").stdout.strip()
+            until(lambda: one.run("task", "ls", "--state", "running", "--jsonl").stdout != "")
+            os.kill(shown.pid, signal.SIGTERM)
+            assert shown.code() == 0
+            assert RESTORED in shown.seen
+        assert one.run("task", "result", task).returncode == 0
+
+
+def test_a_hangup_ends_what_serves_consoles_in_good_order(tmp_path: Path) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "taskmessenger", "serve", "--demo", "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"TASKMESSENGER_HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert command.stdout is not None
+    assert command.stdout.readline().startswith("http://127.0.0.1:")
+    assert command.stderr is not None
+    assert "Ctrl-C ends it" in command.stderr.readline()
+    until(lambda: catches(command.pid, signal.SIGTERM))
+    command.send_signal(signal.SIGHUP)
+    assert command.communicate(timeout=SECONDS)[1] == ""
+    assert command.returncode == 0
 
 
 def test_a_hangup_ends_a_console_that_only_looks_and_restores_the_terminal(tmp_path: Path) -> None:
