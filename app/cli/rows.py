@@ -102,7 +102,7 @@ def print_detail(found: TaskDetail, *, as_json: bool) -> None:
         ("state", TaskState(row.state).word),
         ("waits for", found.waits_for),
         ("progress", None if found.progress is None else f"{found.progress:.0%} {found.note}"),
-        ("attempts", f"{row.attempt} ({row.spent} of {row.max_attempts} used up)"),
+        ("attempts", f"{row.attempt}/{row.max_attempts} ({row.spent} used up)"),
         ("priority", row.priority or None),
         ("timeout", span(row.timeout)),
         ("submitted", when(row.submitted_at)),
@@ -137,7 +137,7 @@ def _payload(found: TaskDetail) -> str:
         return f"{head(found.row.head)} ({size})" if found.row.head else size
     value = value_of(found.payload)
     text = value if isinstance(value, str) else to_json(jsonable(value))
-    return f"{printable(text, PREVIEW)} ({size})"
+    return f"{printable(text, PREVIEW)} ({size})" if len(text) > PREVIEW else printable(text, PREVIEW)
 
 
 def _result(found: TaskDetail) -> str:
@@ -147,7 +147,10 @@ def _result(found: TaskDetail) -> str:
 
 
 def _error(error: ErrorInfo) -> str:
-    facts = ", ".join(f"{key} {value}" for key, value in error.evidence.items() if not _is_long(value))
+    known = {"max_rss_kb": "most memory, in KiB:"}
+    facts = ", ".join(
+        f"{known.get(key, key)} {value}" for key, value in error.evidence.items() if not _is_long(value)
+    )
     return f"{error.code}: {error.message}" + (f" ({facts})" if facts else "")
 
 

@@ -49,8 +49,8 @@ def serve(host: str, port: int, *, attach: str | None, demo: bool, read_only: bo
         from .serve_guard import Guarded
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"the console in a browser needs {error.name}: install it with"
-            " `pip install 'task-messenger[web]'`"
+            f"the console in a browser needs {error.name}, which the extra `web` brings: where this program"
+            " was installed from, run `pip install '.[web]'`"
         ) from error
 
     listener = _listener(loopback, port)

@@ -210,7 +210,13 @@ def _after_resume(row: WorkerRow) -> str:
 
 @worker.command()
 @_ID
-@click.option("--deadline", type=DURATION, default=DRAIN_SECONDS, show_default="30s", help="0 is now.")
+@click.option(
+    "--deadline",
+    type=DURATION,
+    default=DRAIN_SECONDS,
+    show_default="30s",
+    help="How long what runs may go on; 0: not at all.",
+)
 @as_json
 def drain(worker_id: str, *, deadline: float, as_json: bool) -> None:
     """Let a worker end what it runs and leave; what has not ended by the deadline goes to others.

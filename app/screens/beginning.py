@@ -127,7 +127,7 @@ def manager_fields(known: Known) -> tuple[Field, ...]:
         Field(key="name", label="Name", text=known.name, required=True, hint="of the fleet"),
         Field(key="reach", label="Reached from", sort=Sort.CHOICE, required=True,
               choices=tuple(reach if new else [AS_SET, *reach]), text=NEAR if new else AS_SET,
-              hint=", ".join(known.addresses)),
+              hint="by whom"),
         Field(key="port", label="Port", sort=Sort.WHOLE, text=str(DEFAULT_PORT), required=True, low=0,
               high=MAX_PORT, hint="0: the system chooses"),
         Field(key="public", label="Public at", hint="optional: behind a router"),

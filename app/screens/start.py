@@ -132,6 +132,8 @@ class StartApp(Surviving[Begin]):
         lines = [
             "Whoever joins is let in by an invite, and every link is encrypted. Enter takes it as it is."
         ]
+        if self.known.addresses:
+            lines.append(f"This machine is {', '.join(self.known.addresses)} to its network.")
         if self.known.zerotier:
             lines.append(f"Not offered: ZeroTier. {self.known.zerotier}")
         given = await self.push_screen_wait(

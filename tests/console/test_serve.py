@@ -44,7 +44,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "taskmessenger.cli.serve_guard", None)
     result = CliRunner().invoke(serve, ["--demo", "--port", "0"])
     assert isinstance(result.exception, UsageError | ModuleNotFoundError)
-    assert "task-messenger[web]" in str(result.exception)
+    assert "pip install '.[web]'" in str(result.exception)
 
 
 @asynccontextmanager

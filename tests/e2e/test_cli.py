@@ -236,7 +236,7 @@ def test_what_can_never_succeed_is_tried_once_and_says_why(here: Fleet) -> None:
     done = here.run("submit", "sum", "no number", "--wait")
     assert done.returncode == 1
     shown = here.run("task", "show", done.stderr.split()[1]).stdout
-    assert "1 (1 of 5 used up)" in shown
+    assert "1/5 (1 used up)" in shown
     assert "not tried again: its kind says that another attempt cannot help" in shown
 
 

@@ -167,7 +167,7 @@ def test_a_task_in_full_shows_why_it_waits_and_nothing_that_is_not_there(
     print_detail(TaskDetail(row(1), 1, None, b"\x05", waits_for="no worker offers `hash`"), as_json=False)
     assert capsys.readouterr().out == (
         "task       1\nkind       hash\nstate      queued\nwaits for  no worker offers `hash`\n"
-        f"attempts   1 (0 of 5 used up)\nsubmitted  {when(1795378863.5)}\npayload    5 (1 byte)\n"
+        f"attempts   1/5 (0 used up)\nsubmitted  {when(1795378863.5)}\npayload    5\n"
     )
 
 

@@ -54,7 +54,7 @@ class TaskAct(Command):
         """Carry it out on these tasks, after the questions that it takes."""
         found = await view.node.count(chosen.query) if chosen.query is not None else None
         many = len(chosen.keys) if found is None else found.number
-        at_least = "" if found is None or found.exact else " (at least)"
+        at_least = "" if found is None or found.exact else ", and maybe more"
         act = Act(
             verb=self.verb,
             ids=() if chosen.whole else chosen.keys,
