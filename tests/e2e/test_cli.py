@@ -374,3 +374,18 @@ def test_on_a_terminal_it_is_seen_how_far_many_tasks_are_in_a_line_that_is_drawn
     assert len(lines) > 3
     assert all(len(line) < 60 for line in lines[1:])
     assert said.endswith("\r\x1b[K")
+
+
+def test_bytes_that_are_edited_as_text_stay_bytes(here: Fleet) -> None:
+    words = ("submit", "hash", "--json-payload", '{"base64": "aGVsbG8="}', "--batch", "edited")
+    done = here.run(*words, "--wait")
+    assert done.stdout == f"{hashlib.sha256(b'hello').hexdigest()}\n"
+    (row,) = json.loads(here.run("task", "ls", "--batch", "edited", "--json").stdout)
+    assert row["payload_head"] == '{"base64": "aGVsbG8="}'
+    editor = {"EDITOR": "sed -i s/aGVsbG8=/aGVsbG8h/"}
+    with Terminal([*COMMAND, "task", "edit", str(row["id"])], environment(here.home) | editor) as terminal:
+        terminal.until(lambda: terminal.popen.poll() is not None)
+        assert terminal.popen.returncode == 0
+        new = terminal.words().split()[-1]
+    until(lambda: here.run("task", "result", new).returncode == 0)
+    assert here.run("task", "result", new).stdout == f"{hashlib.sha256(b'hello!').hexdigest()}\n"
