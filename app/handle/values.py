@@ -227,6 +227,8 @@ class WorkerRow(Struct, frozen=True):
     """Tasks that were to end there and do not, so that they keep their slots: id, kind, since when."""
     held_up: str = ""
     """Why it takes no tasks, as `is paused`; empty while it does, or is only busy."""
+    pauses: tuple[str, ...] = ()
+    """Who has paused it: `fleet` and `worker` are the manager's, `own` is that of its own operator."""
 
 
 class PoolStatus(Struct, frozen=True):

@@ -156,7 +156,13 @@ class Desk:
             broken=link.broken if link else {},
             stuck=worker.stuck,
             held_up=self._held_up(worker),
+            pauses=self._pauses(worker),
         )
+
+    def _pauses(self, worker: Worker) -> tuple[str, ...]:
+        scopes = (("fleet", "all"), ("worker", f"worker:{worker.id}"))
+        found = tuple(word for word, scope in scopes if scope in self._pool.paused)
+        return (*found, "own") if worker.paused else found
 
     def _held_up(self, worker: Worker) -> str:
         """Why it takes no tasks, unless it is only busy."""

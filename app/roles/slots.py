@@ -312,3 +312,12 @@ def _remember(ended: dict[tuple[int, int], None], lease: tuple[int, int]) -> Non
     ended[lease] = None
     while len(ended) > MAX_REMEMBERED:
         del ended[next(iter(ended))]
+
+
+def shut(slots: Slots, *, by_operator: bool) -> bool:
+    """Whether the worker's own operator wants nothing new to begin; the log says so when that changes."""
+    if by_operator is not slots.closed:
+        how = "paused by its own operator: nothing new begins until that is ended here"
+        log.info(how if by_operator else "its own operator has ended the pause")
+    slots.closed = by_operator
+    return by_operator

@@ -32,7 +32,7 @@ from .controls import Controls
 from .load import Load
 from .outbox import Outbox
 from .past import Past
-from .slots import Slots, stuck_in
+from .slots import Slots, shut, stuck_in
 from .spool import Spool
 from .telling import tell
 
@@ -119,13 +119,13 @@ class Worker:
 
     def pause(self) -> None:
         """Begin nothing new, and ask for nothing; what waits goes back, what runs goes on."""
-        self.paused = self.slots.closed = True
+        self.paused = shut(self.slots, by_operator=True)
         self.slots.give_back()
         self._offer()
 
     def resume(self) -> None:
         """The end of `pause`."""
-        self.paused = self.slots.closed = False
+        self.paused = shut(self.slots, by_operator=False)
         self._offer()
 
     def change_kinds(self, kinds: Sequence[KindInfo], broken: Mapping[str, str]) -> None:

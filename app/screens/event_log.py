@@ -35,6 +35,11 @@ class EventLog:
         self.looked = 0
         """Events that were looked at."""
 
+    @property
+    def last(self) -> int:
+        """Number of the newest event that was looked at; -1 before the first."""
+        return -1 if self._last is None else self._last
+
     def follows(self, number: int) -> bool:
         """Whether nothing lies between what is known and the event of this number."""
         return self._last is None or number <= self._last + 1

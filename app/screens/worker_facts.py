@@ -27,6 +27,7 @@ MAX_KINDS: Final = 40
 MAX_LABELS: Final = 20
 MAX_STUCK: Final = 5
 """Tasks that do not stop which are named."""
+WHO: Final = {"fleet": "the manager (whole fleet)", "worker": "the manager", "own": "its own operator"}
 HERE: Final = frozenset({"connected", "paused", "draining", "quarantined"})
 """States of a worker that has a link."""
 
@@ -91,10 +92,21 @@ def joined(parts: Facts, styles: Mapping[str, str]) -> Text:
     return line
 
 
+def state(row: WorkerRow) -> Cell:
+    """Its state; of a pause, whether the worker itself has it."""
+    return ("‖ by itself", "warn") if row.state == "paused" and "own" in row.pauses else badge(row.state)
+
+
+def state_in_full(row: WorkerRow) -> Cell:
+    """Its state; of a pause, who has it."""
+    who = ", ".join(WHO[one] for one in row.pauses if one in WHO)
+    return (f"‖ paused by {who}", "warn") if row.state == "paused" and who else badge(row.state)
+
+
 def lines(row: WorkerRow, trail: Trail, look: Look, styles: Mapping[str, str]) -> Text:
     """All of it in a few lines, for below a table."""
     made = (
-        joined((("", safe(row.id)), ("", badge(row.state)), *held_up(row), *_link(row)), styles),
+        joined((("", safe(row.id)), ("", state_in_full(row)), *held_up(row), *_link(row)), styles),
         joined((*_work(row, trail), ("rss", size(amount(row.load, "rss")))), styles),
         joined((("kinds", kinds(row)),), styles),
         joined((*_membership(row, look), ("labels", labels(row))), styles),
@@ -108,7 +120,7 @@ def facts(
     """All of it for a screen of its own; `curves`: with cpu and memory, `cells` wide."""
     width = max(cells // 2 - 18, 8)
     made = [
-        joined((("state   ", badge(row.state)), *held_up(row), *_link(row)), styles),
+        joined((("state   ", state_in_full(row)), *held_up(row), *_link(row)), styles),
         joined((("slots   ", slots(row)), *_work(row, trail)), styles),
     ]
     if curves:

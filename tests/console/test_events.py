@@ -48,6 +48,16 @@ async def test_it_follows_until_the_cursor_moves_and_again_with_f() -> None:
         assert grid.table.following
 
 
+async def test_a_list_that_follows_is_current_when_it_is_seen_again_though_nothing_happens_any_more() -> None:
+    async with opened(view="events") as (pilot, console, _node):
+        await console.go("workers")
+        await passed(pilot, 5)
+        newest = max(row.number for row in console.pulse.events if serious(row, "info"))
+        await press(pilot, "6")
+        assert "follows" in text(console)
+        assert shown(console)[0].number == newest
+
+
 async def test_l_goes_through_the_levels() -> None:
     async with opened(view="events") as (pilot, console, _node):
         await press(pilot, "l")

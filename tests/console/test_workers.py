@@ -57,6 +57,45 @@ async def test_resume_is_a_command_of_its_own() -> None:
         assert "resumed worker w-amber-06" in [what for *_, what in console.told]
 
 
+def own_pause(node: Any, name: str, *others: str) -> None:
+    """From here on this worker is paused by its own operator, and by others."""
+    snapshot = node.snapshot
+
+    def changed() -> Any:
+        now = snapshot()
+        rows = tuple(
+            replace(row, state="paused", pauses=(*others, "own")) if row.id == name else row
+            for row in now.workers
+        )
+        return replace(now, workers=rows)
+
+    node.snapshot = changed
+
+
+async def test_a_worker_that_is_paused_by_itself_says_so_and_is_never_called_resumed() -> None:
+    async with opened(view="workers") as (pilot, console, node):
+        own_pause(node, "w-amber-06")
+        await passed(pilot, 1)
+        assert "‖ by itself" in text(console)
+        assert "paused by its own operator" in text(console)
+        await press(pilot, "p")
+        assert "p in its own console ends that" in console.told[-1][2]
+        await press(pilot, "colon")
+        await type_text(pilot, "worker.resume\r")
+        assert "p in its own console ends that" in console.told[-1][2]
+        assert not any("resumed" in what for *_, what in console.told)
+
+
+async def test_the_end_of_the_managers_pause_says_that_the_worker_still_has_its_own() -> None:
+    async with opened(view="workers") as (pilot, console, node):
+        own_pause(node, "w-amber-06", "worker")
+        await passed(pilot, 1)
+        await press(pilot, "p")
+        told = [what for *_, what in console.told]
+        assert told[-2] == "ended the manager's pause of worker w-amber-06"
+        assert told[-1].startswith("w-amber-06: paused by its own operator")
+
+
 async def test_drain_asks_for_a_deadline_and_shows_how_far_it_is() -> None:
     async with opened(view="workers") as (pilot, console, node):
         await press(pilot, "d")

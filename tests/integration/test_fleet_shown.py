@@ -54,6 +54,28 @@ async def test_a_worker_is_shown_as_it_is_through_its_life(tmp_path) -> None:
         await until_so(lambda: _is(remote, "revoked"))
 
 
+async def test_the_pause_of_a_worker_itself_and_that_of_the_manager_are_two_facts(tmp_path, caplog) -> None:
+    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+        node = await fleet.worker()
+        scope = f"worker:{node.id}"
+        with caplog.at_level("INFO"):
+            node.worker.pause()
+        assert "paused by its own operator" in caplog.text
+        await until_so(lambda: _paused_by(remote, "own"))
+        await remote.act(Act("pause", scope=scope))
+        assert await _paused_by(remote, "worker", "own")
+        await remote.act(Act("resume", scope=scope))
+        assert await _paused_by(remote, "own"), "the manager ends its own pause only"
+        assert (await the_worker(remote)).state == "paused"
+        await remote.act(Act("pause", scope="all"))
+        node.worker.resume()
+        await until_so(lambda: _paused_by(remote, "fleet"))
+
+
+async def _paused_by(remote: Remote, *who: str) -> bool:
+    return (await the_worker(remote)).pauses == who
+
+
 async def _measured(remote: Remote) -> bool:
     return (await the_worker(remote)).rtt is not None
 

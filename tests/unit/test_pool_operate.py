@@ -171,6 +171,8 @@ def test_a_pause_is_stored_told_to_whom_it_concerns_and_answered() -> None:
     decision = fleet.do(s.Resume("kind:echo"))
     assert decision.commit.settings == {"pause:kind:echo": None}
     assert the(e.Steer, decision) == [e.Steer(here.session, "resume", "kind:echo")]
+    assert [what for what, *_ in decision.events] == ["resumed"]
+    assert not fleet.do(s.Resume("kind:echo")).events  # nothing was paused: nothing is said to be resumed
 
 
 def test_running_tasks_go_on_during_a_pause() -> None:

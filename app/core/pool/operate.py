@@ -94,19 +94,23 @@ def task_of(row: OpenRow) -> Task:
 
 def on_pause(pool: Pool, got: Pause) -> None:
     """Nothing new starts in the scope until it is resumed, across restarts too."""
+    new = got.scope not in pool.paused
     pool.paused.add(got.scope)
     pool.commit.settings[PAUSE + got.scope] = "1"
     _steer(pool, got.scope, "pause")
-    pool.events.append(("paused", got.scope, (), ""))
+    if new:
+        pool.events.append(("paused", got.scope, (), ""))
     pool.effects.append(Done(got.reply))
 
 
 def on_resume(pool: Pool, got: Resume) -> None:
     """The end of a pause; of other scopes' pauses none."""
+    ends = got.scope in pool.paused
     pool.paused.discard(got.scope)
     pool.commit.settings[PAUSE + got.scope] = None
     _steer(pool, got.scope, "resume")
-    pool.events.append(("resumed", got.scope, (), ""))
+    if ends:
+        pool.events.append(("resumed", got.scope, (), ""))
     pool.effects.append(Done(got.reply))
 
 

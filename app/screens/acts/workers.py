@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from ...core.errors import UsageError
+from ...core.errors import Conflict, UsageError
 from ...core.filter_numbers import duration_text, seconds
 from ...core.lifecycle import TaskState
 from ...core.text import count
@@ -18,7 +18,7 @@ from ..dialogs.progress import Progress, Step
 from ..dialogs.prompt import Prompt
 from ..steering import MANAGER, each, show_tasks
 from ..view import View
-from ..widgets.words import span
+from ..widgets.words import safe, span
 from ..worker_facts import HERE
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ MAX_DIGITS: Final = 7
 TRUSTED: Final = frozenset({*HERE, "away", "offline"})
 """States of a worker that was not revoked."""
 GONE: Final = frozenset({"offline", "revoked"})
+MAX_NAMES: Final = 3
+"""Workers that a sentence names."""
 HELD: Final = (TaskState.LEASED, TaskState.RUNNING)
 
 
@@ -91,14 +93,16 @@ class PauseWorker(WorkerAct):
     def wanted(self, view: View) -> str:
         """The verb that makes sense now."""
         rows = members(view)
-        return "resume" if rows and all(row.state == "paused" for row in rows) else "pause"
+        return "resume" if rows and all("worker" in row.pauses for row in rows) else "pause"
 
     def twin(self, view: View) -> str:
         return self.line(view, self.wanted(view))
 
     async def run(self, view: View, words: str = "") -> None:
-        verb = self.wanted(view)
-        await self.order(view, verb, done=f"{verb}d")
+        verb, rows = self.wanted(view), members(view)
+        if verb == "pause" and rows and all("own" in row.pauses for row in rows):
+            raise Conflict(_own_affair(rows))
+        await _pausing(self, view, verb)
 
 
 class ResumeWorker(WorkerAct):
@@ -108,7 +112,11 @@ class ResumeWorker(WorkerAct):
     verb, done, states = "resume", "resumed", frozenset({"paused"})
 
     async def run(self, view: View, words: str = "") -> None:
-        await self.order(view, self.verb)
+        rows = members(view)
+        if not any("worker" in row.pauses for row in rows):
+            own = any("own" in row.pauses for row in rows)
+            raise Conflict(_own_affair(rows) if own else "the whole fleet is paused: p on Overview ends that")
+        await _pausing(self, view, self.verb)
 
 
 class Drain(WorkerAct):
@@ -216,6 +224,25 @@ class WorkerLeases(OnWorkers):
 
     async def run(self, view: View, words: str = "") -> None:
         await show_tasks(view, TaskQuery(workers=view.chosen().keys, states=HELD))
+
+
+async def _pausing(command: WorkerAct, view: View, verb: str) -> None:
+    """Pause or resume, and say what keeps them from working all the same."""
+    before = members(view)
+    held = verb == "resume" and any(set(row.pauses) - {"worker"} for row in before)
+    done = "ended the manager's pause of" if held else f"{verb}d"
+    if not await command.order(view, verb, done=done) or verb == "pause":
+        return
+    if still := [row for row in before if "own" in row.pauses]:
+        view.console.tell(_own_affair(still), "warning")
+    elif any("fleet" in row.pauses for row in before):
+        view.console.tell("the whole fleet is paused: p on Overview ends that", "warning")
+
+
+def _own_affair(rows: Sequence[WorkerRow]) -> str:
+    """What only the operators of these workers can end."""
+    names = [safe(row.id) for row in rows if "own" in row.pauses][:MAX_NAMES]
+    return f"{', '.join(names)}: paused by its own operator: p in its own console ends that, or a restart"
 
 
 def members(view: View) -> Sequence[WorkerRow]:

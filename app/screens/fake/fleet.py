@@ -121,6 +121,7 @@ class Fleet:
         return WorkerRow(
             id=name,
             state=state,
+            pauses=("worker",) if state == "paused" else (),
             address=_address(place),
             transport=_transport(place),
             kinds=tuple(KINDS[i].name for i, able in enumerate(kinds) if name in able),

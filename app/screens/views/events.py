@@ -120,10 +120,11 @@ class EventsView(TableView):
 
     def _news(self, frame: Frame) -> Sequence[EventRow]:
         """Those of this frame; all that are remembered, when some went by while another screen was seen."""
-        first = frame.events[0].number if frame.events else None
-        if first is not None and not self._log.follows(first):
-            return self.console.pulse.newest(KEPT)
-        return frame.events
+        known = self.console.pulse.events
+        if not known or known[-1].number <= self._log.last:
+            return ()
+        seen_all = frame.events and self._log.follows(frame.events[0].number)
+        return frame.events if seen_all else self.console.pulse.newest(KEPT)
 
     def _moments(self, look: Look) -> int:
         """Cells for a moment: a date before it is needed from the oldest row on, which is the last."""

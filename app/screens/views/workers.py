@@ -14,13 +14,12 @@ from ...handle import WorkerRow
 from ..frame import Frame
 from ..table_view import TableView
 from ..trails import Trails, amount, part
-from ..widgets.badges import badge
 from ..widgets.cells import Cell
 from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
 from ..widgets.plot import sparkline
 from ..widgets.words import brief, safe, short, size
-from ..worker_facts import HERE, SPARK, credit, gauge, heard, kinds, labels, lines, rate, rate_words
+from ..worker_facts import HERE, SPARK, credit, gauge, heard, kinds, labels, lines, rate, rate_words, state
 
 
 def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
@@ -31,7 +30,7 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
         Column(key="id", title="WORKER", width=11, grow=2, order=lambda r: r.id,
                cell=lambda r, _: safe(r.id)),
         Column(key="state", title="STATE", width=11, order=lambda r: r.state,
-               cell=lambda r, _: badge(r.state)),
+               cell=lambda r, _: state(r)),
         Column(key="slots", title="SLOTS", width=5, right=True, down=True, order=lambda r: r.running,
                cell=lambda r, _: f"{r.running}/{r.capacity}" if r.capacity else ""),
         Column(key="busy", title="BUSY", width=SPARK, drop=6, down=True,
