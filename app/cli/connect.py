@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .. import loops
 from ..core.errors import Unreachable
+from ..locks import is_starting
 from ..paths import Paths, find
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def dialler(paths: Paths, grace: float = 0.0) -> Callable[[], Awaitable[Connecte
     graces = [grace]
 
     async def dial() -> Connected:
-        if not paths.socket.exists():
+        if not (paths.socket.exists() or is_starting(paths.starting)):
             for role in MEMBERS:
                 # Asked first like this: whoever reaches the local socket needs no cryptography to be loaded.
                 if paths.identity(role).is_dir():
@@ -59,7 +60,6 @@ async def _connect_here(paths: Paths, grace: float) -> Connected:
     """A session with the manager that runs here, or is just starting."""
     import anyio
 
-    from ..locks import is_starting
     from ..net.client import connect_locally
 
     begun = anyio.current_time()
@@ -87,11 +87,11 @@ async def _as_member(paths: Paths, role: str, approaches: dict[str, Approach]) -
 
 
 @asynccontextmanager
-async def manager(patience: float = 0.0, grace: float = GRACE) -> AsyncIterator[Remote]:
+async def manager(patience: float = 0.0, grace: float | None = None) -> AsyncIterator[Remote]:
     """The manager, for as long as the block lasts."""
     from ..remote import attach
 
-    async with attach(dialler(find(), grace), patience=patience) as remote:
+    async with attach(dialler(find(), GRACE if grace is None else grace), patience=patience) as remote:
         yield remote
 
 

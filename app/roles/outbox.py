@@ -226,6 +226,10 @@ class Outbox:
         self._pump()
 
     def _keep(self, ended: list[Kept]) -> int:
+        if log.isEnabledFor(logging.DEBUG):
+            for one in ended:
+                how = How(one.how).name.lower()
+                log.debug("task %d: attempt %d %s after %.3g s", one.task, one.attempt, how, one.seconds)
         try:
             return self._spool.add(ended)
         except OSError as error:

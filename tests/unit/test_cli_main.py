@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import click
 import pytest
+from taskmessenger.cli import connect
 from taskmessenger.cli import main as m
 from taskmessenger.core.errors import Conflict
 
@@ -19,7 +20,8 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Types a command; exit code, standard output, standard error."""
+    """Types a command; exit code, standard output, standard error. No manager is just starting."""
+    monkeypatch.setattr(connect, "GRACE", 0.0)
 
     def typed(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["taskmessenger", *words])

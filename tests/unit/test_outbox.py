@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 
 import anyio
 import msgspec
@@ -63,6 +64,16 @@ def wire(outbox):
 
 def good(value: bytes = b"\xc0") -> Ended:
     return Ended(SUCCEEDED, 0.5, value)
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+def test_each_attempt_leaves_one_line_when_lines_are_wanted(outbox, wire, caplog, level) -> None:
+    caplog.set_level(level, "taskmessenger.roles.outbox")
+    outbox.ended(7, 1, Ended(SUCCEEDED, 0.25, b"x"))
+    outbox.ended(8, 2, Ended(FAILED, 1.0, None, ERROR))
+    outbox.flush()
+    wanted = ["task 7: attempt 1 succeeded after 0.25 s", "task 8: attempt 2 failed after 1 s"]
+    assert caplog.messages == (wanted if level == logging.DEBUG else [])
 
 
 def test_an_outcome_is_on_disk_before_it_is_sent(outbox, wire, spool) -> None:
