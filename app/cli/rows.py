@@ -69,7 +69,7 @@ def _cells(row: TaskRow) -> tuple[object, ...]:
         row.worker,
         row.batch,
         row.key,
-        row.head and head(row.head, SHORT),
+        head(row.head, SHORT) if row.head else None,
         row.error,
     )
 
