@@ -3,7 +3,8 @@
 Comes first in every process of ours. What is started with one of the descriptors 0, 1 and 2 closed gets
 /dev/null there, before something that must not be printed to is opened under that number. What a command
 prints is written whole, however slow its reader is and however little of it a pipe takes at a time; when it
-cannot be, `OutputLost` says why, once, and the rest goes nowhere. Standard error never fails.
+cannot be, `OutputLost` says why, once, and the rest goes nowhere. Standard error never fails, and never waits
+long.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from .core.errors import OutputLost
 STREAMS: Final = ("stdin", "stdout", "stderr")
 ERRORS: Final = "backslashreplace"
 """What becomes of characters that the terminal cannot show."""
-PATIENCE_MS: Final = 1_000
-"""How long standard error waits for a reader that shares its pipe with somebody who does not."""
+PATIENCE_MS: Final = 500
+"""How long standard error waits for room, once: a reader that stands still must not stop a role."""
+PIECE: Final = 512
+"""Bytes of one write to it: POSIX has room for so many where there is any."""
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN})
 
 
@@ -36,6 +39,8 @@ class _Whole(io.RawIOBase):
         self.lost: OSError | None = None
         self.writing = False
         """Whether somebody waits in `write` at this moment."""
+        self._torn = False
+        """The last line ended in its midst."""
 
     @property
     def name(self) -> str:
@@ -60,11 +65,13 @@ class _Whole(io.RawIOBase):
             return len(view)  # it has been said
         rest, self.writing = view, True
         try:
+            if self._torn:
+                self._some(memoryview(b"\n"))
             while rest:
                 rest = rest[self._some(rest) :]
-            self.lost = None
+            self.lost, self._torn = None, False
         except OSError as error:
-            self.lost = error
+            self.lost, self._torn = error, self._torn or len(rest) < len(view)
             if self.tells:
                 raise OutputLost(_why(error)) from error
         finally:
@@ -73,18 +80,30 @@ class _Whole(io.RawIOBase):
 
     def _some(self, data: memoryview) -> int:
         """Write what goes; a descriptor that does not block is waited for."""
+        if not self.tells:
+            self._expect_room()
+            return os.write(self._number, data[:PIECE])
         while True:
             try:
                 return os.write(self._number, data)
             except BlockingIOError:
-                import select
+                self._has_room(None)
 
-                ready = select.poll()
-                ready.register(self._number, select.POLLOUT)
-                if self.tells:
-                    ready.poll()
-                elif self.lost is not None or not ready.poll(PATIENCE_MS):
-                    raise
+    def _expect_room(self) -> None:
+        """A log that nobody reads is left out, and the log file has it.
+
+        Raises:
+            BlockingIOError: there is none, and none comes soon.
+        """
+        if not self._has_room(0 if self.lost is not None else PATIENCE_MS):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def _has_room(self, milliseconds: int | None) -> bool:
+        import select
+
+        ready = select.poll()
+        ready.register(self._number, select.POLLOUT)
+        return bool(ready.poll(milliseconds))
 
 
 def _why(error: OSError) -> str:

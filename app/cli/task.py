@@ -117,6 +117,7 @@ def _query(line: str, named: dict[str, Any]) -> TaskQuery:
 
 async def _list(query: TaskQuery, limit: int, form: str) -> tuple[int, int] | None:
     """Print page after page; says how many were shown up to which id, if there are more."""
+    from anyio import to_thread  # a slow reader does not keep the link from being served
     from msgspec.structs import replace
 
     from .rows import writer
@@ -126,7 +127,7 @@ async def _list(query: TaskQuery, limit: int, form: str) -> tuple[int, int] | No
         with writer(form) as write:
             while True:
                 page = await remote.page(replace(query, limit=min(PAGE, limit - shown), heads=HEAD_BYTES))
-                write(page.rows)
+                await to_thread.run_sync(write, page.rows, abandon_on_cancel=True)
                 shown += len(page.rows)
                 if not page.more:
                     return None

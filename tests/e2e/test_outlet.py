@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from taskmessenger.paths import private_directory
 
 from tests.support.processes import ANY_PORT, COMMAND, COMMAND_SECONDS, Fleet, environment, until
 from tests.support.processes import fleet as running_fleet
@@ -21,6 +22,8 @@ FULL = Path("/dev/full")
 MANY = 5_000
 LARGE = 8_000_000
 """Bytes of a result: many times what a pipe holds."""
+STANDS_STILL = 6
+"""Seconds."""
 READ_SLOWLY = 2_000_000
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
 
@@ -175,6 +178,18 @@ def slowly_read(fleet: Fleet, task: str, unbuffered: str, *, blocks: bool) -> tu
             if len(found) < READ_SLOWLY:
                 time.sleep(0.01)
     return bytes(found), command.wait(COMMAND_SECONDS)
+
+
+def test_a_reader_may_stand_still_for_longer_than_a_link_may_be_silent(tmp_path: Path) -> None:
+    with running_fleet(tmp_path / "f") as fleet:
+        file = fleet.paths.config_file("manager")
+        private_directory(file.parent)
+        file.write_text('{"leases": {"heartbeat": 1, "dead_after": 3, "ttl": 5}}')
+        fleet.manager()
+        slow = f"| (sleep {STANDS_STILL}; wc -l)"
+        for words in ("submit echo x --count 30000", "task ls --jsonl --limit 5000"):
+            code, out, err = shell(fleet, f"$TM {words} {slow}")
+            assert (code, int(out)) == (0, int(words.split()[-1])), err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from taskmessenger.paths import under
 
-from tests.support.processes import Fleet, Process, until
+from tests.support.processes import ANY_PORT, COMMAND, STOP_SECONDS, Fleet, Process, environment, until
 from tests.support.processes import fleet as running_fleet
 
 NOT_SENT = ("INT", "TERM", "QUIT", "KILL", "ABRT", "STOP", "TSTP", "TTIN", "TTOU")
@@ -49,3 +52,28 @@ def test_roles_go_on_after_every_signal_that_does_not_mean_their_end(fleet: Flee
     os.kill(worker.pid, signal.SIGTERM)
     os.kill(worker.pid, signal.SIGHUP)  # service managers send both: it is no second wish to end
     assert (worker.wait(), manager.stop()) == (0, 0)
+
+
+def test_a_role_goes_on_when_nobody_reads_its_log(fleet: Fleet) -> None:
+    source, target = os.pipe()
+    fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, 4_096)
+    words = ["--role", "manager", "--no-ui", "--listen", ANY_PORT]
+    manager = subprocess.Popen([*COMMAND, *words], stderr=target, env=environment(fleet.home))
+    os.close(target)
+    try:
+        until(fleet.answers)
+        for _ in range(60):
+            fleet.invite()  # each is a line in the log
+        assert fleet.run("pool", "status").returncode == 0
+        with os.fdopen(source, "rb", buffering=0) as pipe:
+            said = pipe.read(65_536)
+            fleet.invite()
+            fleet.invite()
+            said += pipe.read(65_536)
+            manager.send_signal(signal.SIGTERM)
+            assert manager.wait(STOP_SECONDS) == 0
+        lines = said.decode().splitlines()
+        assert json.loads(lines[-1])["message"].startswith("invite ")  # it is read again
+    finally:
+        manager.kill()
+        manager.wait()
