@@ -32,8 +32,7 @@ from .prefs import NIGHT, Prefs
 from .stylesheet import stylesheet
 from .typed import Severity, Typed
 from .view import View
-from .widgets.bars import Heading
-from .widgets.panel import axes_available
+from .widgets.heading import Heading
 from .widgets.words import TimeMode, moment, safe
 
 MAX_DEPTH: Final = 20
@@ -85,8 +84,6 @@ class Console(Typed):
         """Name and argument of the view that was seen before this one."""
         self.leaving = tuple(leaving)
         """What can become of the node when the console is closed; `run` returns the answer."""
-        self.axes = axes_available()
-        """Whether plots have real axes."""
         self._read_only = read_only
         self._beat_seconds = beat_seconds
         self._alarms: frozenset[tuple[str, str]] | None = None

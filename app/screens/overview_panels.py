@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Reversible, Sequence
 from typing import Final
@@ -29,6 +30,8 @@ NUMBER: Final = 11
 MAX_SCOPES: Final = 20
 LATELY: Final = 40
 """Events that the panel of the newest trouble holds at most."""
+WINDOW: Final = 300.0
+"""Seconds that the curves are of."""
 SHOWN_LEVELS: Final = frozenset({"warning", "error"})
 Styles = Mapping[str, str]
 
@@ -74,12 +77,13 @@ def curves(snapshot: Snapshot) -> dict[str, Curve]:
     ends = f"{rate_words(rate)}, submitted {rate_words(submitted)}"
     running = history.running[-1] if history.running else 0
     waiting = history.queued[-1] if history.queued else 0
+    used = f"{running:,} of {count(slots, 'slot')}"
     late = history.latency[-1] if history.latency else None
     return {
         "Ended/s": _curve(history, history.finished, ends, "good"),
-        "Waiting": _curve(history, history.queued, f"{waiting:,}", "warn"),
-        "Running": _curve(history, history.running, f"{running:,} of {count(slots, 'slot')}", "busy"),
-        "Latency": _curve(history, history.latency, f"{span(late)}, submission to end", "busy", unit=" s"),
+        "Waiting": _curve(history, history.queued, f"{waiting:,}", "warn", whole=True),
+        "Running": _curve(history, history.running, used, "busy", whole=True),
+        "Latency": _curve(history, history.latency, f"{span(late)}, submission to end", "busy", unit="s"),
     }  # fmt: skip
 
 
@@ -216,5 +220,10 @@ def _newest(finished: Sequence[float], fleet: PoolStatus | None) -> float:
     return finished[-1] if finished else 0.0
 
 
-def _curve(history: History, values: Sequence[float], now: str, tone: str, unit: str = "") -> Curve:
-    return Curve(values=values, unit=unit, seconds=len(values) * history.step, now=now, tone=tone)
+def _curve(
+    history: History, values: Sequence[float], now: str, tone: str, unit: str = "", *, whole: bool = False
+) -> Curve:
+    """All of the window, whenever the node began: what was before is not known."""
+    missing = max(round(WINDOW / history.step) - len(values), 0) if history.step > 0 else 0
+    full = [*[math.nan] * missing, *values]
+    return Curve(values=full, unit=unit, seconds=len(full) * history.step, now=now, tone=tone, whole=whole)

@@ -78,11 +78,11 @@ def curves(me: WorkerSelf, trail: OwnTrail) -> Sequence[Curve]:
     own = amount(me.load, "rss")
     rate = trail.rate("ended")
     drawn = (
-        ([100 * value for value in trail.values("cpu")], "%", share(part(me.load, "cpu")), "busy"),
-        ([100 * value for value in trail.values("memory")], "%",
+        ([100 * value for value in trail.values("cpu")], "%", 100.0, share(part(me.load, "cpu")), "busy"),
+        ([100 * value for value in trail.values("memory")], "%", 100.0,
          share(part(me.load, "memory")) + ("" if own is None else f", {size(own)} its own"), "warn"),
-        ([*trail.values("busy")], "", f"{len(me.running)} of {me.capacity}", "busy"),
-        ([*trail.per_second("ended")], "", "" if rate is None else f"{short(rate)}/s", "good"),
+        ([*trail.values("busy")], "", float(me.capacity), f"{len(me.running)} of {me.capacity}", "busy"),
+        ([*trail.per_second("ended")], "", None, "" if rate is None else f"{short(rate)}/s", "good"),
     )  # fmt: skip
     seconds = trail.seconds * KEPT / max(len(trail.values("cpu")), 1)
     return [
@@ -90,10 +90,12 @@ def curves(me: WorkerSelf, trail: OwnTrail) -> Sequence[Curve]:
             values=[*[NOTHING] * (KEPT - len(values)), *values],
             unit=unit,
             seconds=seconds,
+            top=top,
             now=now,
             tone=tone,
+            whole=top is not None,
         )
-        for values, unit, now, tone in drawn
+        for values, unit, top, now, tone in drawn
     ]
 
 

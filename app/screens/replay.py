@@ -20,7 +20,8 @@ from .frame import BEAT, Frame, Pulse
 from .prefs import Prefs
 from .trails import forget
 from .view import View
-from .widgets.bars import Heading, Hints, Line
+from .widgets.bars import Hints, Line
+from .widgets.heading import Heading
 from .widgets.painter import fit
 from .widgets.words import TimeMode, moment, safe
 

@@ -160,6 +160,5 @@ class Simulation(FakeNode):
 def a_camera_console(node: Any, **given: Any) -> Console:
     """A console whose screen is a camera, and whose plots are those of an installation without extras."""
     console = Console(node, **given)
-    console.axes = False
     console.driver_class = Camera
     return console

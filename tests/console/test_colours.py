@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.color import ColorType
 from taskmessenger.core.lifecycle import TaskState
-from taskmessenger.screens.fake import FakeNode
+from taskmessenger.screens.fake import FakeNode, FakeWorker
 from taskmessenger.screens.widgets.badges import badge, task_state
 from taskmessenger.screens.widgets.cells import text_of
 
-from tests.support.console import opened, press, text
+from tests.support.console import opened, passed, press, text
 
 SCREENS = ("overview", "sessions", "tasks", "workers", "kinds", "events", "invites", "network", "settings")
 PLAIN = {ColorType.DEFAULT, ColorType.STANDARD}
@@ -24,15 +24,23 @@ def colours(console: Any) -> set[Any]:
     return {colour for style in styles for colour in (style.color, style.bgcolor) if colour is not None}
 
 
-@pytest.mark.parametrize("view", SCREENS)
+SIZES = [(80, 24), (130, 38), (160, 45), (200, 60)]
+
+
+@pytest.mark.parametrize("view", [*SCREENS, "worker", "status"])
 async def test_no_color_leaves_shades_of_grey(view: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "NO_COLOR", "1")
-    async with opened(FakeNode(), view=view) as (_, console, _node):
-        seen = colours(console)
-        assert len(seen) > 1, "there is something to see"
-        for colour in seen:
-            red, green, blue = colour.get_truecolor()
-            assert max(red, green, blue) - min(red, green, blue) <= 1, colour
+    node = FakeWorker() if view == "status" else FakeNode()
+    about = "w-fern-00" if view == "worker" else ""
+    async with opened(node, view=view, argument=about) as (pilot, console, _node):
+        for size in SIZES if view in {"overview", "worker", "status"} else SIZES[:1]:
+            await pilot.resize_terminal(*size)
+            await passed(pilot, 3)
+            seen = colours(console)
+            assert len(seen) > 1, "there is something to see"
+            for colour in seen:
+                red, green, blue = colour.get_truecolor()
+                assert max(red, green, blue) - min(red, green, blue) <= 1, colour
 
 
 @pytest.mark.parametrize("view", SCREENS)

@@ -86,12 +86,12 @@ async def _calm() -> None:
 textual.app.wait_for_idle = textual.pilot.wait_for_idle = _idle  # of keys, and of everything else
 
 
-def a_console(node: Any = None, *, axes: bool = False, **given: Any) -> Console:
+def a_console(node: Any = None, **given: Any) -> Console:
     """A console that is the same on every machine: the node's clock, UTC, our theme, no files."""
     node = FakeNode() if node is None else node
     given = {"clock": lambda: node.now, "beat_seconds": 0.0, "undo_seconds": 0.0, "prefs": Prefs()} | given
     console = Console(node, **given)
-    console.times, console.axes = TimeMode.UTC, axes
+    console.times = TimeMode.UTC
     return console
 
 

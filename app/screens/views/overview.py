@@ -17,7 +17,7 @@ from ..view import SHORT, View
 from ..widgets.badges import badge
 from ..widgets.columns import Column
 from ..widgets.grid import Grid
-from ..widgets.panel import Panel, PlotPanel, plot_panel
+from ..widgets.panel import Panel, PlotPanel
 from ..widgets.words import brief, safe
 
 PLOTS: Final = ("Ended/s", "Waiting", "Running", "Latency")
@@ -64,7 +64,7 @@ class OverviewView(View):
         yield Panel("Now", id="rates")
         with Container(id="plots"):
             for title in PLOTS:
-                yield plot_panel(title, axes=self.console.axes)
+                yield PlotPanel(title)
         with Horizontal(id="lower"):
             with Vertical(id="left"):
                 yield Panel("Fleet", id="fleet")

@@ -15,7 +15,7 @@ from ..own_facts import OwnTrail, curves, facts, output, progress
 from ..view import SHORT, View
 from ..widgets.columns import Column
 from ..widgets.grid import Grid
-from ..widgets.panel import Panel, PlotPanel, plot_panel
+from ..widgets.panel import Panel, PlotPanel
 from ..widgets.words import brief, safe
 
 PLOTS: Final = ("CPU", "Memory", "Slots in use", "Ended/s")
@@ -63,7 +63,7 @@ class StatusView(View):
         yield Panel("This worker", id="facts")
         with Container(id="plots"):
             for title in PLOTS:
-                yield plot_panel(title, axes=self.console.axes)
+                yield PlotPanel(title)
         yield Grid(_columns(), key=lambda row: row.task, empty="nothing runs here just now", id="running")
         yield Panel("Output", id="output")
 

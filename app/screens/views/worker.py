@@ -23,7 +23,7 @@ from ..view import SHORT, View
 from ..widgets.badges import badge, task_state
 from ..widgets.columns import Column
 from ..widgets.grid import Grid
-from ..widgets.panel import Curve, Panel, PlotPanel, plot_panel
+from ..widgets.panel import Curve, Panel, PlotPanel
 from ..widgets.words import brief, moment, safe, share, size
 from ..worker_facts import facts, rate, rate_words
 
@@ -109,7 +109,7 @@ class WorkerView(View):
         yield Panel("Worker", id="facts")
         with Container(id="plots"):
             for title in PLOTS:
-                yield plot_panel(title, axes=self.console.axes)
+                yield PlotPanel(title)
         with Horizontal(id="lists"):
             yield Grid(
                 _task_columns(), key=lambda r: r.id, empty="it holds no tasks, and has ended none", id="tasks"
@@ -240,7 +240,9 @@ def _curves(row: WorkerRow, trail: Trail, past: WorkerPast) -> Sequence[Curve]:
         "ended": trail.per_second("ended")
     }  # fmt: skip
     made = [
-        Curve(values=_full([top * v for v in known[name]]), unit=unit, top=top, now=now, tone=tone)
+        Curve(
+            values=_full([top * v for v in known[name]]), unit=unit, top=top, now=now, tone=tone, whole=True
+        )
         for name, top, unit, now, tone in drawn
     ]
     made.append(Curve(values=_full(known["ended"]), now=f"{ended}/s" if ended else "", tone="good"))

@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual.widgets import Static
 
+from .heading import Heading, laid_out
 from .words import TimeMode, moment, safe, span
 
 if TYPE_CHECKING:
     from ..acting import Pending
     from ..frame import Frame
 
-MAX_NAME: Final = 24
 MAX_REASON: Final = 120
 _OVER: Final = " (this role has ended)"
 """What is said where nothing better is known: it need not be said twice."""
-_GAP: Final = "  "
 Hint = tuple[str, str, str]
 """Key, title and name of a command."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
-    """What the head says."""
-
-    fleet: str
-    role: str
-    here: str
-    """Title of this screen."""
-    tabs: tuple[tuple[str, str, str, bool], ...]
-    """Digit, title, action, whether it is this one."""
-    notes: tuple[str, ...] = ()
-    """FROZEN, READ ONLY, alarms"""
-    clock: str = ""
 
 
 class Line(Static):
@@ -63,23 +45,19 @@ class Head(Line):
     """Fleet, tabs and clock."""
 
     def tell(self, heading: Heading) -> None:
-        """Fit it into the width: titles of other tabs go first, then the tabs."""
+        """Fit it into the width."""
         width = self.size.width
-        right = _GAP.join([*heading.notes, heading.clock])
-        left = f" {safe(heading.fleet, MAX_NAME)} {heading.role} "
-        room = width - cell_len(left) - cell_len(right) - 2
-        # A click on the name opens the palette: so the mouse reaches whatever has no place in the footer.
-        every = Style(bold=True, meta={"@click": "screen.command('console.palette')"})
-        text = Text(no_wrap=True, end="").append(left, every)
-        full = sum(len(digit) + len(title) + 3 for digit, title, *_ in heading.tabs) <= room
-        known = any(here for *_, here in heading.tabs)
-        for digit, title, action, here in heading.tabs:
-            shown = f" {digit} {title} " if full or here else f" {digit} "
-            text.append(shown, Style(reverse=here, bold=here, meta={"@click": action}))
-        if not known:
-            text.append(f" {safe(heading.here, MAX_NAME)} ", Style(reverse=True, bold=True))
-        text.append(" " * max(width - text.cell_len - cell_len(right) - 1, 1))
-        text.append(right)
+        if (heading, width) == self._said or not width:
+            return
+        left, right = laid_out(heading, width)
+        text = Text(no_wrap=True, end="")
+        for piece in left:
+            # A click on the name opens the palette: so the mouse reaches whatever has no place in the footer.
+            action = "screen.command('console.palette')" if piece.name else piece.action
+            meta = {"@click": action} if action else None
+            text.append(piece.text, Style(reverse=piece.here, bold=piece.here or piece.name, meta=meta))
+        text.append(right.rjust(max(width - text.cell_len - 1, 0)))
+        text.truncate(width)
         self.say((heading, width), text)
 
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any
 
 from rich.text import Text
 from textual.geometry import Size
 from textual.widgets import Static
 
-from .plot import plot
-
-AXIS: Final = "│"
-LOW: Final = 2
-"""Lines of a plot that is too low for a line of time below it."""
+from .plot import LOW, TICK, plot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +26,8 @@ class Curve:
     now: str = ""
     """The newest value in words, at the right of the title."""
     tone: str = "busy"
+    whole: bool = False
+    """Whether it is of things that are counted: no mark says half of one."""
 
 
 class Panel(Static):
@@ -76,25 +73,14 @@ class PlotPanel(Panel):
         width, height = self.room
         if width <= 0 or height <= 0:
             return
-        seconds = curve.seconds if height > LOW else 0.0
-        lines = plot(curve.values, width, height, unit=curve.unit, seconds=seconds, top=curve.top)
+        lines = plot(
+            curve.values, width, height,
+            unit=curve.unit, seconds=curve.seconds, top=curve.top, whole=curve.whole,
+        )  # fmt: skip
         text = Text()
         for line in lines:
-            tick, axis, cells = line.partition(AXIS)
-            text.append("\n" if text else "").append(f"{tick}{axis}", styles["dim"])
-            text.append(cells, styles[curve.tone])
+            text.append("\n" if text else "").append(line[: TICK + 1], styles["dim"])
+            text.append(
+                line[TICK + 1 :], styles[curve.tone if line is not lines[-1] or height <= LOW else "dim"]
+            )
         self.tell(text)
-
-
-def axes_available() -> bool:
-    """Whether the extra `plots` is installed."""
-    return find_spec("textual_plot") is not None
-
-
-def plot_panel(title: str, *, axes: bool) -> PlotPanel:
-    """A panel for a curve, with real axes or of plain text."""
-    if not axes:
-        return PlotPanel(title)
-    from .axes import AxesPanel
-
-    return AxesPanel(title)

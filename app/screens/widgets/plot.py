@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from .words import short
+from .scale import ROOM, moments, scale_for, value_words
 
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
-_TICK: Final = 7
+TICK: Final = ROOM
 """Cells for the numbers at the left of a plot."""
+LOW: Final = 2
+"""Lines of a plot that is too low for a line of time below it."""
 _FULL: Final = 8
-_TEN: Final = 10
-_STEPS: Final = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 
 
 def sparkline(values: Sequence[float], width: int, top: float | None = None) -> str:
     """The newest values in one line, a cell each, newest at the right; `top` is the value of a full cell."""
     shown = squeeze(values, width)
-    most = top or max((v for v in shown if not math.isnan(v)), default=0.0)
+    most = top or max((v for v in shown if math.isfinite(v)), default=0.0)
     return "".join(_cell(value, most) for value in shown).rjust(width)
 
 
@@ -45,23 +45,42 @@ def plot(
     unit: str = "",
     seconds: float = 0.0,
     top: float | None = None,
+    whole: bool = False,
 ) -> list[str]:
-    """Lines of a plot with its greatest value (or `top`) at the top left, zero at the bottom, its span below.
+    """Lines of a plot: each number at the left belongs to the upper edge of its line.
 
-    `seconds` is how long ago the first value was; 0 leaves the line below out.
+    `seconds` is how long ago the first value was; a plot that is too low for it has no line of time, and so
+    no zero. `top` is the greatest value there can be; `whole`: of things that are counted.
     """
-    inner, rows = max(width - _TICK - 1, 1), max(height - bool(seconds), 1)
-    shown = squeeze(values, inner)
-    most = top or rounded_up(max((value for value in shown if not math.isnan(value)), default=0.0))
+    inner = max(width - TICK - 1, 1)
+    based = height > LOW
+    rows = max(height - based, 1)
+    shown = stretched(values, inner)
+    most = max((value for value in shown if math.isfinite(value)), default=0.0)
+    scale = scale_for(most, rows, unit=unit, limit=top, whole=whole)
+    marks = {row: value_words(value, unit) for row, value in scale.marks}
     lines = []
-    for row in range(rows - 1, -1, -1):
-        cells = "".join(_eighth(value, most, rows, row) for value in shown).rjust(inner)
-        tick = f"{_number(most)}{unit}" if row == rows - 1 else "0" if row == 0 else ""
-        lines.append(f"{tick[:_TICK]:>{_TICK}}│{cells}")
-    if seconds:
-        ago = f"-{seconds / 60:.0f} min" if seconds >= 60 else f"-{seconds:.0f} s"  # noqa: PLR2004
-        lines.append(f"{'':>{_TICK}} {ago}{'now':>{max(inner - len(ago), 0)}}"[:width])
+    for row in range(rows, 0, -1):
+        cells = "".join(_eighth(value, scale.top, rows, row - 1) for value in shown)
+        lines.append(f"{marks.get(row, ''):>{TICK}}│{cells}"[:width])
+    if based:
+        lines.append(f"{'0':>{TICK}}└{_times(seconds, inner)}"[:width])
     return lines
+
+
+def stretched(values: Sequence[float], width: int) -> list[float]:
+    """Exactly `width` values: means of neighbours where there are more, and each as wide where not."""
+    number = len(values)
+    if number > width or not number:
+        return squeeze(values, width) or [math.nan] * width
+    return [values[cell * number // width] for cell in range(width)]
+
+
+def _times(seconds: float, width: int) -> str:
+    line = [" "] * width
+    for at, words in moments(seconds, width) if seconds > 0 else ():
+        line[at : at + len(words)] = words
+    return "".join(line)[:width]
 
 
 def bar(share: float | None, width: int) -> str:
@@ -83,7 +102,7 @@ def time_line(start: float, end: float, first: float, last: float, width: int) -
 
 
 def _cell(value: float, most: float) -> str:
-    if math.isnan(value):
+    if not math.isfinite(value):
         return " "
     if value <= 0 or most <= 0:
         return "▁" if value == 0 else " "
@@ -91,7 +110,7 @@ def _cell(value: float, most: float) -> str:
 
 
 def _eighth(value: float, most: float, rows: int, row: int) -> str:
-    if math.isnan(value):
+    if not math.isfinite(value):
         return " "
     left = value / most * rows * _FULL - row * _FULL if most else 0.0
     if row == 0 and left < 1:
@@ -100,17 +119,5 @@ def _eighth(value: float, most: float, rows: int, row: int) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
+    known = [value for value in values if math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan
-
-
-def _number(value: float) -> str:
-    return short(value) if value >= _TEN else f"{value:g}"
-
-
-def rounded_up(value: float) -> float:
-    """The next number that is easy to read, as 1.5, 20 or 800."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next((step * power for step in _STEPS if step * power >= value * (1 - 1e-9)), value)
