@@ -252,10 +252,12 @@ async def test_a_view_is_saved_and_shown_again(tmp_path: Path) -> None:
         assert {row.state for row in console.view.grid.table.rows} == {TaskState.FAILED}
 
 
-async def test_an_export_writes_all_that_match(tmp_path: Path) -> None:
+async def test_an_export_writes_all_that_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     async with opened(FakeNode(tasks=2_500), view="tasks") as (pilot, console, _node):
-        console.give("row.export", console.view, str(tmp_path / "all.jsonl"))
+        console.give("row.export", console.view, "all.jsonl")
         await console.workers.wait_for_complete()
+        assert console.told[-1][2] == f"2,500 rows in {tmp_path / 'all.jsonl'}", "wherever that is"
         lines = (tmp_path / "all.jsonl").read_text().splitlines()
         assert len(lines) == 2_500
         assert json.loads(lines[0])["id"] == 2_500

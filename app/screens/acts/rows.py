@@ -149,8 +149,9 @@ class Export(Command):
         if not name:
             return
         _writable(name)
-        number = await write(view.export(), _path(name))
-        console.tell(f"{count(number, 'row')} in {name}")
+        path = _path(name)
+        number = await write(view.export(), path)
+        console.tell(f"{count(number, 'row')} in {path}")
 
 
 class Menu(Command):
@@ -170,7 +171,7 @@ class Menu(Command):
 
 
 def _path(name: str) -> Path:
-    return expanded(name)
+    return expanded(name).absolute()
 
 
 def _writable(name: str) -> None:

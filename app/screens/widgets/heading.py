@@ -105,7 +105,7 @@ def _rooms(heading: Heading) -> Iterator[_Room]:
         {"words": False},
         {"titles": (DIGIT,) * len(titles)},
     ):
-        room = replace(room, **change)  # type: ignore[arg-type]
+        room = replace(room, **change)
         yield room
     room = replace(room, blanks=False)
     for here in range(SHORT_NAME, -1, -1):
