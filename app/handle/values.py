@@ -83,7 +83,7 @@ class TaskQuery(Struct, frozen=True):
     """Of id, attempt, priority, run, submitted, finished; all must hold."""
     sort: str = "id"
     """One of `core.filter.SORTS`. `submitted` is the order of the ids. By `finished` and by `run` only tasks
-    are listed that have such a value."""
+    are listed that have such a value: by `run` those that run as well, with the time so far."""
     descending: bool = True
     at: Cursor | None = None
     """Only rows that come after this one in the order; instead of `before` and `after`."""
@@ -117,6 +117,8 @@ class TaskRow(Struct, frozen=True):
     """First line of the last error."""
     head: bytes | None = None
     """The beginning of its payload, where that was asked for and could be read."""
+    started_at: float | None = None
+    """When the attempt that runs just now began; `run_seconds` is then how long it has run so far."""
 
 
 class ErrorInfo(Struct, frozen=True):

@@ -38,7 +38,6 @@ COUNT_SECONDS: Final = 0.3
 MOST_COUNTED: Final = 1_000_000
 _LIVE: Final = frozenset({TaskState.LEASED.value, TaskState.RUNNING.value})
 _OPEN: Final = frozenset(state.value for state in TaskState if not state.final)
-_ENDED: Final = frozenset({"finished", "run"})
 
 _Key = tuple[Any, int]
 A = TypeVar("A")
@@ -47,8 +46,10 @@ A = TypeVar("A")
 class Listing:
     """Pages and counts; changes nothing."""
 
-    def __init__(self, pool: Callable[[], Pool], reader: TaskReader) -> None:
-        self._pool, self._reader = pool, reader
+    def __init__(
+        self, pool: Callable[[], Pool], reader: TaskReader, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._pool, self._reader, self._wall = pool, reader, wall
         # Ten consoles that show the same cost like one.
         self._pages: _Kept[TaskPage] = _Kept()
         self._counts: _Kept[Count] = _Kept()
@@ -58,7 +59,15 @@ class Listing:
         task = self._pool().tasks.get(row.id)
         if task is None or task.state.value == row.state:
             return row
-        return replace(row, state=task.state.value, attempt=task.attempt, worker=task.worker)
+        ran = _ran(task, self._wall())
+        return replace(
+            row,
+            state=task.state.value,
+            attempt=task.attempt,
+            worker=task.worker,
+            run_seconds=ran,
+            started_at=None if ran is None else task.started,
+        )
 
     async def page(self, query: TaskQuery) -> TaskPage:
         """A page of tasks, in the order that the query asks for."""
@@ -107,14 +116,13 @@ class Listing:
 
     async def _live(self, query: TaskQuery, asked: Conditions) -> list[tuple[_Key, TaskRow]]:
         """Held tasks that match, from the cursor on, in order: as many as a page wants, and one more."""
-        if query.sort in _ENDED:
-            return []
-        tasks = self._pool().tasks
+        tasks, wall = self._pool().tasks, self._wall()
         held = (task_id for worker in self._pool().workers.values() for task_id in worker.held)
         places = [
-            (_task_key(task, query.sort), task.id)
+            (_task_key(task, query.sort, wall), task.id)
             for task_id in held
             if (task := tasks.get(task_id)) is not None and task.state in _LIVE and _may(asked, task)
+            if query.sort != "run" or _ran(task, wall) is not None
         ]
         descending, start = is_descending(query), _start(query)
         if start is not None:
@@ -158,6 +166,10 @@ class Listing:
             return await self._reader.count(query, most)
         if Conditions(states=asked.states, not_states=asked.not_states) == asked:
             return await self._count_states(_states(asked), most)
+        if _asks_for_run(asked):
+            ended = await self._reader.count(query, most)
+            number = ended.number + len(await self._live(replace(query, limit=most), asked))
+            return Count(min(most, number), ended.exact and number <= most)
         return await self._count_rows(query, most)
 
     async def _count_states(self, states: set[int], most: int) -> Count:
@@ -260,8 +272,17 @@ def _row_key(row: TaskRow, sort: str) -> _Key:
     return (0 if value is None else value, row.id)
 
 
-def _task_key(task: Task, sort: str) -> Any:
+def _ran(task: Task, wall: float) -> float | None:
+    """Seconds that the attempt has run so far; None when it does not run."""
+    if task.state is not TaskState.RUNNING or task.started is None:
+        return None
+    return max(wall - task.started, 0.0)
+
+
+def _task_key(task: Task, sort: str, wall: float) -> Any:
     match sort:
+        case "run":
+            return _ran(task, wall)
         case "kind":
             return task.options.kind
         case "state":
@@ -280,13 +301,20 @@ def _states(asked: Conditions) -> set[int]:
 
 def _is_live(asked: Conditions, sort: str) -> bool:
     """Whether the answer depends on what only the pool knows."""
-    if not _states(asked) & _OPEN or sort in _ENDED:
+    if not _states(asked) & _OPEN or sort == "finished":
         return False
+    if sort == "run" or any(one.field == "run" for one in asked.ranges):
+        return bool(_states(asked) & _LIVE)
     by_state = bool(asked.states or asked.not_states or asked.workers or asked.not_workers)
     by_text = bool(asked.texts or asked.not_texts)
     return (
         by_state or by_text or sort in {"state", "attempt"} or any(r.field == "attempt" for r in asked.ranges)
     )
+
+
+def _asks_for_run(asked: Conditions) -> bool:
+    """Whether only tasks can match that have run for some time; none of those that are stored as open have."""
+    return any(one.field == "run" and not one.negated for one in asked.ranges)
 
 
 def _may(asked: Conditions, task: Task) -> bool:

@@ -64,8 +64,9 @@ def _facts(found: TaskDetail, look: Look) -> Iterator[tuple[str, Cell]]:
     yield "timeout", span(row.timeout)
     yield "submitted", exact(row.submitted_at, look.times, look.now)
     yield "due", exact(row.due_at, look.times, look.now)
+    yield "began", exact(row.started_at, look.times, look.now)
     yield "ended", exact(row.finished_at, look.times, look.now)
-    yield "ran for", span(row.run_seconds)
+    yield "running for" if row.started_at is not None else "ran for", span(row.run_seconds)
     yield "batch", safe(row.batch)
     yield "key", safe(row.key)
 
@@ -96,7 +97,9 @@ def _attempts(found: TaskDetail) -> Iterator[AttemptInfo]:
     if row.attempt and row.attempt not in known:
         state = TaskState(row.state)
         ended = row.finished_at or 0.0
-        started = ended - row.run_seconds if row.finished_at and row.run_seconds is not None else None
+        started = row.started_at
+        if row.finished_at and row.run_seconds is not None:
+            started = ended - row.run_seconds
         yield AttemptInfo(row.attempt, row.worker, started, ended, state.word)
 
 
@@ -116,7 +119,7 @@ def _time_lines(
         line = Text(f"{one.attempt:>3}  ")
         line.append(time_line(started, ended, first, last, cells), styles["busy"])
         line.append(f"  {text_of(how):<12} {end:>{stamp}}  ")
-        line.append(f"{brief(max(ended - started, 0.0)) if one.started_at else '':>7}  ")
+        line.append(f"{brief(max(ended - started, 0.0)) if one.started_at is not None else '':>7}  ")
         line.append(fit(safe(one.worker), max(width - line.cell_len, LEAST_NAME)).rstrip())
         if one.error is not None:
             line.append(f"\n     {safe(one.error.message)}", styles["bad"])

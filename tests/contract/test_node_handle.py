@@ -13,7 +13,9 @@ from typing import Any
 import anyio
 import msgpack
 import pytest
+from msgspec.structs import replace
 from taskmessenger.core.errors import Conflict, NotFound, Refused, UsageError
+from taskmessenger.core.filter import Range
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Act, EventRow, Group, NodeHandle, Snapshot, TaskQuery
 from taskmessenger.net.client import join
@@ -153,6 +155,32 @@ async def test_one_task_is_shown_whole(subject) -> None:
     (outcome,) = await handle.outcomes([task_id])
     assert len(outcome.result) == detail.result_size
     assert (await handle.task(task_id, payload_limit=1)).payload is None
+
+
+async def test_a_task_that_runs_has_a_time_that_is_filtered_and_sorted_by(subject) -> None:
+    handle: NodeHandle = subject.handle
+    kind = "hash" if isinstance(handle, FakeNode) else "wait"
+    ids = await handle.submit([Group(kind, payloads(30.0))])
+    running = TaskQuery(ids=tuple(ids), ranges=(Range("run", 0.001),), sort="run")
+
+    async def runs() -> bool:
+        if isinstance(handle, FakeNode):
+            handle.advance(1.0)
+        return bool((await handle.tasks(running)).rows)
+
+    await until_so(runs)
+    (row,) = (await handle.tasks(running)).rows
+    assert (row.state, (await handle.count(running)).number) == (TaskState.RUNNING, 1)
+    detail = (await handle.task(ids[0])).row
+    assert row.started_at == detail.started_at
+    assert row.started_at >= row.submitted_at
+    assert 0.001 < row.run_seconds <= detail.run_seconds, "it goes on"
+    longer = replace(running, ranges=(Range("run", 1e6),))
+    assert not (await handle.tasks(longer)).rows
+    await handle.act(Act("cancel", ids=tuple(ids)))
+    await subject.ended(ids)
+    (row,) = (await handle.tasks(TaskQuery(ids=tuple(ids)))).rows
+    assert row.started_at is None
 
 
 async def test_a_task_that_never_was_is_not_found(subject) -> None:

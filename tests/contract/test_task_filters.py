@@ -111,7 +111,7 @@ async def source(
     reader: Any = store
     if request.param == "live":
         pool = a_pool(await _everything(store), rng)
-        reader = Listing(lambda: pool, store)
+        reader = Listing(lambda: pool, store, lambda: T0 + 100)
     yield Source(reader, await _everything(reader))
     await store.close()
 

@@ -30,4 +30,6 @@ def a_pool(rows: Sequence[TaskRow], rng: Random) -> Pool:
             pool.totals[task.state] -= 1
             task.state = rng.choice((TaskState.LEASED, TaskState.RUNNING))
             pool.totals[task.state] += 1
+            if task.state is TaskState.RUNNING:
+                task.started = row.submitted_at + rng.random()
     return pool

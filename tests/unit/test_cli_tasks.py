@@ -98,6 +98,7 @@ def test_a_task_as_json_has_every_key_and_its_state_as_a_word(remote: Pretended)
     assert set(found) == {
         "id", "kind", "state", "priority", "attempt", "max_attempts", "spent", "submitted_at", "due_at",
         "finished_at", "run_seconds", "worker", "key", "batch", "timeout", "target", "error", "payload_head",
+        "started_at",
     }  # fmt: skip
     assert found["state"] == "timed_out"
     assert found["submitted_at"] == 1795378863.5
@@ -159,6 +160,18 @@ def test_not_every_complaint_of_many_is_told(remote: Pretended) -> None:
 def test_too_many_ids_are_refused(remote: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(t, "MAX_IDS", 2)
     assert isinstance(run("cancel", "1", "2", "3").exception, UsageError)
+
+
+def test_a_task_that_runs_says_for_how_long_and_since_when(
+    remote: Pretended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = row(1, TaskState.RUNNING, run_seconds=12.0, started_at=1795378865.0)
+    keep(remote, began)
+    assert "12" in run("ls").stdout
+    print_detail(TaskDetail(began, 1, None, b"\x05"), as_json=False)
+    shown = capsys.readouterr().out
+    assert "running for  12" in shown
+    assert f"began        {when(1795378865.0)}" in shown
 
 
 def test_a_task_in_full_shows_why_it_waits_and_nothing_that_is_not_there(

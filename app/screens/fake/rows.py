@@ -98,6 +98,7 @@ class FakeRows:
         begun = state not in {TaskState.QUEUED, TaskState.SCHEDULED} and start < end
         if state.final and task_id in self.cancelled:
             begun, end = start < self.cancelled[task_id], self.cancelled[task_id]
+        ran = begun and (state.final or state is TaskState.RUNNING)
         bits = mix(self.stream.seed, task_id)
         attempt = self.attempts[task_id] + life.spent + begun
         return TaskRow(
@@ -112,11 +113,12 @@ class FakeRows:
             if made or task_id not in self.lives
             else self._natural_start(task_id),
             finished_at=end if state.final else None,
-            run_seconds=end - start if state.final and begun else None,
+            run_seconds=(end if state.final else now) - start if ran else None,
             worker=self._worker(kind, bits) if begun else None,
             key=made.key if made else None,
             batch=made.batch if made else f"nightly-{task_id // 500:04d}",
             error=_ERRORS[state].message if state in _ERRORS else None,
+            started_at=start if ran and not state.final else None,
         )
 
     def _natural_start(self, task_id: int) -> float:
