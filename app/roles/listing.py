@@ -313,7 +313,7 @@ def _is_live(asked: Conditions, sort: str) -> bool:
 
 
 def _asks_for_run(asked: Conditions) -> bool:
-    """Whether only tasks can match that have run for some time; none of those that are stored as open have."""
+    """Whether only tasks can match that have run for some time: none of those stored as open have."""
     return any(one.field == "run" and not one.negated for one in asked.ranges)
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
 from ..core.text import count
-from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail
+from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskRow
 from .editing import as_text
 from .widgets.badges import badge, task_state
 from .widgets.cells import Cell, text_of
@@ -19,6 +19,7 @@ from .widgets.painter import fit
 from .widgets.plot import bar, time_line
 from .widgets.sheet import Section, pairs
 from .widgets.words import CLOCK, brief, exact, moment, safe, safe_block, size, span
+from .worker_facts import Facts, block
 
 MAX_TEXT: Final = 16 * 1024
 """Characters of a payload, result, stack or output that are laid out."""
@@ -52,6 +53,32 @@ def sections(
     return tuple(made)
 
 
+def in_short(row: TaskRow, look: Look, styles: Mapping[str, str]) -> Text:
+    """What its row in a table may have no room for, in three lines at most."""
+    first: Facts = (
+        ("task", str(row.id)), ("", task_state(row.state)), ("kind", safe(row.kind)),
+        ("worker", safe(row.worker)), ("only on", safe(row.target)), ("batch", safe(row.batch)),
+        ("key", safe(row.key)),
+    )  # fmt: skip
+    second: Facts = (
+        ("try", _tries(row)), ("priority", str(row.priority) if row.priority else ""),
+        ("submitted", moment(row.submitted_at, look.times, look.now)),
+        ("due", moment(row.due_at, look.times, look.now)),
+        ("ended", moment(row.finished_at, look.times, look.now)),
+        (_ran(row), span(row.run_seconds)),
+    )  # fmt: skip
+    return block((first, second, (("", (safe(row.error), "bad")),)), styles)
+
+
+def _tries(row: TaskRow) -> str:
+    """How often it was begun; what another worker lost does not count towards what it may have."""
+    return f"{row.attempt} ({row.spent} of {row.max_attempts} used up)"
+
+
+def _ran(row: TaskRow) -> str:
+    return "running for" if row.started_at is not None else "ran for"
+
+
 def _facts(found: TaskDetail, look: Look) -> Iterator[tuple[str, Cell]]:
     row = found.row
     yield "state", task_state(row.state)
@@ -59,14 +86,14 @@ def _facts(found: TaskDetail, look: Look) -> Iterator[tuple[str, Cell]]:
     yield "kind", safe(row.kind)
     yield "worker", safe(row.worker)
     yield "only on", safe(row.target)
-    yield "attempts", f"{row.attempt} ({row.spent} of {row.max_attempts} used up)"
+    yield "attempts", _tries(row)
     yield "priority", str(row.priority) if row.priority else ""
     yield "timeout", span(row.timeout)
     yield "submitted", exact(row.submitted_at, look.times, look.now)
     yield "due", exact(row.due_at, look.times, look.now)
     yield "began", exact(row.started_at, look.times, look.now)
     yield "ended", exact(row.finished_at, look.times, look.now)
-    yield "running for" if row.started_at is not None else "ran for", span(row.run_seconds)
+    yield _ran(row), span(row.run_seconds)
     yield "batch", safe(row.batch)
     yield "key", safe(row.key)
 

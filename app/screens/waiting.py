@@ -27,7 +27,7 @@ ID: Final = "pending"
 
 def _columns() -> tuple[Column[PendingRow], ...]:
     return (
-        Column(key="member", title="MEMBER", width=18, grow=1, cell=lambda r, _: safe(r.id),
+        Column(key="member", title="MEMBER", width=18, fit=True, cell=lambda r, _: safe(r.id),
                order=lambda r: r.id),
         Column(key="fingerprint", title="FINGERPRINT", width=12, order=lambda r: r.fingerprint,
                cell=lambda r, _: (safe(r.fingerprint), "busy")),

@@ -243,7 +243,8 @@ class Registrar:
         raise InviteError("this invite could not be used just now: try again")
 
     async def _new_peer_id(self, role: str, name: str) -> str:
-        slug = re.sub(r"[^a-z0-9]+", "-", name[:256].lower())[:MAX_SLUG].strip("-") or "unnamed"
+        slug = re.sub(r"[^a-z0-9]+", "-", name[:256].lower())[:MAX_SLUG].strip("-")
+        slug = slug.removeprefix(f"{role[0]}-") or "unnamed"  # many call their machines as members are called
         for _ in range(_ID_TRIES):
             peer_id = f"{role[0]}-{slug}-{crockford.random_text(_SUFFIX_SYMBOLS).lower()}"
             if await self.roster.peer(peer_id) is None:

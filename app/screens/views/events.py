@@ -36,7 +36,7 @@ def _columns(moments: int = DATED) -> tuple[Column[EventRow], ...]:
                cell=lambda r, look: moment(r.at, look.times, look.now)),
         Column(key="level", title="LEVEL", width=9, cell=lambda r, _: badge(r.level)),
         Column(key="what", title="WHAT", width=19, cell=lambda r, _: safe(r.what)),
-        Column(key="about", title="ABOUT", width=16, grow=1, cell=lambda r, _: safe(r.subject)),
+        Column(key="about", title="ABOUT", width=16, fit=True, cell=lambda r, _: safe(r.subject)),
         Column(key="text", title="TEXT", width=15, grow=8, cell=lambda r, _: _text(r)),
     )  # fmt: skip
 

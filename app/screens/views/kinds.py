@@ -50,7 +50,7 @@ def _failed(row: KindRow) -> Cell:
 
 def _columns(trails: Trails) -> tuple[Column[KindRow], ...]:
     return (
-        Column(key="kind", title="KIND", width=9, grow=2, order=lambda r: r.name,
+        Column(key="kind", title="KIND", width=9, fit=True, order=lambda r: r.name,
                cell=lambda r, _: safe(r.name)),
         Column(key="state", title="STATE", width=11, order=lambda r: state_of(r)[0],
                cell=lambda r, _: state_of(r)),

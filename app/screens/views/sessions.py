@@ -38,7 +38,7 @@ def _lasted(row: SessionRow, look: Look) -> float:
 
 def _columns() -> tuple[Column[SessionRow], ...]:
     return (
-        Column(key="peer", title="PEER", width=11, grow=1, order=lambda r: r.peer,
+        Column(key="peer", title="PEER", width=11, fit=True, order=lambda r: r.peer,
                cell=lambda r, _: safe(r.peer)),
         Column(key="role", title="ROLE", width=8, drop=4, order=lambda r: r.role,
                cell=lambda r, _: safe(r.role)),

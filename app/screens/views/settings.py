@@ -50,7 +50,7 @@ class SettingsView(TableView):
 
     def columns(self) -> Sequence[Column[SettingRow]]:
         return (
-            Column(key="key", title="SETTING", width=27, grow=1, order=lambda r: r.key,
+            Column(key="key", title="SETTING", width=27, fit=True, order=lambda r: r.key,
                    cell=lambda r, _: (safe(r.key), "busy" if is_changed(r) else "")),
             Column(key="changed", title="", width=1, cell=lambda r, _: "*" if is_changed(r) else ""),
             Column(key="value", title="VALUE", width=28, grow=3, cell=lambda r, _: self._value(r)),

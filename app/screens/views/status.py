@@ -27,7 +27,7 @@ def _columns() -> tuple[Column[RunningRow], ...]:
     return (
         Column(key="task", title="TASK", width=8, right=True, down=True, cell=lambda r, _: str(r.task),
                order=lambda r: r.task),
-        Column(key="kind", title="KIND", width=10, grow=1, cell=lambda r, _: safe(r.kind),
+        Column(key="kind", title="KIND", width=10, fit=True, cell=lambda r, _: safe(r.kind),
                order=lambda r: r.kind),
         Column(key="attempt", title="TRY", width=3, right=True, down=True, drop=2,
                cell=lambda r, _: str(r.attempt), order=lambda r: r.attempt),

@@ -8,16 +8,19 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 
 from ...core.errors import TaskMessengerError, UsageError
 from ...core.filter_complete import complete
+from ...core.lifecycle import TaskState
 from ...handle import TaskQuery, TaskRow
 from ...handle.filters import query_of
 from ..chosen import Chosen
 from ..frame import Frame
 from ..prefs import SavedView
+from ..task_sheet import in_short
 from ..tasks_pager import Matches, TaskPager
 from ..view import View
 from ..widgets.badges import task_state
@@ -25,6 +28,7 @@ from ..widgets.columns import Column, Sort
 from ..widgets.filterbar import FilterBar
 from ..widgets.grid import Grid
 from ..widgets.paging import Pages
+from ..widgets.panel import Panel
 from ..widgets.words import brief, moment, safe
 
 COUNT_EVERY: Final = 20
@@ -34,28 +38,31 @@ REST: Final = 10.0
 MAX_REST: Final = 2.0
 """Seconds."""
 NEWEST: Final = Sort("id", down=True)
+FAILED: Final = frozenset({TaskState.FAILED.value, TaskState.TIMED_OUT.value})
 
 
-def _columns() -> tuple[Column[TaskRow], ...]:
+def _columns(*, failed: bool = False) -> tuple[Column[TaskRow], ...]:
+    """`failed`: of tasks that went wrong, of which one asks why and when."""
+    why, late = (0, 8) if failed else (4, 0)
     return (
         Column(key="id", title="ID", width=9, right=True, sortable=True, down=True,
                cell=lambda r, _: str(r.id)),
-        Column(key="kind", title="KIND", width=12, grow=2, cell=lambda r, _: safe(r.kind), sortable=True),
+        Column(key="kind", title="KIND", width=12, fit=True, cell=lambda r, _: safe(r.kind), sortable=True),
         Column(key="state", title="STATE", width=11, cell=lambda r, _: task_state(r.state), sortable=True),
-        Column(key="attempt", title="TRY", width=5, right=True, drop=3, sortable=True, down=True,
-               cell=lambda r, _: f"{r.attempt}/{r.max_attempts}"),
-        Column(key="priority", title="PRIO", width=5, right=True, drop=5, sortable=True, down=True,
+        Column(key="attempt", title="TRY", width=3, right=True, drop=3 + late, sortable=True, down=True,
+               cell=lambda r, _: str(r.attempt)),
+        Column(key="priority", title="PRIO", width=5, right=True, drop=5 + late, sortable=True, down=True,
                cell=lambda r, _: (str(r.priority), "" if r.priority else "dim")),
-        Column(key="submitted", title="SUBMITTED", width=14, right=True, sortable=True, down=True,
+        Column(key="submitted", title="SUBMITTED", width=14, right=True, sortable=True, down=True, drop=late,
                cell=lambda r, look: moment(r.submitted_at, look.times, look.now)),
-        Column(key="finished", title="ENDED", width=14, right=True, drop=7, sortable=True, down=True,
-               cell=lambda r, look: moment(r.finished_at, look.times, look.now)),
-        Column(key="run", title="RAN", width=7, right=True, drop=2, sortable=True, down=True,
-               cell=lambda r, _: brief(r.run_seconds)),
-        Column(key="worker", title="WORKER", width=10, grow=1, drop=1, cell=lambda r, _: safe(r.worker)),
-        Column(key="batch", title="BATCH", width=10, grow=1, drop=6,
+        Column(key="finished", title="ENDED", width=14, right=True, drop=2 if failed else 7, sortable=True,
+               down=True, cell=lambda r, look: moment(r.finished_at, look.times, look.now)),
+        Column(key="run", title="RAN", width=7, right=True, drop=2 + late, sortable=True, down=True,
+               cell=lambda r, _: (brief(r.run_seconds), "busy" if r.started_at is not None else "")),
+        Column(key="worker", title="WORKER", width=10, fit=True, drop=1, cell=lambda r, _: safe(r.worker)),
+        Column(key="batch", title="BATCH", width=10, fit=True, drop=6 + late,
                cell=lambda r, _: (safe(r.batch), "dim")),
-        Column(key="error", title="ERROR", width=20, grow=6, drop=4,
+        Column(key="error", title="ERROR", width=20, grow=6, drop=why,
                cell=lambda r, _: (safe(r.error), "bad")),
     )  # fmt: skip
 
@@ -69,6 +76,10 @@ class TasksView(View):
         'Every task the manager keeps. Type / and a filter, as  kind:hash -state:succeeded run>2s "disk full"'
         "  and take what it offers with Tab. Commands apply to the marked rows, or to all that match (^a)."
     )
+
+    DEFAULT_CSS = """
+    TasksView #full { border: none; border-top: solid $primary 50%; height: 4; padding: 0 1; }
+    """
 
     def __init__(self, argument: str = "") -> None:
         super().__init__(argument)
@@ -87,6 +98,7 @@ class TasksView(View):
             _columns(), key=lambda row: row.id, sort=NEWEST,
             empty="no tasks match; `taskmessenger submit` or the key n hands some in",
         )  # fmt: skip
+        yield Panel("", id="full")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -121,6 +133,7 @@ class TasksView(View):
             self.matches = Matches()
         self.query_now, self._text, self.whole = query, text, False
         grid.table.sort = order
+        grid.table.columns = _columns(failed=bool(query.states) and {*query.states} <= FAILED)
         grid.table.marks = frozenset()
         self._pages = Pages(grid, TaskPager(self.node, query))
         self.query_one(FilterBar).taken(text)
@@ -175,6 +188,14 @@ class TasksView(View):
     @on(Grid.Moved)
     def _near_edge(self) -> None:
         self._if_idle("fill")
+        self._tell_current()
+
+    def _tell_current(self) -> None:
+        """The row under the cursor in full, below the table."""
+        row, frame = self.query_one(Grid).current(), self.frame
+        if frame is not None:
+            told = Text("") if row is None else in_short(row, frame.look, self.console.tones())
+            self.query_one("#full", Panel).tell(told)
 
     @on(Grid.Far)
     def _far(self, event: Grid.Far) -> None:
@@ -228,6 +249,7 @@ class TasksView(View):
         if pages.head is not None or not grid.table.following:
             parts.append("stands still: Home follows the newest")
         self.query_one(FilterBar).state("   ".join(parts))
+        self._tell_current()
 
 
 def _group(what: str) -> str:

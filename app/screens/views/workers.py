@@ -27,7 +27,7 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
         return trails.worker(row.id)
 
     return (
-        Column(key="id", title="WORKER", width=11, grow=2, order=lambda r: r.id,
+        Column(key="id", title="WORKER", width=11, fit=True, order=lambda r: r.id,
                cell=lambda r, _: safe(r.id)),
         Column(key="state", title="STATE", width=11, order=lambda r: r.state,
                cell=lambda r, _: state(r)),
@@ -56,7 +56,8 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
         Column(key="heard", title="HEARD", width=6, right=True, down=True, drop=7,
                order=lambda r: r.last_heard, cell=lambda r, _: heard(r)),
         Column(key="kinds", title="KINDS", width=16, grow=3, drop=4, cell=lambda r, _: kinds(r)),
-        Column(key="labels", title="LABELS", width=14, grow=2, drop=3, cell=lambda r, _: (labels(r), "dim")),
+        Column(key="labels", title="LABELS", width=14, fit=True, drop=3,
+               cell=lambda r, _: (labels(r), "dim")),
     )  # fmt: skip
 
 

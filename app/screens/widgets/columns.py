@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -12,6 +12,8 @@ from .words import TimeMode
 R = TypeVar("R")
 QUARTER: Final = 900.0
 """Seconds."""
+MOST_NAME: Final = 32
+"""Cells of a name that are shown at most: those of members are no longer."""
 GAP: Final = 1
 """Blank cells between columns."""
 
@@ -54,6 +56,8 @@ class Column(Generic[R]):
     """Whether it can be sorted by; None: when it has an `order`."""
     down: bool = False
     """Whether its first sort is from the greatest down."""
+    fit: bool = False
+    """Whether it is as wide as what stands in it, and cut in the middle: names differ at their ends."""
 
     @property
     def sorts(self) -> bool:
@@ -78,22 +82,34 @@ class Place(Generic[R]):
     width: int
 
 
-def arrange(columns: Sequence[Column[R]], width: int) -> tuple[Place[R], ...]:
-    """Which columns are shown in `width` cells, where, and how wide."""
+def arrange(
+    columns: Sequence[Column[R]], width: int, content: Mapping[str, int] | None = None
+) -> tuple[Place[R], ...]:
+    """Which columns are shown in `width` cells, where, and how wide.
+
+    `content`: cells that the longest words of a column take, by its key, for those that `fit`.
+    """
+    wanted = {c.key: _wanted(c, content or {}) for c in columns}
     left = list(columns)
-    while len(left) > 1 and _needed(left) > width:
+    widths = {c.key: min(c.width, wanted[c.key]) for c in columns}
+    while len(left) > 1 and _needed(left, widths) > width:
         yielding = max(left, key=lambda c: c.drop)
         if not yielding.drop:
             break
         left.remove(yielding)
-    spare, grow = max(width - _needed(left), 0), sum(c.grow for c in left)
+    spare = max(width - _needed(left, widths), 0)
+    for column in left:  # names first: the rest of what is left over is a matter of taste
+        more = min(wanted[column.key] - widths[column.key], spare)
+        widths[column.key] += more
+        spare -= more
+    grow = sum(c.grow for c in left)
     places, x = [], 0
     for column in left:
         share = spare * column.grow // grow if grow else 0
         grow -= column.grow
         spare -= share
-        places.append(Place(column, x, column.width + share))
-        x += column.width + share + GAP
+        places.append(Place(column, x, widths[column.key] + share))
+        x += widths[column.key] + share + GAP
     return tuple(places)
 
 
@@ -107,5 +123,13 @@ def sort_rows(rows: Sequence[R], columns: Sequence[Column[R]], sort: Sort | None
     return (*(row for _, row in known), *(row for row in rows if order(row) is None))
 
 
-def _needed(columns: Sequence[Column[R]]) -> int:
-    return sum(c.width for c in columns) + GAP * (len(columns) - 1)
+def _wanted(column: Column[R], content: Mapping[str, int]) -> int:
+    """Cells that a column would take at most, but for what is left over."""
+    known = content.get(column.key)
+    if not column.fit or known is None:
+        return column.width
+    return min(max(known, len(column.title) + 1), max(MOST_NAME, column.width))
+
+
+def _needed(columns: Sequence[Column[R]], widths: Mapping[str, int]) -> int:
+    return sum(widths[c.key] for c in columns) + GAP * (len(columns) - 1)

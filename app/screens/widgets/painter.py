@@ -80,7 +80,8 @@ class Painter(Generic[R]):
     ) -> Strip:
         parts, used = [Segment(gutter, base)], GUTTER
         for place, text, style in cells:
-            parts.append(Segment(fit(text, place.width, right=place.column.right), style))
+            column = place.column
+            parts.append(Segment(fit(text, place.width, right=column.right, middle=column.fit), style))
             parts.append(Segment(" " * GAP, base))
             used += place.width + GAP
         room = self.width - (bar is not None)
@@ -92,10 +93,17 @@ class Painter(Generic[R]):
         return Strip.join([strip, Strip([Segment(_BAR[bar], self.styles["dim"])], 1)])
 
 
-def fit(text: str, width: int, *, right: bool = False) -> str:
+def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
     """Exactly `width` cells: padded, or cut with an ellipsis. Wide characters count as two."""
     used = len(text) if text.isascii() else cell_len(text)
     if used > width:
-        return set_cell_size(text, width - 1) + _CUT
+        head = (width - 1) // 2 + 1 if middle else width - 1
+        tail, room = "", width - 1 - head
+        for character in reversed(text) if room > 0 else ():
+            if cell_len(tail) + cell_len(character) > room:
+                break
+            tail = character + tail
+        head += room - cell_len(tail)
+        return set_cell_size(text, head) + _CUT + tail
     pad = " " * (width - used)
     return pad + text if right else text + pad

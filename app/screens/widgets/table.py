@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.style import Style
 from textual.strip import Strip
 
-from .cells import Tone
+from .cells import Tone, text_of
 from .columns import Column, Look, Place, Sort, arrange, sort_rows
 from .painter import GUTTER, Painter, Row
 from .viewport import Viewport
@@ -38,6 +39,8 @@ class Table(Generic[R]):
         """Whether the cursor stays on the first row whichever that is: until the operator moves it."""
         self.port = Viewport()
         self.look = Look()
+        self._content: dict[str, int] = {}
+        """Cells of the longest words that were seen in each column that fits itself to them."""
         self._given: Sequence[R] = ()
 
     def show(self, rows: Sequence[R], look: Look) -> bool:
@@ -64,7 +67,7 @@ class Table(Generic[R]):
 
     def resort(self, sort: Sort) -> None:
         """Another order. A window stays as it is, until its new rows come."""
-        self.sort = sort
+        self.sort, self._content = sort, {}
         if not self.windowed:
             self._put(sort_rows(self._given, self.columns, sort), self.look)
 
@@ -78,11 +81,12 @@ class Table(Generic[R]):
 
     def places(self, width: int) -> tuple[Place[R], ...]:
         """The columns that fit."""
-        return arrange(self.columns, width - GUTTER - 1)
+        return arrange(self.columns, width - GUTTER - 1, self._content)
 
     def paint(self, width: int, height: int, styles: Mapping[Tone, Style]) -> list[Strip]:
         """All lines, the head first."""
         self.port.resize(height=height - HEAD)
+        self._measure()
         painter = Painter(self.places(width), styles, width)
         lines = [painter.head(self.sort)]
         thumb = self.port.thumb()
@@ -99,6 +103,14 @@ class Table(Generic[R]):
             )
             lines.append(painter.row(row, self.look, how))
         return lines
+
+    def _measure(self) -> None:
+        """Look how wide the words on the screen are. Columns do not become narrower while one scrolls."""
+        seen = self.rows[self.port.top : self.port.bottom]
+        for column in self.columns if seen else ():
+            if column.fit:
+                longest = max(cell_len(text_of(column.cell(row, self.look))) for row in seen)
+                self._content[column.key] = max(self._content.get(column.key, 0), longest)
 
     def _put(self, rows: Sequence[R], look: Look) -> None:
         """New rows: the cursor stays on its key, on the same line of the screen, or follows the top."""
