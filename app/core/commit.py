@@ -37,6 +37,10 @@ GrantRow = tuple[int, str, bytes]
 """sequence number, worker, leases (see `pack_leases`): all leases that one worker got in one batch."""
 
 
+TALLIES = "tallies"
+"""The setting that keeps what became of the tasks of each kind and worker, and `at`: up to which moment."""
+
+
 @dataclass(slots=True)
 class Commit:
     """All that one transaction writes, in the order of the fields.
@@ -112,6 +116,8 @@ class Recovered:
     next_task_id: int = 1
     next_grant: int = 1
     life: Life = field(default_factory=Life)
+    ended: list[tuple[str, str | None, int, int]] = field(default_factory=list)
+    """Kind, worker, state and how many: what ended after the moment up to which `TALLIES` tells."""
 
 
 def gather(rows: Iterable[tuple[int, Alike, float]]) -> list[WaitingRow]:

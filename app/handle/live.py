@@ -40,7 +40,7 @@ class SessionRow(Struct, frozen=True):
 
 
 class KindRow(Struct, frozen=True):
-    """One kind of task. Counters are since the manager started; rates are outcomes per second."""
+    """One kind of task. Counters outlive a restart of the manager; rates are outcomes per second."""
 
     name: str
     queued: int = 0

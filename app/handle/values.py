@@ -199,7 +199,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkerRow(Struct, frozen=True):
-    """One worker, as a table shows it. Counters are since the manager started."""
+    """One worker, as a table shows it. Counters outlive a restart of the manager."""
 
     id: str
     state: str

@@ -18,7 +18,7 @@ _NAMES: Final = {
     "succeeded": ("info", "task.succeeded"),
     "failed": ("error", "task.failed"),
     "timed_out": ("error", "task.timed_out"),
-    "cancelled": ("warning", "task.cancelled"),
+    "cancelled": ("info", "task.cancelled"),
     "requeued": ("warning", "task.requeued"),
     "retried": ("info", "task.retried"),
     "joined": ("info", "worker.connected"),
@@ -39,12 +39,27 @@ _NAMES: Final = {
 }
 
 
+_REASONS: Final = {
+    "failed": "its attempt failed",
+    "timed_out": "its attempt ran out of time",
+    "crashed": "its attempt crashed",
+    "lost": "its worker was lost",
+    "orphaned": "its worker died while others ran beside it",
+    "released": "its worker gave it back",
+    "cancelled": "its worker gave it back",
+}
+"""Why a task goes back to its queue, by how its attempt ended."""
+_ON_PURPOSE: Final = frozenset({"released", "cancelled"})
+
+
 def told(at: float, event: Event) -> Happening:
     """One event of the pool. Of one task it is about the task, else about the worker or kind."""
     what, who, tasks, why = event
-    if what == "requeued" and why:
-        why = f"again in {why} s"
     level, name = _NAMES.get(what, ("info", what if "." in what else f"pool.{what}"))
+    if what == "requeued":
+        word, _, wait = why.partition(" ")
+        level = "info" if word in _ON_PURPOSE else level
+        why = _joined(_REASONS.get(word, word.replace("_", " ")), f"again in {wait} s" if wait else "")
     if len(tasks) == 1:
         return at, level, name, str(tasks[0]), _joined(who, why)
     if tasks:

@@ -5,6 +5,8 @@ It keeps the contract of `SqliteStore`, order and refusals included; it is not f
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.commit import (
+    TALLIES,
     AttemptRow,
     Commit,
     GrantRow,
@@ -121,7 +124,14 @@ class MemoryStore(MemoryRoster):
             next_task_id=self._highest + 1,
             next_grant=next_grant,
             life=self._begin(self._epochs[-1] if self._epochs else new_id()),
+            ended=[(*what, number) for what, number in self._ended_since().items()],
         )
+
+    def _ended_since(self) -> Counter[tuple[str, str | None, int]]:
+        """What has ended since tallies were saved, by kind, worker and state."""
+        at = json.loads(self._settings.get(TALLIES, "{}")).get("at", 0.0)
+        ends = [(kept.given[1], kept.end) for kept in self._tasks.values() if kept.end is not None]
+        return Counter((kind, end[3], end[0]) for kind, end in ends if end[4] > at)
 
     async def begin_epoch(self, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:
         """What was said of this store before is of a former life; the next free task id."""

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
 import apsw
 
-from ..core.commit import GrantRow, OpenRow, Recovered, unpack_leases
+from ..core.commit import TALLIES, GrantRow, OpenRow, Recovered, unpack_leases
 from .bulk import numbers
 from .conditions import possible
 from .database import fetch
@@ -19,6 +20,9 @@ from .waiting import UNTOUCHED, waiting
 
 IN_FULL: Final = 20_000
 """Open tasks up to which each is read as it is when a manager starts: in a fraction of a second."""
+MOST_COUNTED: Final = 1_000_000
+"""Ended tasks at most that are counted when a manager starts, in less than a second: what ended in the last
+seconds before it was killed."""
 INLINE_LIMIT: Final = 1_024
 """Bytes. Larger payloads are left on the disk until a worker gets them."""
 
@@ -38,6 +42,10 @@ WITH s (id, state, attempt, spent, crashes, due_at) AS (
     SELECT e.id, e.state, e.attempt, e.spent, 0, NULL
     FROM carray(?) AS c CROSS JOIN ended AS e ON e.id = c.value)
 SELECT {_COLUMNS} FROM s CROSS JOIN task AS t ON t.id = s.id ORDER BY s.id"""
+_ENDED_SINCE: Final = """
+SELECT t.kind, e.worker, e.state, count(*)
+FROM (SELECT id, worker, state FROM ended WHERE finished_at > ? ORDER BY finished_at DESC LIMIT ?) AS e
+CROSS JOIN task AS t ON t.id = e.id GROUP BY t.kind, e.worker, e.state"""
 _GRANTS: Final = "SELECT seq, worker, leases FROM lease_grant ORDER BY seq"
 _ATTEMPTS: Final = """
 SELECT o.id, o.attempt FROM carray(?) AS c CROSS JOIN open_task AS o ON o.id = c.value"""
@@ -57,14 +65,21 @@ def recover(connection: apsw.Connection, in_full: int = IN_FULL) -> Recovered:
     dead = [grant[0] for grant in grants if grant[0] not in live]
     if dead:
         connection.execute(_DROP_GRANTS, numbers(dead))
+    settings = dict(fetch(connection, "SELECT name, value FROM setting WHERE name <> ?", (COMMITS,)))
     return Recovered(
         tasks=tasks,
         waiting=list(waiting(connection)) if many else [],
         grants=[grant for grant in grants if grant[0] in live],
-        settings=dict(fetch(connection, "SELECT name, value FROM setting WHERE name <> ?", (COMMITS,))),
+        settings=settings,
+        ended=fetch(connection, _ENDED_SINCE, (_told_at(settings), MOST_COUNTED)),
         next_task_id=connection.execute(NEXT_TASK).get,
         next_grant=next_grant,
     )
+
+
+def _told_at(settings: dict[str, str]) -> float:
+    """The moment up to which tallies tell what has ended."""
+    return float(json.loads(settings.get(TALLIES, "{}")).get("at", 0.0))
 
 
 def _live(connection: apsw.Connection, grants: list[GrantRow]) -> set[int]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import apsw
 
-from ..core.commit import Commit, ReopenedRow, SettledRow, SubmittedRow
+from ..core.commit import TALLIES, Commit, ReopenedRow, SettledRow, SubmittedRow
 from ..core.errors import StoreError
 from ..core.lifecycle import TaskState
 from . import large
@@ -64,8 +64,8 @@ _NOT_GRANTED: Final = "DELETE FROM lease_grant WHERE seq IN (SELECT value FROM c
 _SET: Final = Bulk(
     "INSERT OR REPLACE INTO setting (name, value) SELECT * FROM", 2, "WHERE column1 IS NOT NULL"
 )
-_TOTALS: Final = {"totals": None}
-"""The setting that ends of tasks change."""
+_COURSE: Final = frozenset({"totals", TALLIES})
+"""The settings that ends of tasks change."""
 _REPRICE: Final = "UPDATE task SET priority = ? WHERE id IN (SELECT value FROM carray(?))"
 _UNSET: Final = "DELETE FROM setting WHERE name = ?"
 _OLD: Final = "SELECT id FROM ended WHERE finished_at < ? ORDER BY finished_at LIMIT ?"
@@ -105,7 +105,7 @@ def write(
     for priority, ids in batch.repriced:
         connection.execute(_REPRICE, (priority, *numbers(ids)))
     settings = batch.settings
-    if batch.repriced or (settings and (due or _TOTALS.keys() != settings.keys())):
+    if batch.repriced or (settings and (due or not settings.keys() <= _COURSE)):
         commits += 1
         settings = settings | {COMMITS: str(commits)}
     if settings:

@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 import pytest
-from taskmessenger.core.commit import Commit, Recovered
+from taskmessenger.core.commit import TALLIES, Commit, Recovered
 from taskmessenger.core.errors import StoreError
 from taskmessenger.core.life import ID_GAP
 from taskmessenger.core.lifecycle import TaskState
@@ -96,6 +96,20 @@ async def test_open_tasks_come_back_by_id_as_they_were_submitted(store: Store, r
     found = await (await restart(store)).open()
     assert found.tasks == [(*submitted(1), 0, 0, 0), (*full, 0, 0, 0)]
     assert found.next_task_id == 3
+
+
+async def test_what_has_ended_since_it_was_counted_is_told_by_kind_worker_and_state(
+    store: Store, restart: Restart
+) -> None:
+    await store.commit(submit(1, 2, 3, 4, kind="a"))
+    ends = [settled(i, finished_at=T0 + i) for i in (1, 2, 3)]
+    await store.commit(Commit(settled=[*ends, settled(4, FAILED, finished_at=T0 + 4, worker=None)]))
+    again = await restart(store)
+    assert sorted((await again.open()).ended, key=str) == [
+        ("a", "w1", SUCCEEDED.value, 3), ("a", None, FAILED.value, 1),
+    ]  # fmt: skip
+    await again.commit(Commit(settings={TALLIES: f'{{"at": {T0 + 2}}}'}))
+    assert ("a", "w1", SUCCEEDED.value, 1) in (await (await restart(again)).open()).ended
 
 
 Gathered = dict[int, tuple[object, ...]]

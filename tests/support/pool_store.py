@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import dataclass, fields
 
 from taskmessenger.core.commit import (
+    TALLIES,
     AttemptRow,
     Commit,
     GrantRow,
@@ -128,4 +131,10 @@ class RowStore:
             settings=dict(self.settings),
             next_task_id=max(self.rows, default=0) + 1,
             next_grant=max(self.grants, default=0) + 1,
+            ended=[(*what, number) for what, number in self._ended_since().items()],
         )
+
+    def _ended_since(self) -> Counter[tuple[str, str | None, int]]:
+        at = json.loads(self.settings.get(TALLIES, "{}")).get("at", 0.0)
+        ended = [row for row in self.rows.values() if row.settled is not None and row.settled[4] > at]
+        return Counter((row.submitted[1], row.settled[3], row.settled[0]) for row in ended if row.settled)

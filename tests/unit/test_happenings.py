@@ -16,10 +16,17 @@ def test_an_event_of_many_tasks_is_about_the_worker() -> None:
     assert text == "14 tasks: 7-18, 23, 25"
 
 
-def test_tasks_that_go_back_say_when_they_are_tried_again() -> None:
-    assert told(1.0, ("requeued", "echo", [7], "1.2"))[3:] == ("7", "echo, again in 1.2 s")
-    text = told(1.0, ("requeued", "echo", [7, 8], "0.8 to 1.2"))[4]
-    assert text == "2 tasks: 7-8, again in 0.8 to 1.2 s"
+def test_tasks_that_go_back_say_why_and_when_they_are_tried_again() -> None:
+    failed = told(1.0, ("requeued", "echo", [7], "failed 1.2"))
+    assert failed[1:] == ("warning", "task.requeued", "7", "echo, its attempt failed, again in 1.2 s")
+    text = told(1.0, ("requeued", "echo", [7, 8], "lost 0.8 to 1.2"))[4]
+    assert text == "2 tasks: 7-8, its worker was lost, again in 0.8 to 1.2 s"
+
+
+def test_what_an_operator_wanted_is_no_warning() -> None:
+    assert told(1.0, ("cancelled", "", [7, 8], ""))[1] == "info"
+    back = told(1.0, ("requeued", "echo", [7], "released"))
+    assert (back[1], back[4]) == ("info", "echo, its worker gave it back")
 
 
 def test_a_text_stays_short_however_many_tasks_there_are() -> None:

@@ -404,3 +404,26 @@ def test_what_is_stored_of_workers_goes_when_they_do() -> None:
     fleet.crash()
     fleet.do(s.Tick())
     assert "slots:w1" not in fleet.store.settings
+
+
+@pytest.mark.parametrize("later", [0.0, 60.0], ids=["at once", "after the counts were saved"])
+def test_what_workers_and_kinds_have_done_is_counted_on(later: float) -> None:
+    fleet = Stored()
+    worker = fleet.worker(capacity=4)
+    for time in range(3):
+        first, second, *rest = fleet.submit(4)
+        worker.succeed(first, second)
+        if time:
+            fleet.do(s.Cancel(rest))
+        else:
+            worker.succeed(*rest)
+        if time == 1:
+            fleet.wait(later, [worker])
+    before = {name: one.done for name, one in fleet.pool.tallies.workers.items()}
+    kinds = {name: (one.done, one.failed) for name, one in fleet.pool.tallies.kinds.items()}
+    assert sum(before.values()) == 8
+    fleet.crash()
+    assert {name: one.done for name, one in fleet.pool.tallies.workers.items()} == before
+    assert {name: (one.done, one.failed) for name, one in fleet.pool.tallies.kinds.items()} == kinds
+    fleet.crash()
+    assert {name: one.done for name, one in fleet.pool.tallies.workers.items()} == before, "once"

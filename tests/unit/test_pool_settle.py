@@ -269,7 +269,9 @@ def test_tasks_that_go_back_together_are_one_event() -> None:
     ((_, _, first, waits), (_, kind, second, _)) = events_of(decision, "requeued")
     assert first == tuple(ids)
     assert (kind, second) == ("other", tuple(other))
-    least, longest = map(float, waits.split(" to "))
+    word, _, seconds = waits.partition(" ")
+    assert word == "failed"
+    least, longest = map(float, seconds.split(" to "))
     assert 7.5 <= least < 8.5
     assert 11.5 < longest <= 12.5
 
@@ -292,6 +294,8 @@ def test_one_task_that_goes_back_is_told_as_before() -> None:
     fleet = Fleet()
     worker = fleet.worker()
     fleet.submit()
-    assert events_of(worker.fail(1), "requeued") == [("requeued", "echo", (1,), "1.0")]
+    assert events_of(worker.fail(1), "requeued") == [("requeued", "echo", (1,), "failed 1.0")]
     fleet.wait(5.0, beating=[worker])
-    assert events_of(worker.fail(1, how=s.How.RELEASED), "requeued") == [("requeued", "echo", (1,), "")]
+    assert events_of(worker.fail(1, how=s.How.RELEASED), "requeued") == [
+        ("requeued", "echo", (1,), "released")
+    ]

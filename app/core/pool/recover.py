@@ -7,7 +7,7 @@ from collections import deque
 from heapq import heapify
 from typing import TYPE_CHECKING
 
-from ..commit import OpenRow, Recovered, WaitingRow, unpack_leases
+from ..commit import TALLIES, OpenRow, Recovered, WaitingRow, unpack_leases
 from ..lifecycle import TaskState
 from ..stimuli import Options
 from . import doubts
@@ -31,6 +31,7 @@ def recover(pool: Pool, found: Recovered, now: float, wall: float) -> None:
         for name, value in found.settings.items()
         if name.startswith(LIMIT)
     }
+    pool.tallies.recover(found.settings.get(TALLIES, "{}"), found.ended)
     shared: dict[tuple[object, ...], Options] = {}
     _load_tasks(pool, found.tasks, shared, now, wall)
     _load_waiting(pool, found.waiting, shared, now)

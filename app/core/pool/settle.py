@@ -230,7 +230,7 @@ def end_attempt(
     _close_grant(pool, task)
     if how in {How.RELEASED, How.CANCELLED}:
         often = task.attempt - task.spent > FREE_RELEASES
-        reopen(pool, task, at, delay=RELEASED_WAIT if often else 0.0)
+        reopen(pool, task, at, delay=RELEASED_WAIT if often else 0.0, why=word)
         return
     task.spent += word != ORPHANED
     task.crashes += how is How.CRASHED
@@ -239,7 +239,7 @@ def end_attempt(
         error = error or error_blob(word, "the worker gave no reason")
         finish(pool, task, state, at.wall, error=error, seconds=seconds)
         return
-    reopen(pool, task, at, delay=pool.backoff.delay(max(1, task.spent), pool.rng))
+    reopen(pool, task, at, delay=pool.backoff.delay(max(1, task.spent), pool.rng), why=word)
 
 
 def finish(
@@ -274,8 +274,8 @@ def finish(
     pool.gathered.say(pool.events, state.word, task.worker or "", task.id)
 
 
-def reopen(pool: Pool, task: Task, at: At, *, delay: float) -> None:
-    """The task goes back to wait for a worker: at once, or after `delay` seconds."""
+def reopen(pool: Pool, task: Task, at: At, *, delay: float, why: str) -> None:
+    """The task goes back to wait for a worker: at once, or after `delay` seconds. `why`: how it ended."""
     state = TaskState.SCHEDULED if delay > 0 else TaskState.QUEUED
     pool.totals[task.state] -= 1
     task.state = check(task.state, state)
@@ -289,7 +289,7 @@ def reopen(pool: Pool, task: Task, at: At, *, delay: float) -> None:
     else:
         enqueue(pool, task, at.now)
     store_open(pool, task)
-    pool.gathered.say(pool.events, "requeued", task.options.kind, task.id, delay)
+    pool.gathered.say(pool.events, "requeued", task.options.kind, task.id, delay, why)
 
 
 def store_open(pool: Pool, task: Task) -> None:

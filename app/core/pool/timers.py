@@ -5,6 +5,7 @@ from __future__ import annotations
 from heapq import heappop
 from typing import TYPE_CHECKING, Final
 
+from ..commit import TALLIES
 from ..lifecycle import TaskState, check
 from . import overdue
 from .losses import expire
@@ -46,6 +47,8 @@ def on_tick(pool: Pool, now: float, wall: float) -> None:
     if now - pool.looked >= LOOK:
         pool.looked = now
         overdue.look(pool, At(now, wall))
+        if (tallies := pool.tallies.to_save(now, wall)) is not None:
+            pool.commit.settings[TALLIES] = tallies
     for worker in [w for w in pool.workers.values() if w.lease_until <= now]:
         expire(pool, worker, At(now, wall))
 
