@@ -68,12 +68,13 @@ class History(Struct, frozen=True):
     step: float = 1.0
     """Seconds."""
     finished: tuple[float, ...] = ()
-    """Tasks that ended, per second."""
+    """Tasks that ended, per second; those that were cancelled are not counted."""
     submitted: tuple[float, ...] = ()
     queued: tuple[int, ...] = ()
+    """Those that could begin: what is scheduled waits for its moment, not for a worker."""
     running: tuple[int, ...] = ()
     latency: tuple[float, ...] = ()
-    """Seconds from submission to end, median of those that ended in the step."""
+    """Seconds from submission to end, median of those that ended in the step; -1 where none did."""
 
 
 class Alarm(Struct, frozen=True):

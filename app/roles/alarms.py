@@ -127,7 +127,7 @@ def _all(facts: Facts) -> Iterator[_Found]:
         yield from _of_queues(facts)
     for kind, (ended, failed) in facts.recent.items():
         if ended >= ENOUGH and failed / ended > FAILING:
-            text = f"`{kind}`: {failed} of the last {ended} tasks failed"
+            text = f"`{kind}`: {failed:,} of the last {ended:,} tasks failed"
             yield _Found(Alarm("warning", "failing", text, 0.0, f"kind:{kind}"))
     if facts.pending:
         yield _Found(Alarm("warning", "pending", pending_words(facts.pending), 0.0), facts.pending_since)

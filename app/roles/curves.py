@@ -15,6 +15,8 @@ from ..handle import History
 
 STEPS: Final = 300
 """Seconds that are kept."""
+UNKNOWN: Final = -1.0
+"""The latency of a second in which nothing ended."""
 STALLED: Final = 10
 """Steps that are filled in when the clock has jumped; beyond that the curves begin anew."""
 
@@ -80,9 +82,9 @@ class Curves:
         new = (
             (settled - self._settled) / passed,
             (pool.accepted - self._accepted) / passed,
-            totals[TaskState.QUEUED] + totals[TaskState.SCHEDULED],
-            totals[TaskState.LEASED] + totals[TaskState.RUNNING],
-            median(latencies) if latencies else 0.0,
+            totals[TaskState.QUEUED],
+            totals[TaskState.RUNNING],
+            median(latencies) if latencies else UNKNOWN,
         )
         latencies.clear()
         self._settled, self._accepted = settled, pool.accepted

@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from ..core.effects import Decision, Effect, Event, kept
 from ..core.errors import StoreBusy, StoreFull
 from ..core.journal import Journal
+from ..core.lifecycle import TaskState
 from ..core.pool import Pool
 from ..core.ports import TaskStore
 from ..core.stimuli import Retry, Stimulus, Submit, Tick
@@ -30,6 +31,7 @@ LOOK_SECONDS: Final = 1.0
 FULL_RETRY_SECONDS: Final = 1.0
 """How often a batch that found no space on the disk is tried again."""
 RATE_SECONDS: Final = 10.0
+_CANCELLED: Final = TaskState.CANCELLED.value
 _TOLD: Final = frozenset({"submitted", "succeeded", "failed", "timed_out", "cancelled", "retried"})
 """What happens to tasks and is a line of the log at `debug`."""
 _T = TypeVar("_T")
@@ -57,7 +59,7 @@ class Writer:
         self._act = act
         self._clock, self._wall = clock, wall
         self.settled = 0
-        """Outcomes since the start."""
+        """Outcomes since the start, those of tasks that somebody cancelled left out."""
         self._settled: deque[tuple[float, int]] = deque()
         self._turn = anyio.Lock(fast_acquire=True)
         self._under_way = 0
@@ -127,7 +129,7 @@ class Writer:
                     wall = self._wall()
                     self.journal.extend((wall, kept(event)) for event in decision.events)
                 if decision.commit.settled:
-                    self._count(len(decision.commit.settled))
+                    self._count(sum(row[0] != _CANCELLED for row in decision.commit.settled))
                 self._act(decision.effects)
 
     async def _commit(self, decision: Decision) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Reversible, Sequence
+from collections.abc import Callable, Iterable, Mapping, Reversible, Sequence
 from typing import Final
 
 from rich.text import Text
@@ -57,7 +57,8 @@ def tasks(fleet: PoolStatus, width: int, styles: Styles) -> Text:
         text.append(f"{shown_number:>{min(room, NUMBER)}}".ljust(room + 1), "bold" if number else "")
     numbers = {state: fleet.totals.get(state.word, 0) for state in TaskState}
     opened, ended = sum(numbers[s] for s in OPEN), sum(numbers[s] for s in FINAL)
-    good = f"{numbers[TaskState.SUCCEEDED] / ended:.1%}" if ended else ""
+    tried = ended - numbers[TaskState.CANCELLED]  # what somebody did not want says nothing of how it goes
+    good = f"{numbers[TaskState.SUCCEEDED] / tried:.1%}" if tried else ""
     last = joined(
         (
             ("", count(sum(numbers.values()), "task")), ("open", f"{opened:,}"), ("ended", f"{ended:,}"),
@@ -74,17 +75,27 @@ def curves(snapshot: Snapshot) -> dict[str, Curve]:
     history, fleet = snapshot.history, snapshot.fleet
     slots = 0 if fleet is None else fleet.slots
     rate, submitted = _newest(history.finished, fleet), history.submitted[-1] if history.submitted else 0.0
+    late = f"{_late(history, span)}, submission to end"
     ends = f"{rate_words(rate)}, submitted {rate_words(submitted)}"
-    running = history.running[-1] if history.running else 0
-    waiting = history.queued[-1] if history.queued else 0
-    used = f"{running:,} of {count(slots, 'slot')}"
-    late = history.latency[-1] if history.latency else None
+    waiting = f"{history.queued[-1] if history.queued else 0:,} queued"
+    scheduled = 0 if fleet is None else fleet.totals.get(TaskState.SCHEDULED.word, 0)
+    waiting += f", {scheduled:,} scheduled" if scheduled else ""
+    used, elsewhere = _running(snapshot)
+    running = f"{used:,} of {count(slots, 'slot')}" + (
+        f", {elsewhere:,} on workers away" if elsewhere else ""
+    )
     return {
         "Ended/s": _curve(history, history.finished, ends, "good"),
-        "Waiting": _curve(history, history.queued, f"{waiting:,}", "warn", whole=True),
-        "Running": _curve(history, history.running, used, "busy", whole=True),
-        "Latency": _curve(history, history.latency, f"{span(late)}, submission to end", "busy", unit="s"),
+        "Waiting": _curve(history, history.queued, waiting, "warn", whole=True),
+        "Running": _curve(history, history.running, running, "busy", whole=True),
+        "Latency": _curve(history, _known(history.latency), late, "busy", unit="s"),
     }  # fmt: skip
+
+
+def _running(snapshot: Snapshot) -> tuple[int, int]:
+    """Tasks that run on workers that are here, whose slots count; and on those that are not heard."""
+    here = sum(row.running for row in snapshot.workers if row.state in HERE)
+    return here, sum(row.running for row in snapshot.workers) - here
 
 
 def rates(snapshot: Snapshot, width: int, styles: Styles) -> Text:
@@ -94,14 +105,14 @@ def rates(snapshot: Snapshot, width: int, styles: Styles) -> Text:
     rows: tuple[tuple[str, str, Sequence[float], str], ...] = (
         ("ended/s", rate_words(_newest(history.finished, fleet)), history.finished, "good"),
         ("submitted", _last(history.submitted), history.submitted, "dim"),
-        ("waiting", f"{history.queued[-1]:,}" if history.queued else "", history.queued, "warn"),
-        ("running", f"{history.running[-1]:,}{slots}" if history.running else "", history.running, "busy"),
-        ("latency", brief(history.latency[-1]) if history.latency else "", history.latency, "busy"),
+        ("queued", f"{history.queued[-1]:,}" if history.queued else "", history.queued, "warn"),
+        ("running", f"{_running(snapshot)[0]:,}{slots}", history.running, "busy"),
+        ("latency", _late(history, brief), _known(history.latency), "busy"),
     )  # fmt: skip
     text = Text()
     for name, now, values, tone in rows:
         cells = max(width - NAME - VALUE - 14, 1)
-        most = max(values, default=0.0)
+        most = max((value for value in values if value >= 0), default=0.0)
         text.append("\n" if text else "").append(f"{name:<{NAME}}", styles["dim"]).append(
             f"{now:>{VALUE}}  ", "bold"
         )
@@ -207,6 +218,17 @@ def trouble(events: Reversible[EventRow]) -> list[EventRow]:
             if len(found) == LATELY:
                 break
     return found
+
+
+def _known(values: Sequence[float]) -> Sequence[float]:
+    """Below zero nothing ended, and so nothing is known."""
+    return [value if value >= 0 else math.nan for value in values]
+
+
+def _late(history: History, told: Callable[[float], str]) -> str:
+    """The newest latency, or a dash."""
+    newest = history.latency[-1] if history.latency else -1.0
+    return told(newest) if newest >= 0 else "—"
 
 
 def _last(values: Sequence[float]) -> str:

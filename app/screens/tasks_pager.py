@@ -95,6 +95,6 @@ class Matches:
         if pages.following and pages.tail is None:  # these are all that there are
             return f"{held:,} match"
         if self.found is None:
-            return count(held, "row")
+            return "counting"
         number = f"{max(self.found.number, held):,} match"
         return number if self.found.exact else f"at least {number}"

@@ -28,6 +28,7 @@ MAX_LABELS: Final = 20
 MAX_STUCK: Final = 5
 """Tasks that do not stop which are named."""
 WHO: Final = {"fleet": "the manager (whole fleet)", "worker": "the manager", "own": "its own operator"}
+MAX_BROKEN: Final = 8
 HERE: Final = frozenset({"connected", "paused", "draining", "quarantined"})
 """States of a worker that has a link."""
 
@@ -44,6 +45,11 @@ def gauge(row: WorkerRow, trail: Trail, name: str, cells: int = SPARK) -> Cell:
 def credit(row: WorkerRow) -> int | None:
     """Leases that it would take now."""
     return max(row.limit - row.held, 0) if row.state == "connected" else None
+
+
+def free(row: WorkerRow) -> int | None:
+    """Slots in which nothing runs, of one that takes tasks."""
+    return max(row.capacity - row.running, 0) if row.state == "connected" else None
 
 
 def heard(row: WorkerRow) -> Cell:
@@ -74,6 +80,13 @@ def kinds(row: WorkerRow) -> str:
     """As `hash, resize`."""
     more = f" and {len(row.kinds) - MAX_KINDS} more" if len(row.kinds) > MAX_KINDS else ""
     return ", ".join(safe(kind) for kind in row.kinds[:MAX_KINDS]) + more
+
+
+def broken(row: WorkerRow) -> str:
+    """Kinds that cannot be used there, each with the reason."""
+    told = [f"{safe(kind)}: {safe(why)}" for kind, why in [*row.broken.items()][:MAX_BROKEN]]
+    more = len(row.broken) - len(told)
+    return "; ".join([*told, f"and {more} more"] if more else told)
 
 
 def block(lines: Iterable[Facts], styles: Mapping[str, str]) -> Text:
@@ -108,7 +121,7 @@ def lines(row: WorkerRow, trail: Trail, look: Look, styles: Mapping[str, str]) -
     made = (
         joined((("", safe(row.id)), ("", state_in_full(row)), *held_up(row), *_link(row)), styles),
         joined((*_work(row, trail), ("rss", size(amount(row.load, "rss")))), styles),
-        joined((("kinds", kinds(row)),), styles),
+        joined((("kinds", kinds(row)), ("broken", (broken(row), "bad"))), styles),
         joined((*_membership(row, look), ("labels", labels(row))), styles),
     )
     return Text("\n").join(made)
@@ -128,6 +141,7 @@ def facts(
         made.append(joined(gauges, styles))
     made += [
         joined((("kinds   ", kinds(row)),), styles),
+        joined((("broken  ", (broken(row), "bad")),), styles),
         joined((("labels  ", labels(row)),), styles),
         joined((("member  ", exact(row.enrolled_at, look.times, look.now)), *_membership(row, look)), styles),
     ]
@@ -159,9 +173,9 @@ def _link(row: WorkerRow) -> Iterator[tuple[str, Cell]]:
 
 def _work(row: WorkerRow, trail: Trail) -> Iterator[tuple[str, Cell]]:
     if row.state in HERE or row.held:
-        yield "holds", f"{row.held} of {row.limit}" if row.limit >= row.held else str(row.held)
-        free = credit(row)
-        yield "credit", "" if free is None else str(free)
+        yield "holds", f"{row.held:,} of {row.limit:,}" if row.limit >= row.held else f"{row.held:,}"
+        more = credit(row)
+        yield "credit", "" if more is None else f"{more:,}"
     if row.state in HERE or row.held or row.done or row.failed:
         yield "done", f"{row.done:,}"
         tone: Tone = "bad" if row.failed else ""

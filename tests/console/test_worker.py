@@ -57,7 +57,7 @@ async def test_curves_are_those_of_the_node_as_soon_as_it_is_opened() -> None:
     async with opened(view="worker", argument="w-fern-00", size=LARGE) as (pilot, console, _node):
         await passed(pilot, 1)
         assert sum(character in "▁▂▃▄▅▆▇█" for character in text(console)) > 200
-        assert "5 min" in text(console)
+        assert "-1m" in text(console)
 
 
 async def test_history_has_what_the_node_remembers_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...core.lifecycle import TaskState
 from ...handle import Act, ActDone, Alarm, SessionRow, TaskQuery
 from ..acting import Danger, Order
 from ..commands import Command
@@ -12,6 +13,10 @@ from ..view import View
 
 PENDING: Final = "pending"
 """Code of the alarm that members wait for approval."""
+FAILING: Final = "failing"
+"""That of the alarm that many tasks of a kind fail; others about a kind are of tasks that wait."""
+FAILED: Final = (TaskState.FAILED.value, TaskState.TIMED_OUT.value)
+WAITING: Final = (TaskState.SCHEDULED.value, TaskState.QUEUED.value)
 
 
 class FleetPause(Command):
@@ -59,7 +64,8 @@ class OpenAlarm(Command):
         if what == "worker":
             await view.console.go("worker", name)
         else:
-            await show_tasks(view, TaskQuery(kinds=(name,)))
+            states = FAILED if view.current().code == FAILING else WAITING
+            await show_tasks(view, TaskQuery(kinds=(name,), states=states))
 
 
 class SessionWorker(Command):

@@ -43,6 +43,11 @@ class TaskAct(Command):
     def twin(self, view: View) -> str:
         return self.line(view.chosen(), 0.0)
 
+    def what(self, number: float) -> str:
+        """What it does, before to what: `cancel`."""
+        del number
+        return self.title.lower()
+
     def line(self, chosen: Chosen, number: float) -> str:
         """The same for a shell."""
         return f"taskmessenger task {self.verb} {which(chosen)}"
@@ -69,7 +74,7 @@ class TaskAct(Command):
         return await view.console.actor.perform(
             view,
             Order(
-                what=f"{self.title.lower()} {chosen.told(many)}{at_least}",
+                what=f"{self.what(number)} {chosen.told(many)}{at_least}",
                 done=self.done,
                 do=do,
                 noun="task",
@@ -112,6 +117,9 @@ class Priority(TaskAct):
 
     name, title, key = "task.priority", "Priority", "P"
     verb, done = "set_priority", "changed the priority of"
+
+    def what(self, number: float) -> str:
+        return f"set priority {number:g} on"
 
     def line(self, chosen: Chosen, number: float) -> str:
         value = f"-- {number:g}" if number < 0 else f"{number:g}"  # else it would be read as an option

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
@@ -19,7 +20,10 @@ from ..widgets.columns import Column
 from ..widgets.grid import Grid
 from ..widgets.panel import Panel, PlotPanel
 from ..widgets.words import brief, safe
+from ..widgets.wrap import wrapped
 
+LINES: Final = 3
+"""Of an alarm that is longer than its line."""
 PLOTS: Final = ("Ended/s", "Waiting", "Running", "Latency")
 
 
@@ -46,6 +50,7 @@ class OverviewView(View):
     OverviewView #left, OverviewView #right { width: 1fr; height: 1fr; }
     OverviewView #kinds, OverviewView #lately { height: 1fr; }
     OverviewView #alarms { height: 1fr; max-height: 8; }
+    OverviewView #alarm { border: none; padding: 0 2; display: none; }
     OverviewView.-tall #rates { display: none; }
     OverviewView.-short #plots, OverviewView.-short #kinds, OverviewView.-short #lately { display: none; }
     OverviewView.-short #lower, OverviewView.-narrow #lower { layout: vertical; }
@@ -73,6 +78,7 @@ class OverviewView(View):
                 yield Grid(
                     _columns(), key=lambda a: (a.code, a.scope), empty="no alarms: all is well", id="alarms"
                 )
+                yield Panel("", id="alarm")
                 yield Panel("Lately", id="lately")
 
     def on_mount(self) -> None:
@@ -87,6 +93,7 @@ class OverviewView(View):
         trails = trails_of(self.console)
         trails.take(snapshot)
         self.query_one(Grid).show(snapshot.alarms, look)
+        self._tell_alarm()
         tall, fleet = self.size.height >= SHORT, snapshot.fleet
         if fleet is not None:
             panel = self.query_one("#tasks", Panel)
@@ -115,6 +122,16 @@ class OverviewView(View):
         panel.tell(kind_lines(snapshot, trails, panel.room, styles))
         panel = self.query_one("#lately", Panel)
         panel.tell(lately(trouble(self.console.pulse.events), look, panel.room, styles))
+
+    @on(Grid.Moved)
+    def _tell_alarm(self) -> None:
+        """The alarm under the cursor in full, where its line has no room for it."""
+        grid, panel = self.query_one(Grid), self.query_one("#alarm", Panel)
+        alarm = grid.current()
+        text = "" if alarm is None else safe(alarm.text)
+        room = next(p.width for p in grid.table.places(grid.size.width) if p.column.key == "text")
+        panel.display = cell_len(text) > room
+        panel.tell(wrapped(text, grid.size.width, LINES))
 
     def _follow(self) -> None:
         """Curves of workers and kinds go on while another screen is seen."""

@@ -136,6 +136,10 @@ class TasksView(View):
         grid.table.columns = _columns(failed=bool(query.states) and {*query.states} <= FAILED)
         grid.table.marks = frozenset()
         self._pages = Pages(grid, TaskPager(self.node, query))
+        if (
+            self.frame is not None
+        ):  # a screen that is frozen is not drawn, and its rows tell times all the same
+            self._pages.look = self.frame.look
         self.query_one(FilterBar).taken(text)
         self.behind = True
         self._start("first")

@@ -19,7 +19,7 @@ from ..widgets.columns import Column, Look, Sort
 from ..widgets.grid import Grid
 from ..widgets.plot import sparkline
 from ..widgets.words import brief, safe, short, size
-from ..worker_facts import HERE, SPARK, credit, gauge, heard, kinds, labels, lines, rate, rate_words, state
+from ..worker_facts import HERE, SPARK, free, gauge, heard, kinds, labels, lines, rate, rate_words, state
 
 
 def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
@@ -36,8 +36,8 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
         Column(key="busy", title="BUSY", width=SPARK, drop=6, down=True,
                order=lambda r: r.running / r.capacity if r.capacity else None,
                cell=lambda r, _: sparkline(trail(r).values("busy"), SPARK, top=1.0)),
-        Column(key="credit", title="FREE", width=5, right=True, down=True, order=credit,
-               cell=lambda r, _: "" if (free := credit(r)) is None else (str(free), "" if free else "dim")),
+        Column(key="free", title="FREE", width=5, right=True, down=True, order=free,
+               cell=lambda r, _: "" if (some := free(r)) is None else (f"{some:,}", "" if some else "dim")),
         Column(key="done", title="DONE", width=6, right=True, down=True, order=lambda r: r.done,
                cell=lambda r, _: short(r.done) if r.capacity or r.done else ""),
         Column(key="failed", title="FAILED", width=6, right=True, down=True, order=lambda r: r.failed,
@@ -73,7 +73,7 @@ class WorkersView(TableView):
     NAME, TITLE, PLACE = "workers", "Workers", 4
     ROLES = frozenset({"manager"})
     ABOUT = (
-        "Every worker that is or was a member. FREE is how many more tasks it would take now; /S how many it "
+        "Every worker that is or was a member. FREE is how many of its slots are; /S how many tasks it "
         "ends in a second; FAILED are attempts that went wrong, of which a task may have several. Type / and"
         " words, or  state:paused,away  -gpu ; Enter opens a worker."
     )

@@ -63,7 +63,7 @@ class FilterBar(Widget):
         """Let the operator type."""
         self.add_class("-open")
         field = self.query_one(Input)
-        field.value = self.filter
+        field.value = f"{self.filter} " if self.filter else ""  # what is typed is another term
         field.cursor_position = len(field.value)
         field.focus()
 
