@@ -25,6 +25,7 @@ from ..handle import NodeHandle, Snapshot
 from . import views
 from .acting import UNDO_SECONDS, Actor
 from .commands import Command, Registry, all_commands, found_in
+from .covered import Covered
 from .dialogs.choice import Option
 from .frame import BEAT, Frame, Pulse
 from .palette import CommandsProvider
@@ -85,6 +86,7 @@ class Console(Typed):
         self.leaving = tuple(leaving)
         """What can become of the node when the console is closed; `run` returns the answer."""
         self._read_only = read_only
+        self._covered = Covered()
         self._beat_seconds = beat_seconds
         self._alarms: frozenset[tuple[str, str]] | None = None
 
@@ -128,7 +130,7 @@ class Console(Typed):
         """Take a frame and show it."""
         frame = self.pulse.take(self.clock(), self.times)
         view = self.view
-        if view is not None and view.is_mounted:
+        if view is not None and view.is_mounted and self._covered.draws(view, self.screen, frame):
             view.take(frame)
         self._watch(frame.snapshot)
 

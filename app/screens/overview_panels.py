@@ -248,4 +248,6 @@ def _curve(
     """All of the window, whenever the node began: what was before is not known."""
     missing = max(round(WINDOW / history.step) - len(values), 0) if history.step > 0 else 0
     full = [*[math.nan] * missing, *values]
-    return Curve(values=full, unit=unit, seconds=len(full) * history.step, now=now, tone=tone, whole=whole)
+    first = round(history.start / history.step) - missing if history.step > 0 else 0
+    seconds = len(full) * history.step
+    return Curve(values=full, unit=unit, seconds=seconds, now=now, tone=tone, whole=whole, first=first)

@@ -43,6 +43,8 @@ class TableView(View):
     def __init__(self, argument: str = "") -> None:
         super().__init__(argument)
         self._tests: tuple[Test, ...] = ()
+        self._vital: object = None
+        """What the rows were when they were shown last."""
         self._told = ""
         self._told_of: Sequence[Any] | None = None
 
@@ -59,6 +61,10 @@ class TableView(View):
     def rows(self, frame: Frame) -> Sequence[Any]:
         """All rows of this moment."""
         raise NotImplementedError
+
+    def vital(self, row: Any) -> Any:
+        """What of a row is shown as soon as it changes; the rest is shown once a second."""
+        return row
 
     def words(self, row: Any) -> str:
         """What a search for words looks through."""
@@ -90,14 +96,17 @@ class TableView(View):
         rows = self.rows(frame)
         shown = [row for row in rows if self._matches(row, frame.look)] if self._tests else rows
         grid.table.empty = f"nothing matches /{printable(bar.filter)}" if self._tests and rows else self.EMPTY
-        grid.show(shown, frame.look)
+        vital = (grid.table.sort, frame.look.times, [self.vital(row) for row in shown])
+        if frame.second or vital != self._vital:
+            self._vital = vital
+            grid.show(shown, frame.look)
+            self._tell_current()
         parts = [f"{len(shown):,} of {len(rows):,} match"] if self._tests else []
         if frame.second or rows is not self._told_of:
             self._told_of, self._told = rows, self.told(rows)
         parts += [self._told]
         parts += [f"{len(grid.table.marks):,} marked"] if grid.table.marks else []
         bar.state("   ".join(parts))
-        self._tell_current()
 
     def load(self, text: str) -> None:
         """Show what matches this search.

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ..core.text import count
 from ..handle import Count, NodeHandle, TaskQuery, TaskRow
 from ..handle.filters import cursor_of
 from .widgets.paging import Page, Pages

@@ -66,7 +66,8 @@ class RunningView(View):
         if frame.snapshot.worker is not None:
             self._look(frame.snapshot.worker)
         panel = self.query_one("#facts", Panel)
-        panel.border_title = f"Task {self.task_id}"
+        if panel.border_title != (title := f"Task {self.task_id}"):  # Textual paints all of it each time
+            panel.border_title = title
         panel.tell(self._facts(frame.look))
         self._tell_output()
 

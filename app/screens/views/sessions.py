@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from rich.text import Text
 from textual import on
@@ -89,6 +90,9 @@ class SessionsView(TableView):
 
     def rows(self, frame: Frame) -> Sequence[SessionRow]:
         return frame.snapshot.sessions
+
+    def vital(self, row: SessionRow) -> Any:
+        return row.id, row.state
 
     def words(self, row: SessionRow) -> str:
         who = f"{row.peer} {row.name} {row.role} {row.state}"

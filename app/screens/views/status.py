@@ -90,7 +90,9 @@ class StatusView(View):
     @on(Grid.Moved)
     def _tell_output(self) -> None:
         row, panel = self.current(), self.query_one("#output", Panel)
-        panel.border_title = f"Output of task {row.task}" if row is not None else "Output"
+        title = f"Output of task {row.task}" if row is not None else "Output"
+        if panel.border_title != title:  # Textual paints all of it, also when it is the same
+            panel.border_title = title
         lines = output(row).splitlines()[-OUTPUT:] if row is not None else []
         panel.tell(Text("\n".join(lines) or "it has written nothing"))
 

@@ -192,14 +192,7 @@ class TasksView(View):
     @on(Grid.Moved)
     def _near_edge(self) -> None:
         self._if_idle("fill")
-        self._tell_current()
-
-    def _tell_current(self) -> None:
-        """The row under the cursor in full, below the table."""
-        row, frame = self.query_one(Grid).current(), self.frame
-        if frame is not None:
-            told = Text("") if row is None else in_short(row, frame.look, self.console.tones())
-            self.query_one("#full", Panel).tell(told)
+        _tell_current(self)
 
     @on(Grid.Far)
     def _far(self, event: Grid.Far) -> None:
@@ -253,7 +246,15 @@ class TasksView(View):
         if pages.head is not None or not grid.table.following:
             parts.append("stands still: Home follows the newest")
         self.query_one(FilterBar).state("   ".join(parts))
-        self._tell_current()
+        _tell_current(self)
+
+
+def _tell_current(view: TasksView) -> None:
+    """The row under the cursor in full, below the table."""
+    row, frame = view.query_one(Grid).current(), view.frame
+    if frame is not None:
+        told = Text("") if row is None else in_short(row, frame.look, view.console.tones())
+        view.query_one("#full", Panel).tell(told)
 
 
 def _group(what: str) -> str:

@@ -92,6 +92,9 @@ class WorkersView(TableView):
     def rows(self, frame: Frame) -> Sequence[WorkerRow]:
         return frame.snapshot.workers
 
+    def vital(self, row: WorkerRow) -> Any:
+        return row.id, row.state, row.running, row.capacity, row.done, row.failed
+
     def words(self, row: WorkerRow) -> str:
         return f"{row.id} {row.state} {row.address} {row.transport} {kinds(row)} {labels(row)} {row.version}"
 

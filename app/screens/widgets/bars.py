@@ -34,7 +34,7 @@ class Line(Static):
         """Show `text`, which stands for `what`."""
         if what != self._said:
             self._said = what
-            self.update(text)
+            self.update(text, layout=self.styles.is_auto_height)  # else its size stays, whatever it says
 
     def forget(self) -> None:
         """Paint again even if the words are the same: the line has another width."""
@@ -105,6 +105,8 @@ class Hints(Line):
     def tell(self, hints: Sequence[Hint], always: Sequence[Hint]) -> None:
         """Most important first; what does not fit is in the help. `always` stands at the right end."""
         width = self.size.width
+        if (tuple(hints), tuple(always), width) == self._said:
+            return
         right = Text("", no_wrap=True, end="")
         for hint in always:
             right.append(_hint(*hint))

@@ -72,7 +72,9 @@ class FilterBar(Widget):
         shown = (f"/{safe(self.filter)}   " if self.filter else "") + text
         if shown != self._said:
             self._said = shown
-            self.query_one(".filter--state", Static).update(Text(shown, no_wrap=True, overflow="ellipsis"))
+            self.query_one(".filter--state", Static).update(
+                Text(shown, no_wrap=True, overflow="ellipsis"), layout=False
+            )
 
     def wrong(self, why: str) -> None:
         """The filter cannot be used: the operator goes on typing."""

@@ -91,6 +91,8 @@ class Grid(Widget, Generic[R], can_focus=True):
         super().__init__(id=id)
         self.table = Table(columns, key, sort, empty)
         self._lines: list[Strip] = []
+        self._made: tuple[Style, dict[Tone, Style]] | None = None
+        """Its own style, and those of the tones that belong to it: they cost more than a few rows."""
 
     def show(self, rows: Sequence[R], look: Look) -> None:
         """A list in memory, sorted here. Costs next to nothing when nothing has changed."""
@@ -137,11 +139,11 @@ class Grid(Widget, Generic[R], can_focus=True):
         return self._lines[y] if y < len(self._lines) else Strip.blank(self.size.width, self.rich_style)
 
     def _styles(self) -> dict[Tone, Style]:
-        styles: dict[Tone, Style] = {tone: self.get_component_rich_style(f"grid--{tone}") for tone in TONES}
-        styles[""] = self.rich_style
-        if not self.has_focus:
-            styles["cursor"] = Style(bold=True)
-        return styles
+        own = self.rich_style
+        if self._made is None or self._made[0] != own:
+            made: dict[Tone, Style] = {tone: self.get_component_rich_style(f"grid--{tone}") for tone in TONES}
+            self._made = own, made | {"": own}
+        return self._made[1] if self.has_focus else self._made[1] | {"cursor": Style(bold=True)}
 
     def _after(self, change: Callable[[int], None], by: int) -> None:
         before = self.table.port.cursor
@@ -206,4 +208,5 @@ class Grid(Widget, Generic[R], can_focus=True):
     def notify_style_update(self) -> None:
         """Another theme: other colours."""
         super().notify_style_update()
+        self._made = None
         self.repaint()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from rich.text import Text
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.widgets import Static
 
 from .plot import LOW, TICK, plot
@@ -28,6 +28,8 @@ class Curve:
     tone: str = "busy"
     whole: bool = False
     """Whether it is of things that are counted: no mark says half of one."""
+    first: int = 0
+    """Number of the first value among all there have been, where that is known."""
 
 
 class Panel(Static):
@@ -42,6 +44,8 @@ class Panel(Static):
     """
     ALLOW_SELECT = False
     _said: Any = None
+    _lines: Sequence[Text] = ()
+    _quiet = False
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002  Textual's own name
         super().__init__(id=id)
@@ -56,26 +60,52 @@ class Panel(Static):
         """Show this; a `str` is what has been through `safe`."""
         text = Text(text) if isinstance(text, str) else text
         text.no_wrap, text.overflow = True, "ellipsis"
-        if self._said is None or text != self._said or text.spans != self._said.spans:
-            lines = None if self._said is None else self._said.plain.count("\n")
-            self._said = text
-            self.update(text, layout=lines != text.plain.count("\n"))
+        before, self._said = self._said, text
+        if before is None or before.plain.count("\n") != text.plain.count("\n"):
+            self._lines = [*text.split(allow_blank=True)]
+            self.update(text)
+        elif text != before or text.spans != before.spans:
+            self._change(text)
+
+    def _change(self, text: Text) -> None:
+        """Paint those lines that differ."""
+        old, self._lines = self._lines, [*text.split(allow_blank=True)]
+        changed = [
+            y
+            for y, (one, other) in enumerate(zip(old, self._lines, strict=False))
+            if one != other or one.spans != other.spans
+        ]
+        self._quiet = True
+        self.update(text, layout=False)
+        self._quiet = False
+        if changed:
+            self.refresh(*(Region(0, y, self.room.width, 1) for y in changed))
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """As Textual's; not while the text is changed: then those lines are painted that differ."""
+        if self._quiet:
+            return self
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
 
 class PlotPanel(Panel):
     """A curve with its axes, as large as there is room."""
 
     DEFAULT_CSS = "PlotPanel { height: 1fr; padding: 0 1 0 0; }"
+    _now = ""
 
     def show(self, curve: Curve, styles: Mapping[str, str]) -> None:
         """Draw it. `styles`: `Console.tones()`."""
-        self.border_subtitle = curve.now
+        if self._now != curve.now:  # Textual paints all of it, also when it is the same
+            self._now = self.border_subtitle = curve.now
         width, height = self.room
         if width <= 0 or height <= 0:
             return
         lines = plot(
             curve.values, width, height,
-            unit=curve.unit, seconds=curve.seconds, top=curve.top, whole=curve.whole,
+            unit=curve.unit, seconds=curve.seconds, top=curve.top, whole=curve.whole, first=curve.first,
         )  # fmt: skip
         text = Text()
         for line in lines:

@@ -37,7 +37,7 @@ def squeeze(values: Sequence[float], width: int) -> list[float]:
     return [_mean(values[start:end]) for start, end in pairwise(ends)]
 
 
-def plot(
+def plot(  # noqa: PLR0913 - all but the first three have names
     values: Sequence[float],
     width: int,
     height: int,
@@ -46,16 +46,18 @@ def plot(
     seconds: float = 0.0,
     top: float | None = None,
     whole: bool = False,
+    first: int = 0,
 ) -> list[str]:
     """Lines of a plot: each number at the left belongs to the upper edge of its line.
 
     `seconds` is how long ago the first value was; a plot that is too low for it has no line of time, and so
-    no zero. `top` is the greatest value there can be; `whole`: of things that are counted.
+    no zero. `top` is the greatest value there can be; `whole`: of things that are counted. `first` is the
+    number of the first value among all there have ever been: then cells stay as they are while they move.
     """
     inner = max(width - TICK - 1, 1)
     based = height > LOW
     rows = max(height - based, 1)
-    shown = stretched(values, inner)
+    shown = stretched(values, inner, first)
     most = max((value for value in shown if math.isfinite(value)), default=0.0)
     scale = scale_for(most, rows, unit=unit, limit=top, whole=whole)
     marks = {row: value_words(value, unit) for row, value in scale.marks}
@@ -68,11 +70,19 @@ def plot(
     return lines
 
 
-def stretched(values: Sequence[float], width: int) -> list[float]:
-    """Exactly `width` values: means of neighbours where there are more, and each as wide where not."""
+def stretched(values: Sequence[float], width: int, first: int = 0) -> list[float]:
+    """Exactly `width` values: means of neighbours where there are more, and each as wide where not.
+
+    Neighbours are the same ones whenever one looks: a curve that moves on is not another one each time.
+    """
+    many = -(-len(values) // width)
+    if many > 1:
+        start = first // many * many - first
+        means = [_mean(values[max(at, 0) : at + many]) for at in range(start, len(values), many)]
+        values = means[-(1 + (len(values) - 1) // many) :]
     number = len(values)
-    if number > width or not number:
-        return squeeze(values, width) or [math.nan] * width
+    if not number:
+        return [math.nan] * width
     return [values[cell * number // width] for cell in range(width)]
 
 

@@ -89,12 +89,12 @@ class Table(Generic[R]):
         self._measure()
         painter = Painter(self.places(width), styles, width)
         lines = [painter.head(self.sort)]
-        thumb = self.port.thumb()
+        thumb, blank = self.port.thumb(), painter.blank()
         for y in range(max(height - HEAD, 0)):
             index = self.port.top + y
             bar = None if thumb is None else thumb[0] <= y < thumb[1]
             if index >= self.port.count:
-                lines.append(painter.words(self.empty) if not self.rows and y == 1 else painter.blank())
+                lines.append(painter.words(self.empty) if not self.rows and y == 1 else blank)
                 continue
             row = self.rows[index]
             key = self.key(row)
