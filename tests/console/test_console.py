@@ -15,6 +15,7 @@ from taskmessenger.screens.dialogs.base import Modal
 from taskmessenger.screens.dialogs.progress import Progress, Step
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.prefs import Prefs, SavedView
+from taskmessenger.screens.surviving import Surviving
 from taskmessenger.screens.widgets.words import TimeMode, moment, safe, span
 
 from tests.support.console import opened, passed, press, settle, text, type_text
@@ -288,3 +289,24 @@ async def test_a_payload_is_edited_and_run_again(tmp_path: Path, monkeypatch: py
         await press(pilot, "y")
         assert given[0].verb == "edit"
         assert b"\x07" in given[0].payload
+
+
+async def test_what_a_progress_dialog_tells_is_harmless_on_a_terminal() -> None:
+    async with opened(view="workers") as (pilot, console, _node):
+        step = Step(0.5, "w-\x1b[31mred\u202e\x07 leaves")
+        await console.push_screen(Progress("Drain", lambda: step))
+        await settle(pilot)
+        shown = text(console)
+        assert "leaves" in shown
+        assert not {"\x1b", "\u202e", "\x07"} & set(shown)
+
+
+async def test_the_report_of_a_failure_shows_what_failed_first() -> None:
+    console = Surviving()
+    console._exception = ValueError("the cause")
+    console._fatal_error()
+    console._exception = RuntimeError("what came of it")
+    console._fatal_error()
+    console.panic("and more")
+    assert "the cause" in console.report
+    assert "what came of it" not in console.report

@@ -15,7 +15,7 @@ from taskmessenger.record import Recording, ReplayNode, Writer
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.fake.node import EPOCH
 from taskmessenger.screens.prefs import Prefs
-from taskmessenger.screens.replay import Replay, when
+from taskmessenger.screens.replay import SPEEDS, Replay, when
 from taskmessenger.screens.widgets.words import TimeMode
 from textual.pilot import Pilot
 
@@ -172,3 +172,14 @@ def test_picture(node: ReplayNode, size: tuple[int, int], snap_compare: Callable
         await settle(pilot)
 
     assert snap_compare(a_replay(node), terminal_size=size, run_before=steps)
+
+
+async def test_it_plays_faster_with_each_p_and_after_the_fastest_as_it_was(node: ReplayNode) -> None:
+    async with replayed(node) as pilot:
+        console: Any = pilot.app
+        speeds = []
+        for _ in range(len(SPEEDS) + 1):
+            speeds.append(console.speed)
+            await press(pilot, "P")
+        assert speeds == [*SPEEDS, SPEEDS[0]]
+        assert console.told[-1][2] == f"plays {SPEEDS[1]} times as fast as it was"

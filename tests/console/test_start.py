@@ -238,3 +238,24 @@ def test_picture(name: str, size: tuple[int, int], snap_compare: Callable[..., b
         await press(pilot, *keys)
 
     assert snap_compare(StartApp(Known(**known)), terminal_size=size, run_before=steps)
+
+
+@pytest.mark.parametrize(
+    ("address", "fits"), [("nonsense", False), ("tcp://", False), ("tcp://127.0.0.1:7711", True)]
+)
+async def test_a_member_attaches_to_an_address_and_to_nothing_else(address: str, fits: bool) -> None:
+    async with started(NEW | {"member": "lab", "member_at": ""}) as pilot:
+        app: Any = pilot.app
+        for _ in range(len(app._options)):
+            if app.highlighted == b.ELSEWHERE:
+                break
+            await press(pilot, "down")
+        await press(pilot, "enter")
+        field = app.screen.query_one(Input)
+        field.value = address
+        await press(pilot, "enter")
+        if fits:
+            assert app.return_value == Begin(what=b.ELSEWHERE, address=address)
+        else:
+            assert app.return_value is None
+            assert "addr" in seen(app).lower()

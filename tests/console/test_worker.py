@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 from msgspec.structs import replace
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import EventRow, WorkerPast
-from taskmessenger.screens.fake import FakeNode
+from taskmessenger.screens.fake import FakeNode, FakeWorker
+from taskmessenger.screens.own_facts import OwnTrail
+from taskmessenger.screens.own_facts import curves as own_curves
+from taskmessenger.screens.trails import KEPT, WORKER, Trail
+from taskmessenger.screens.views.worker import _curves
 
-from tests.support.console import LARGE, SMALL, a_console, opened, passed, press, text, type_text
+from tests.support.console import LARGE, SMALL, a_console, opened, passed, press, settle, text, type_text
 from tests.support.pictures import after_a_while
 from tests.support.rude import WORDS, RudeNode
 
@@ -118,3 +124,58 @@ async def test_words_of_strangers_are_neither_markup_nor_escapes(size: tuple[int
 def test_picture(size: tuple[int, int], keys: tuple[str, ...], snap_compare: Callable[..., bool]) -> None:
     steps: Any = after_a_while("worker", *keys, argument=NAME)
     assert snap_compare(a_console(FakeNode()), terminal_size=size, run_before=steps)
+
+
+class Slow(FakeNode):
+    """A manager that takes its time to answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.goes_on = 0, anyio.Event()
+
+    async def worker_past(self, worker_id: str) -> WorkerPast:
+        self.asked += 1
+        await self.goes_on.wait()
+        return await super().worker_past(worker_id)
+
+
+async def test_a_manager_that_is_slow_is_asked_one_question_at_a_time() -> None:
+    node = Slow()
+    async with opened(view="overview", node=node) as (pilot, console, _node):
+        await console.go("worker", "w-fern-00")
+        for _ in range(6):
+            node.advance(2.0)
+            for _ in range(4):
+                console.beat()
+            await pilot.pause()
+        assert node.asked == 1
+        node.goes_on.set()
+        await settle(pilot)
+        node.advance(60.0)
+        for _ in range(4):
+            console.beat()
+        await settle(pilot)
+        assert node.asked > 1
+
+
+async def test_curves_that_are_not_full_yet_end_at_the_right() -> None:
+    trail = Trail(WORKER)
+    for second in range(10):
+        trail.add(1000.0 + second, 0.5, 0.5, 0.5, float(second))
+    row = FakeNode().snapshot().workers[0]
+    for curve in _curves(row, trail, WorkerPast()):
+        assert len(curve.values) == KEPT
+        assert math.isnan(curve.values[0])
+        assert not math.isnan(curve.values[-1])
+
+
+async def test_a_worker_s_own_curves_reach_up_to_all_of_it() -> None:
+    own = OwnTrail()
+    me = FakeWorker().snapshot().worker
+    assert me is not None
+    for second in range(10):
+        own.take(1000.0 + second, replace(me, load={"cpu": 1.0, "memory": 0.25, "rss": 1e6}))
+    cpu, memory, busy, _ = own_curves(me, own)
+    assert (cpu.values[-1], memory.values[-1], cpu.top) == (100.0, 25.0, 100.0)
+    assert math.isnan(cpu.values[0])
+    assert busy.top == me.capacity
