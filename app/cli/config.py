@@ -17,7 +17,7 @@ import click
 from ..core.errors import ConfigError, Conflict, UsageError
 from ..core.text import printable
 from ..paths import ROLES, Paths, Role, find, private_directory
-from .output import note
+from .output import block, done, note
 
 if TYPE_CHECKING:
     from ..config import Loaded
@@ -73,10 +73,11 @@ def init(role: Role | None, *, as_json: bool) -> None:
     if "worker" in roles:
         private_directory(places.kinds)
         note(f"kinds of your own belong into {printable(str(places.kinds), 4096)}")
-    if as_json:
-        click.echo(json.dumps({name: str(file) for name, file in zip(roles, files, strict=True)}, indent=2))
-    else:
-        click.echo("\n".join(printable(str(file), 4096) for file in files))
+    with done(f"made {', '.join(map(str, files))}"):
+        if as_json:
+            block({name: str(file) for name, file in zip(roles, files, strict=True)})
+        else:
+            click.echo("\n".join(printable(str(file), 4096) for file in files))
 
 
 def _sample(role: Role) -> str:

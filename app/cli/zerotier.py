@@ -14,7 +14,7 @@ import click
 from ..core.errors import ConfigError, TaskMessengerError
 from ..paths import ROLES, Role, expanded, find
 from .options import as_json as as_json_option
-from .output import Table, block, line, note, pairs
+from .output import Table, block, done, line, note, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,9 @@ def install(wheel: Path | None, *, force: bool) -> None:
 
     found = library.install(find(), wheel=wheel, force=force)
     loaded = library.load_found(found)
-    line(f"libzt {loaded.version} is installed: {found.path}")
+    told = f"libzt {loaded.version} is installed: {found.path}"
+    with done(told):
+        line(told)
 
 
 @zerotier.command()

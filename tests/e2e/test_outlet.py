@@ -118,6 +118,7 @@ def test_what_was_done_is_told_when_it_cannot_be_printed(fleet: Fleet) -> None:
         f"task cancel {first + 1} {first + 2} --json": f"2 tasks cancelled, ids {first + 1} to {first + 2}",
         f"task edit {first + 1} --json-payload 1": f"task {first + 1} is submitted anew as task ",
         "pool pause --kind unheard --json": "kind `unheard` are paused",
+        "config init --role worker": "config-worker.json",
     }
     for words, what in told.items():
         code, _, err = shell(fleet, f"$TM {words} >/dev/full")
