@@ -113,9 +113,8 @@ class Prefs:
     def _read(self, path: Path, kind: Any) -> Any:
         """The value of a JSON file; None when it is not there, or cannot be used."""
         try:
-            number = os.open(
-                path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
-            )  # a pipe has nothing
+            # A pipe that nobody writes to keeps nobody waiting: it is empty.
+            number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
             with os.fdopen(number, "rb") as file:
                 data = file.read(MAX_FILE + 1)
             check_unshared(path)
