@@ -25,6 +25,8 @@ _TYPES: Final = {
 _PATH: Final = re.compile(r" - at (?P<in_key>`key` in )?`\$\.?(?P<path>[^`]*)`$")
 _EXPECTED: Final = re.compile(r"Expected `(?P<types>[^`]+)`(?P<rest>.*)", re.DOTALL)
 _GOT: Final = re.compile(r", got `(?P<type>[^`]+)`")
+_BOUND: Final = re.compile(r" (>=|<=|>|<) (-?\d[\d.e+-]*)")
+_BOUNDS: Final = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
 
 
 def split(message: str) -> tuple[str, str]:
@@ -51,7 +53,7 @@ def explain(message: str, wanted: Any = None) -> str:
         return "wants letters, digits, `.`, `_` and `-`, at most 64, the first a letter or digit"
     sort = " or ".join(_TYPES.get(t.strip(), t.strip()) for t in found["types"].split("|"))
     rest = _GOT.sub(lambda m: f", not {_TYPES.get(m['type'], m['type'])}", rest)
-    return f"wants {sort}{rest}"
+    return f"wants {sort}{_BOUND.sub(lambda m: f' {_BOUNDS[m[1]]} {float(m[2]):.15g}', rest)}"
 
 
 def _choices(wanted: Any) -> Iterator[str]:

@@ -158,11 +158,14 @@ def test_no_capacity_means_one_slot_to_each_processor() -> None:
         ('{"a\\u001b": 1}', "unknown key `a\\x1b`"),
         ('{"leases": 3}', "leases: wants a group of keys in {...}"),
         ('{"leases": {"ttl": "30"}}', "leases.ttl: wants a number, not text"),
-        ('{"leases": {"ttl": -1}}', "leases.ttl: wants a number > 0.0"),
+        ('{"leases": {"ttl": -1}}', "leases.ttl: wants a number above 0"),
         ('{"leases": {"ttl": 9}}', "leases: ttl must be at least two heartbeats (10 s), not 9"),
         ('{"leases": {"dead_after": 5}}', "leases: dead_after must be at least two heartbeats (10 s), not 5"),
         ('{"leases": {"dead_after": 31}}', "leases: dead_after (31 s) must not exceed ttl (30 s)"),
-        ('{"tasks": {"max_payload": 67108865}}', "tasks.max_payload: wants a whole number <= 67108864"),
+        (
+            '{"tasks": {"max_payload": 67108865}}',
+            "tasks.max_payload: wants a whole number of at most 67108864",
+        ),
         (
             '{"zerotier": {"network": "existing"}}',
             "zerotier: network_id wants 16 hex digits when network is `existing`, and nothing otherwise",
