@@ -141,7 +141,7 @@ async def test_an_invite_is_made_that_asks_for_approval() -> None:
     async with opened(view="invites") as (pilot, console, node):
         await press(pilot, "n")
         console.screen.query_one(Form).fill({"approve": "yes", "ephemeral": "yes"})
-        await press(pilot, "tab", "enter")
+        await press(pilot, "enter")
         assert "may run tasks, once approved, and is forgotten when it leaves." in text(console)
         row = (await node.invites())[0]
         assert (row.approve, row.ephemeral) == (True, True)

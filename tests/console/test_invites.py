@@ -40,7 +40,7 @@ async def test_n_makes_an_invite_that_is_shown_once() -> None:
             "role": "worker", "uses": "1", "ttl": "15m", "approve": "no", "ephemeral": "no"
         }  # fmt: skip
         form.fill({"uses": "3", "ttl": "2h", "role": "operator"})
-        await press(pilot, "tab", "enter")
+        await press(pilot, "enter")
         assert isinstance(console.screen, InviteMade)
         shown = text(console)
         assert "tm1-" in shown
@@ -55,7 +55,7 @@ async def test_n_makes_an_invite_that_is_shown_once() -> None:
 
 async def test_its_secret_is_nowhere_but_in_the_dialog_and_the_clipboard(tmp_path: Path) -> None:
     async with opened(view="invites") as (pilot, console, node):
-        await press(pilot, "n", "tab", "enter")
+        await press(pilot, "n", "enter")
         await press(pilot, "enter")  # Copy
         secret = console.clipboard
         assert secret.startswith("tm1-")
@@ -76,7 +76,7 @@ async def test_what_makes_no_sense_is_said_at_the_field() -> None:
         before = len(await node.invites())
         await press(pilot, "n")
         console.screen.query_one(Form).fill({"uses": "0"})
-        await press(pilot, "tab", "enter")
+        await press(pilot, "enter")
         assert "Uses: 0 is not at least 1" in text(console)
         console.screen.query_one(Form).fill({"uses": "1", "ttl": "soon"})
         await press(pilot, "enter")
@@ -86,7 +86,7 @@ async def test_what_makes_no_sense_is_said_at_the_field() -> None:
 
 async def test_the_code_fits_a_small_terminal_and_says_so_where_it_does_not() -> None:
     async with opened(view="invites", size=SMALL) as (pilot, console, _node):
-        await press(pilot, "n", "tab", "enter", "tab", "enter")
+        await press(pilot, "n", "enter", "tab", "enter")
         assert isinstance(console.screen, QrCode)
         assert "█▀▀▀▀▀█" in text(console)
         await pilot.resize_terminal(40, 12)

@@ -636,7 +636,7 @@ async def _event_follow(_: Path) -> None:
 
 @story("invite.make")
 async def _invite(_: Path) -> None:
-    async with after("invites", "n", "tab", "enter") as seen:
+    async with after("invites", "n", "enter") as seen:
         assert isinstance(seen.console.screen, InviteMade)
         assert len(await seen.node.invites()) == 5
 

@@ -61,8 +61,8 @@ class MakeInvite(Dialog[Wanted]):
         return (Button("Cancel", id="no"), Button("Make it", id="yes", variant="primary"))
 
     def on_mount(self) -> None:
-        """Type at once."""
-        self.query_one(Form).begin()
+        """Enter makes what is nearly always wanted; Tab goes through the fields."""
+        self.query_one("#yes", Button).focus()
 
     def on_input_submitted(self) -> None:
         """Enter is the button."""
