@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.traceback import Traceback
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import ActDone
 from taskmessenger.paths import under
@@ -18,7 +19,7 @@ from taskmessenger.screens.prefs import Prefs, SavedView
 from taskmessenger.screens.surviving import Surviving
 from taskmessenger.screens.widgets.words import TimeMode, moment, safe, span
 
-from tests.support.console import opened, passed, press, settle, text, type_text
+from tests.support.console import a_console, opened, passed, press, settle, text, type_text
 
 EVIL = "\x1b[31m[bold red]x[/] \x1b]52;c;ZXZpbA==\x07\u202e\u200b"
 
@@ -310,3 +311,14 @@ async def test_the_report_of_a_failure_shows_what_failed_first() -> None:
     console.panic("and more")
     assert "the cause" in console.report
     assert "what came of it" not in console.report
+
+
+def test_what_fails_in_a_thread_leaves_a_report_that_can_be_read() -> None:
+    console = a_console()
+    console._close_messages_no_wait = lambda: None
+    try:
+        raise RuntimeError("a bug in a thread")
+    except RuntimeError:
+        console.panic(Traceback())
+    assert "RuntimeError: a bug in a thread" in console.report
+    assert "test_console.py" in console.report
