@@ -268,7 +268,8 @@ def test_to_revoke_has_to_be_meant(here: Fleet) -> None:
 def test_waiting_survives_a_manager_that_is_killed_and_started_again(alone: Fleet) -> None:
     manager = alone.manager()
     command = subprocess.Popen(
-        [*COMMAND, "submit", "reverse", "--jsonl", "-", "--wait"],
+        # Tasks are counted a moment before they are durable: with a key they are handed in again if need be.
+        [*COMMAND, "submit", "reverse", "--jsonl", "-", "--key", "k", "--wait"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
