@@ -82,7 +82,7 @@ async def test_a_search_finds_words_and_columns() -> None:
         assert len(shown(console)) > before, "new ones come in"
         await press(pilot, "slash")
         await type_text(pilot, "nothing:like-this\r")
-        assert "no column is called `hashnothing`" in text(console)
+        assert "no column is called `nothing`" in text(console)
 
 
 async def test_enter_goes_to_the_task() -> None:
