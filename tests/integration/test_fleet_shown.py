@@ -127,8 +127,12 @@ async def test_a_kind_is_shown_with_what_waits_runs_and_ended_of_it(tmp_path) ->
         failed = await submit(remote, "raise", 1)
         await results(remote, [second, third, *failed])
         await become(0, 0, 3, 0, 1)
-        row = await kind(fleet, "raise")
-        assert (row.done, row.failed, row.p50) == (0, 1, None)
+
+        async def failed_once() -> bool:
+            row = await kind(fleet, "raise")
+            return (row.done, row.failed, row.p50) == (0, 1, None)
+
+        await until_so(failed_once)
         for number in (0.001, 0.002, 0.003, 0.004):
             fleet.pool.tallies.of("raise").seconds.append(number)
         assert await _percentiles(fleet, "raise") == (0.003, 0.004)
