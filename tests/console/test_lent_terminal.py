@@ -94,8 +94,9 @@ def opens(terminal: Terminal, key: str = "e") -> int:
 def test_an_editor_has_the_terminal_to_itself_for_as_long_as_it_likes(editing: Editing) -> None:
     with Terminal([sys.executable, "-W", "error", "-c", BUSY, "--demo"], editing.environment) as terminal:
         terminal.until("Overview")
-        terminal.press("3j")
-        terminal.until("match")
+        terminal.press("3/state:failed\r")
+        terminal.until("/state:failed")
+        terminal.press("j")
         start = opens(terminal)
         terminal.resize(110, 35)
         assert terminal.read(3.0) == b""  # 150 paints: a queue of Textual's takes 30
@@ -126,8 +127,9 @@ FAILING = {
 def test_an_editor_that_fails_is_told_and_nothing_that_was_written_is_lost(editing: Editing) -> None:
     with Terminal([*COMMAND, "--demo"], editing.environment, (200, 40)) as terminal:
         terminal.until("Overview")
-        terminal.press("3j")
-        terminal.until("match")
+        terminal.press("3/state:failed\r")
+        terminal.until("/state:failed")
+        terminal.press("j")
         for script, told in FAILING.items():
             start = opens(terminal)
             editing.go(script)
@@ -162,8 +164,9 @@ def test_an_editor_that_cannot_be_started_leaves_the_console_as_it_was(editing: 
     given = editing.environment | {"EDITOR": editor}
     with Terminal([*COMMAND, "--demo"], given) as terminal:
         terminal.until("Overview")
-        terminal.press("3j")
-        terminal.until("match")
+        terminal.press("3/state:failed\r")
+        terminal.until("/state:failed")
+        terminal.press("j")
         start = len(terminal.raw)
         terminal.press("e")
         terminal.until("EDITOR", since=start)
@@ -184,8 +187,9 @@ def test_a_manager_goes_on_while_its_operator_edits_and_the_text_outlives_the_te
     with Terminal([*COMMAND, *words], given) as terminal:
         terminal.until("Overview")
         assert running.run("submit", "echo", "hello").returncode == 0
+        assert running.run("task", "cancel", "1").returncode == 0
         terminal.press("3")
-        terminal.until("queued")
+        terminal.until("cancelled")
         opens(terminal)
         assert running.run("submit", "echo", "meanwhile").returncode == 0
         (draft,) = editing.drafts()

@@ -153,6 +153,8 @@ class Edit(TaskAct):
     async def run(self, view: View, words: str = "") -> None:
         task_id = view.chosen().keys[0]
         found = await view.node.task(task_id)
+        if found.row.state in OPEN:  # told before somebody has written for five minutes
+            raise UsageError(f"task {task_id} has not ended: cancel it first, then edit it")
         if found.payload is None:
             raise UsageError(f"the payload of task {task_id} is too large to edit here")
         fleet = view.console.node.snapshot().fleet
