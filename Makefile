@@ -13,8 +13,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON_DIRECTORIES := app assets benchmarks config tests
 
-# Processes that run tests side by side.
-JOBS ?= 2
+# Processes that run tests side by side: one more than a small machine has cores, for many tests wait for others.
+JOBS ?= 3
 # More words for pytest: make test ARGS="-k invite -x"
 ARGS ?=
 # For `make simulate`.

@@ -27,7 +27,7 @@ _HEAD: Final = (
     "CAPACITY",
     "HELD",
     "DONE",
-    "FAILED",
+    "ERRORS",
     "RTT",
     "HEARD",
     "VERSION",

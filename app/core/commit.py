@@ -50,13 +50,13 @@ class Commit:
 
     submitted: list[SubmittedRow] = field(default_factory=list)
     reopened: list[ReopenedRow] = field(default_factory=list)
+    repriced: list[tuple[int, list[int]]] = field(default_factory=list)
+    """A priority, and the open tasks that have it from now on."""
     settled: list[SettledRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     granted: list[GrantRow] = field(default_factory=list)
     grants_ended: list[int] = field(default_factory=list)
     """Sequence numbers of grants none of whose leases is open any more."""
-    repriced: list[tuple[int, list[int]]] = field(default_factory=list)
-    """A priority, and the open tasks that have it from now on."""
     settings: dict[str, str | None] = field(default_factory=dict)
     """Named facts that outlive a restart (pauses, totals); None removes one."""
 

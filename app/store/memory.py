@@ -160,6 +160,7 @@ class MemoryStore(MemoryRoster):
         _submit(tasks, batch.submitted)
         for reopened in batch.reopened:
             _reopen(tasks, reopened)
+        _reprice(tasks, batch.repriced)
         for settled in batch.settled:
             _settle(tasks, settled)
         for attempt in batch.attempts:
@@ -170,7 +171,6 @@ class MemoryStore(MemoryRoster):
             grants[grant[0]] = grant
         for seq in batch.grants_ended:
             grants.pop(seq, None)
-        _reprice(tasks, batch.repriced)
         self._tasks, self._grants = tasks, grants
         self._highest = max([self._highest, *(row[0] for row in batch.submitted)])
         changed = self._settings | batch.settings

@@ -83,8 +83,8 @@ def write(
     `commits`: how many were counted before. Answers with how many are counted with this one: those that
     change more than the course of tasks, and, where one is `due`, those that end some: it costs no statement.
 
-    Reopened rows come before settled ones: a task may go back to its queue and be cancelled in one batch,
-    but one that ended in a batch cannot be retried before that batch is stored.
+    Reopened and repriced rows come before settled ones: a task may go back to its queue and be cancelled in
+    one batch, but one that ended in a batch cannot be retried before that batch is stored.
 
     Raises:
         StoreError: a row contradicts what is stored; the caller rolls back.
@@ -94,6 +94,8 @@ def write(
         _submit(connection, batch.submitted, segments)
     if batch.reopened:
         _reopen(connection, batch.reopened, segments)
+    for priority, ids in batch.repriced:
+        connection.execute(_REPRICE, (priority, *numbers(ids)))
     if batch.settled:
         _settle(connection, batch.settled, segments)
     if batch.attempts:
@@ -102,8 +104,6 @@ def write(
         _GRANT.run(connection, batch.granted)
     if batch.grants_ended:
         connection.execute(_NOT_GRANTED, numbers(batch.grants_ended))
-    for priority, ids in batch.repriced:
-        connection.execute(_REPRICE, (priority, *numbers(ids)))
     settings = batch.settings
     if batch.repriced or (settings and (due or not settings.keys() <= _COURSE)):
         commits += 1

@@ -96,7 +96,7 @@ async def test_a_browser_shows_the_console_and_takes_keys(tmp_path: Path) -> Non
     assert program is not None
     async with served(tmp_path / "home") as address, browser.browser(program, tmp_path / "chromium") as page:
         await page.go(address)
-        await page.until("manager", PAINT_SECONDS)
+        await page.until("Overview", PAINT_SECONDS)
         await page.press("7")
         await page.until("may still join", PAINT_SECONDS)
         assert "token" not in await page.value("location.href")

@@ -50,7 +50,8 @@ def test_a_typed_command_leaves_no_line_in_the_log_and_each_task_one_at_debug(
     at = len(manager.said())
     said(fleet, "submit", "unheard-of", "x", "--count", "2")
     said(fleet, "pool", "status")
-    assert manager.said()[at:] == ""
+    lines = manager.said()[at:].splitlines()
+    assert [one for one in lines if "alarm: " not in one] == [], "that nobody offers the kind is worth a line"
     assert manager.stop() == 0
     manager = fleet.manager("--config", str(config))
     said(fleet, "task", "cancel", "2")

@@ -204,7 +204,7 @@ async def test_few_descriptors_and_a_crowd_end_no_manager(tmp_path, files: int) 
         assert len(ids) == 3
         assert manager.running
         assert "disk failed" not in manager.said()
-        assert f"may open {files} files" in manager.said()
+        assert f"too few files ({files})" in manager.said()
 
 
 def _work(fleet: Processes) -> list[int]:

@@ -219,3 +219,13 @@ def test_watchers_that_come_and_go_leave_nothing_behind() -> None:
         fleet.do(s.Unwatch(watch))
     assert fleet.task(1).watch == (1, 499)
     assert fleet.pool.watches == {1}
+
+
+def test_a_task_whose_priority_changes_and_that_is_cancelled_in_one_batch_is_stored_as_both() -> None:
+    fleet, store = Fleet(), RowStore()
+    commit = fleet.submitting().commit
+    store.commit(commit)
+    store.commit(fleet.do(s.SetPriority([1], 9), s.Cancel([1])).commit)
+    row = store.rows[1]
+    assert row.settled is not None
+    assert row.submitted[2] == 9

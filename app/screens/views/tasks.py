@@ -235,9 +235,10 @@ class TasksView(View):
         self._tell()
 
     def _tell(self) -> None:
-        grid, pages = self.query_one(Grid), self._pages
-        if pages is None or not pages.loaded:
-            return
+        pages = self._pages
+        if pages is None or not pages.loaded or not self.query(Grid):
+            return  # an answer may come while the screen is taken down
+        grid = self.query_one(Grid)
         parts = [self.matches.words(pages)]
         if pages.searching is not None:
             parts.append(f"searching, at task {pages.searching.id:,}")

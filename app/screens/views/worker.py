@@ -184,7 +184,8 @@ class WorkerView(View):
         return sorted([*islice(mine, EVENTS), *past, *links], key=lambda event: event.at, reverse=True)
 
     def _start(self) -> None:
-        if self.console.clock() >= self._due and not any(not w.is_finished for w in self.workers):
+        busy = any(w.node is self and not w.is_finished for w in self.workers)
+        if self.console.clock() >= self._due and not busy:
             ask: WorkType[None] = self._ask
             self.run_worker(ask, group="tasks", exclusive=True)
 

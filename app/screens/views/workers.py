@@ -40,7 +40,7 @@ def _columns(trails: Trails) -> tuple[Column[WorkerRow], ...]:
                cell=lambda r, _: "" if (some := free(r)) is None else (f"{some:,}", "" if some else "dim")),
         Column(key="done", title="DONE", width=6, right=True, down=True, order=lambda r: r.done,
                cell=lambda r, _: short(r.done) if r.capacity or r.done else ""),
-        Column(key="failed", title="FAILED", width=6, right=True, down=True, order=lambda r: r.failed,
+        Column(key="failed", title="ERRORS", width=6, right=True, down=True, order=lambda r: r.failed,
                cell=lambda r, _: _errors(r)),
         Column(key="rate", title="/S", width=4, right=True, down=True, drop=2, order=lambda r: rate(trail(r)),
                cell=lambda r, _: rate_words(rate(trail(r)))),

@@ -208,9 +208,10 @@ class Grid(Widget, Generic[R], can_focus=True):
     def notify_style_update(self) -> None:
         """Another theme: other colours."""
         super().notify_style_update()
-        self._forget_styles()
-        self.call_after_refresh(self._forget_styles)  # those of the tones are not there yet
 
-    def _forget_styles(self) -> None:
-        self._made = None
-        self.repaint()
+        def again() -> None:
+            self._made = None
+            self.repaint()
+
+        again()
+        self.call_after_refresh(again)  # those of the tones are not there yet
