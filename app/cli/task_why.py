@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..core.errors import Conflict, NotFound, TaskMessengerError
+from ..core.errors import Conflict, TaskMessengerError, no_task
 from ..core.lifecycle import TaskState
 from .connect import manager
 from .output import note
@@ -63,11 +63,7 @@ def complain(verb: str, ids: Sequence[int], rows: Mapping[int, TaskRow]) -> None
     for task_id in ids:
         row = rows.get(task_id)
         if row is None:
-            errors.append(
-                NotFound(
-                    f"there is no task {task_id}: it was never submitted, or is older than the manager keeps"
-                )
-            )
+            errors.append(no_task(task_id))
             continue
         state = TaskState(row.state)
         errors.append(Conflict(f"task {task_id} {_IS.get(state, f'is {state.word}')}: {_ONLY[verb]}"))

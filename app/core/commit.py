@@ -7,8 +7,9 @@ Times are wall-clock seconds since the epoch, for people; nothing is decided by 
 
 from __future__ import annotations
 
+import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .life import Life
@@ -39,6 +40,11 @@ GrantRow = tuple[int, str, bytes]
 
 TALLIES = "tallies"
 """The setting that keeps what became of the tasks of each kind and worker, and `at`: up to which moment."""
+
+
+def tallied_until(settings: Mapping[str, str]) -> float:
+    """The moment (wall clock) up to which `TALLIES` tells what has ended; 0 when it tells nothing."""
+    return float(json.loads(settings.get(TALLIES, "{}")).get("at", 0.0))
 
 
 @dataclass(slots=True)

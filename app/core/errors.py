@@ -200,3 +200,8 @@ def by_code(code: str) -> type[TaskMessengerError]:
             return error
         todo += error.__subclasses__()
     return TaskMessengerError
+
+
+def no_task(task_id: int) -> NotFound:
+    """There is no task of this id, in words."""
+    return NotFound(f"there is no task {task_id}: it was never submitted, or is older than the manager keeps")

@@ -242,8 +242,3 @@ def in_slices(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     """So few at a time that nobody waits long for what is decided on them; at least one part."""
     for start in range(0, max(1, len(ids)), SLICE):
         yield ids[start : start + SLICE]
-
-
-def no_task(task_id: int) -> NotFound:
-    """There is no task of this id, in words."""
-    return NotFound(f"there is no task {task_id}: it was never submitted, or is older than the manager keeps")

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Final, Protocol
 
 from ..core import stimuli as s
-from ..core.errors import Refused, TaskMessengerError, UsageError
+from ..core.errors import Refused, TaskMessengerError, UsageError, no_task
 from ..handle import Act, InviteRow, Outcome, WorkerRow
 from ..net import messages as m
 from ..net.session import Session
-from .acts import MAX_ID, Acts, Chief, checked_ids, in_slices, no_task, operate
+from .acts import MAX_ID, Acts, Chief, checked_ids, in_slices, operate
 from .audit import AUDIT, Actor, told_invite
 from .deliver import OUTCOME_BYTES, Delivery, Link, in_parts
 from .desk import Desk

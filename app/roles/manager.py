@@ -26,6 +26,7 @@ from ..core.errors import (
     StoreFull,
     TaskMessengerError,
     TimedOut,
+    no_task,
 )
 from ..core.pool import Patience, Pool
 from ..core.ports import TaskStore
@@ -40,7 +41,7 @@ from ..net.security.invites import encode
 from ..net.security.tls import server_context
 from ..net.transport import Carriers, Listener, NoCarriers, transport_for
 from ..paths import Paths
-from .acts import in_slices, no_task, operate
+from .acts import in_slices, operate
 from .audit import ITSELF, Audit, AuditStore
 from .copies import Archive, Copies
 from .deliver import Delivery

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ..core.errors import TaskMessengerError
+from ..core.errors import TaskMessengerError, no_task
 from ..handle import (
     MAX_EVENTS,
     Act,
@@ -29,7 +29,7 @@ from ..handle import (
 )
 from ..handle.acting import act_on_all
 from ..net import messages as m
-from .acts import Acts, checked_ids, no_task
+from .acts import Acts, checked_ids
 from .audit import HERE, told_invite
 from .submission import Submission
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ..core import effects as e
 from ..core import stimuli as s
 from ..core.commit import OpenRow
-from ..core.errors import Conflict, NotFound, UsageError, by_code
+from ..core.errors import Conflict, NotFound, UsageError, by_code, no_task
 from ..core.lifecycle import TaskState
 from ..core.ports import TaskStore
 from ..core.text import count
@@ -177,7 +177,7 @@ class TaskActs:
             )
         rows = await self._keeper.store.task_rows(ids)
         if not rows:
-            raise NotFound(f"there is no task {ids[0]}: see `taskmessenger task ls`")
+            raise no_task(ids[0])
         if ids[0] in self._writer.pool.tasks or not TaskState(rows[0][8]).final:
             raise Conflict(f"task {ids[0]} has not ended: cancel it first, then edit it")
         (options, _), *_ = _alike(rows)

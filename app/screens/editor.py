@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from ..core.errors import UsageError
@@ -117,9 +116,8 @@ async def _session(command: list[str], path: Path, text: str) -> int:
 def _hang_up(editor: subprocess.Popen[bytes]) -> None:
     with suppress(OSError):
         editor.send_signal(signal.SIGHUP)
-    end = monotonic() + LEAVE_SECONDS
     with suppress(subprocess.TimeoutExpired):
-        editor.wait(max(end - monotonic(), 0.0))
+        editor.wait(LEAVE_SECONDS)
 
 
 @contextmanager

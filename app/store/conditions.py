@@ -57,7 +57,6 @@ _MAY_BE: Final[dict[TaskState, tuple[TaskState, ...]]] = {
     TaskState.LEASED: (TaskState.SCHEDULED, TaskState.QUEUED),
     TaskState.RUNNING: (TaskState.SCHEDULED, TaskState.QUEUED),
 }
-_TEXTS: Final = ("text", "texts", "errors", "not_texts", "not_errors")
 _LISTS: Final = ("states", "kinds", "workers", "batches", "keys")
 
 

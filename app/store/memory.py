@@ -5,7 +5,6 @@ It keeps the contract of `SqliteStore`, order and refusals included; it is not f
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.commit import (
-    TALLIES,
     AttemptRow,
     Commit,
     GrantRow,
@@ -25,6 +23,7 @@ from ..core.commit import (
     SubmittedRow,
     WaitingRow,
     gather,
+    tallied_until,
     unpack_leases,
 )
 from ..core.errors import StoreError
@@ -129,7 +128,7 @@ class MemoryStore(MemoryRoster):
 
     def _ended_since(self) -> Counter[tuple[str, str | None, int]]:
         """What has ended since tallies were saved, by kind, worker and state."""
-        at = json.loads(self._settings.get(TALLIES, "{}")).get("at", 0.0)
+        at = tallied_until(self._settings)
         ends = [(kept.given[1], kept.end) for kept in self._tasks.values() if kept.end is not None]
         return Counter((kind, end[3], end[0]) for kind, end in ends if end[4] > at)
 

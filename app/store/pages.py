@@ -53,10 +53,6 @@ UNION ALL SELECT state, count(*) FROM ended INDEXED BY ended_badly WHERE state <
 _ALL_ENDED: Final = "SELECT count(*) FROM ended"
 
 
-def _clamp(task_id: int) -> int:
-    return max(-1, min(task_id, MAX_ID))
-
-
 Key = tuple[Any, int]
 """What a row is sorted by: a value, or None where the order is that of the ids; and its id."""
 

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Final
 
 import apsw
 
-from ..core.commit import TALLIES, GrantRow, OpenRow, Recovered, unpack_leases
+from ..core.commit import GrantRow, OpenRow, Recovered, tallied_until, unpack_leases
 from .bulk import numbers
 from .conditions import possible
 from .database import fetch
@@ -71,15 +70,10 @@ def recover(connection: apsw.Connection, in_full: int = IN_FULL) -> Recovered:
         waiting=list(waiting(connection)) if many else [],
         grants=[grant for grant in grants if grant[0] in live],
         settings=settings,
-        ended=fetch(connection, _ENDED_SINCE, (_told_at(settings), MOST_COUNTED)),
+        ended=fetch(connection, _ENDED_SINCE, (tallied_until(settings), MOST_COUNTED)),
         next_task_id=connection.execute(NEXT_TASK).get,
         next_grant=next_grant,
     )
-
-
-def _told_at(settings: dict[str, str]) -> float:
-    """The moment up to which tallies tell what has ended."""
-    return float(json.loads(settings.get(TALLIES, "{}")).get("at", 0.0))
 
 
 def _live(connection: apsw.Connection, grants: list[GrantRow]) -> set[int]:

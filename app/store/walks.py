@@ -23,7 +23,6 @@ TABLES: Final = {"t": "task", "o": "open_task", "e": "ended"}
 SLOW: Final = 1
 """Seconds: runs from that on are in an index. Shorter ones are too many to keep one for."""
 _ENDED_ONLY: Final = frozenset({"run", "finished"})
-_KINDS_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)

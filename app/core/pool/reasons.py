@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..lifecycle import TaskState
 from ..text import count
+from ..text import count as number_of
 
 if TYPE_CHECKING:
     from .lanes import Lane, Level
@@ -59,7 +60,7 @@ class Wait:
     @property
     def text(self) -> str:
         """As `12 tasks wait: no worker offers `foo``."""
-        return f"{self.count:,} {'task waits' if self.count == 1 else 'tasks wait'}: {self.reason.text}"
+        return f"{number_of(self.count, 'task waits', 'tasks wait')}: {self.reason.text}"
 
 
 _Standing = tuple[str, str, str]

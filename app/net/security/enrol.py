@@ -27,8 +27,6 @@ from .names import ROLES, parse_member_uri
 from .recognise import check_manager
 from .trust import Credentials, admit
 
-DEFAULT_TTL: Final = 15 * 60
-"""Seconds that an invite is good for."""
 MAX_INVENTORY: Final = 1024
 """Characters of what a machine says of itself that are kept."""
 MAX_SLUG: Final = 24

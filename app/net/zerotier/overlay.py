@@ -47,7 +47,6 @@ from .way import Root, Way, planet_mark
 
 log = logging.getLogger(__name__)
 
-SCHEME: Final = "zt"
 LOCK: Final = "lock"
 ANNOUNCE_SECONDS: Final = 1.0
 """Between two words of about a hundred bytes that say where broadcasts for this node are to go."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgpack
 
-from ...core.errors import NotFound
+from ...core.errors import no_task
 from ...core.lifecycle import TaskState
 from ...handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskRow
 from .stream import KINDS, UNSERVED, Life, Numbers, Pauses, Stream, mix
@@ -159,7 +159,7 @@ class FakeRows:
     def check(self, task_id: int, now: float) -> None:
         """Raise NotFound for what was never submitted."""
         if not 1 <= task_id <= self.newest(now):
-            raise NotFound(f"there is no task {task_id}: it was never submitted")
+            raise no_task(task_id)
 
     def payload(self, task_id: int) -> bytes:
         """Msgpack."""

@@ -74,7 +74,7 @@ class WorkersView(TableView):
     ROLES = frozenset({"manager"})
     ABOUT = (
         "Every worker that is or was a member. FREE is how many of its slots are; /S how many tasks it "
-        "ends in a second; FAILED are attempts that went wrong, of which a task may have several. Type / and"
+        "ends in a second; ERRORS are attempts that went wrong, of which a task may have several. Type / and"
         " words, or  state:paused,away  -gpu ; Enter opens a worker."
     )
     SORT = Sort("id")
