@@ -68,7 +68,7 @@ def _columns(trails: Trails) -> tuple[Column[KindRow], ...]:
                cell=lambda r, _: (sparkline(trails.kind(r.name).values("rate"), CELLS), "busy")),
         Column(key="p50", title="P50", width=8, right=True, down=True, drop=1, order=lambda r: r.p50,
                cell=lambda r, _: brief(r.p50)),
-        Column(key="p95", title="P95", width=8, right=True, down=True, order=lambda r: r.p95,
+        Column(key="p95", title="P95", width=8, right=True, down=True, drop=1, order=lambda r: r.p95,
                cell=lambda r, _: brief(r.p95)),
         Column(key="done", title="DONE", width=7, right=True, down=True, drop=2, order=lambda r: r.done,
                cell=lambda r, _: short(r.done)),

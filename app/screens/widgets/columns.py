@@ -16,6 +16,8 @@ MOST_NAME: Final = 32
 """Cells of a name that are shown at most: those of members are no longer."""
 GAP: Final = 1
 """Blank cells between columns."""
+LEAST: Final = 8
+"""Cells of words that are cut, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ def arrange(
         if not yielding.drop:
             break
         left.remove(yielding)
+    _shrink(left, widths, _needed(left, widths) - width)
     spare = max(width - _needed(left, widths), 0)
     for column in left:  # names first: the rest of what is left over is a matter of taste
         more = min(wanted[column.key] - widths[column.key], spare)
@@ -111,6 +114,15 @@ def arrange(
         places.append(Place(column, x, widths[column.key] + share))
         x += widths[column.key] + share + GAP
     return tuple(places)
+
+
+def _shrink(left: Sequence[Column[R]], widths: dict[str, int], over: int) -> None:
+    """Where nothing yields any more, words are cut rather than the columns at the end: the longest first."""
+    for column in sorted(left, key=lambda c: widths[c.key], reverse=True):
+        if over > 0 and (column.grow or column.fit):
+            less = min(over, max(widths[column.key] - LEAST, 0))
+            widths[column.key] -= less
+            over -= less
 
 
 def sort_rows(rows: Sequence[R], columns: Sequence[Column[R]], sort: Sort | None) -> Sequence[R]:
