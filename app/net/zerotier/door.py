@@ -94,8 +94,8 @@ class Door:
 
     def _take(self, fd: int, address: b.SockaddrIn) -> None:
         if self._loop.size >= MAX_CONNECTIONS:
+            self._complain()  # first: who sees that he was refused finds the reason in the log
             self._loop.quick.zts_bsd_close(fd)
-            self._complain()
             return
         prepare(self._loop.quick, fd)
         host, port = b.endpoint_of(address)
