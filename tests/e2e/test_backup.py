@@ -61,7 +61,7 @@ def told(fleet: Fleet, *words: str) -> dict:
 
 
 def connected(fleet: Fleet) -> None:
-    until(lambda: told(fleet, "pool", "status")["workers"] == 1)
+    until(lambda: fleet.ask(lambda remote: remote.status()).workers == 1)
 
 
 def test_a_backup_under_load_has_all_that_was_acknowledged_before(fleet: Fleet, kept: Path) -> None:

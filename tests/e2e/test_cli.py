@@ -210,7 +210,7 @@ def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(here: Fleet) -> None:
         stderr=subprocess.PIPE,
         env=environment(here.home),
     )
-    until(lambda: here.run("task", "ls", "--state", "running", "--jsonl").stdout != "")
+    until(lambda: here.ask(lambda remote: remote.status()).totals["running"] > 0)
     command.send_signal(signal.SIGINT)
     out, err = command.communicate(timeout=READY_SECONDS)
     assert command.returncode == 130

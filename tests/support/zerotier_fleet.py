@@ -40,7 +40,11 @@ def row_of(fleet: Fleet, name: str = "fern") -> dict[str, Any]:
 
 
 def state_is(fleet: Fleet, state: str, name: str = "fern") -> Callable[[], bool]:
-    return lambda: row_of(fleet, name)["state"] == state
+    """Asked again and again, so without a process for each question."""
+    wanted = fleet.worker_id(name)
+    return lambda: (
+        state in {row.state for row in fleet.ask(lambda remote: remote.workers()) if row.id == wanted}
+    )
 
 
 def submit(fleet: Fleet, count: int, seconds: float) -> list[int]:
