@@ -15,6 +15,22 @@ import pytest
 
 LINES = "MUTANTS_LINES"
 FAILED = "MUTANTS_FAILED"
+LIMITS = "MUTANTS_LIMITS"
+"""A file that says how many seconds each test may take."""
+CHILDREN = "MUTANTS_CHILDREN"
+"""A file that says how coverage measures the processes that tests start."""
+TEST = "MUTANTS_TEST"
+"""In the environment of such a process: the test that started it."""
+
+
+def lines_of(root: Path, data: Any) -> dict[str, dict[str, list[str]]]:
+    """The tests by file and line, as coverage tells them."""
+    return {
+        Path(path).relative_to(root).as_posix(): {
+            str(line): sorted(set(tests) - {""}) for line, tests in data.contexts_by_lineno(path).items()
+        }
+        for path in data.measured_files()
+    }
 
 
 class _Watch:
@@ -28,10 +44,13 @@ class _Watch:
         self.root = Path.cwd()
         self.coverage = coverage.Coverage(data_file=None, source=[str(self.root / "app")], config_file=False)
         self.coverage.start()
+        if CHILDREN in os.environ:  # where coverage looks when Python starts
+            os.environ["COVERAGE_PROCESS_START"] = os.environ[CHILDREN]
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
         self.coverage.switch_context(item.nodeid)
+        os.environ[TEST] = item.nodeid
         yield
         self.coverage.switch_context("")
 
@@ -40,13 +59,7 @@ class _Watch:
 
     def pytest_sessionfinish(self) -> None:
         self.coverage.stop()
-        data = self.coverage.get_data()
-        lines = {
-            Path(path).relative_to(self.root).as_posix(): {
-                str(line): sorted(set(tests) - {""}) for line, tests in data.contexts_by_lineno(path).items()
-            }
-            for path in data.measured_files()
-        }
+        lines = lines_of(self.root, self.coverage.get_data())
         told = {"lines": lines, "seconds": self.seconds}
         (self.folder / f"{os.getpid()}.json").write_text(json.dumps(told))
 
@@ -61,6 +74,16 @@ class _Failures:
                 file.write(f"{report.nodeid}\n")
 
 
+class _Limits:
+    def __init__(self, path: str) -> None:
+        self.seconds: dict[str, float] = json.loads(Path(path).read_text())
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        for item in items:
+            if item.nodeid in self.seconds:
+                item.add_marker(pytest.mark.timeout(self.seconds[item.nodeid]), append=False)
+
+
 def pytest_configure(config: Any) -> None:
     folder = os.environ.get(LINES)
     # Who hands tests out to others runs none.
@@ -69,3 +92,6 @@ def pytest_configure(config: Any) -> None:
     failed = os.environ.get(FAILED)
     if failed and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Failures(failed))
+    limits = os.environ.get(LIMITS)
+    if limits:
+        config.pluginmanager.register(_Limits(limits))

@@ -1,8 +1,8 @@
 """Draws mistakes, makes one at a time in a copy of the tree, and tells which of them no test notices.
 
 `make mutants SEED=S N=100 ROOMS="core store"`. A mutant is killed when a test that runs its line fails, fails
-once more alone, and passes alone without the mutant. What tests do in processes of their own is not seen by
-coverage: a line that only runs there counts as one that no test runs.
+once more alone, and passes alone without the mutant. What commands run in processes of their own is seen.
+What runs in the processes of tasks is not: for the runtimes, all tests that start such processes are tried.
 
 It is ours because what there is does not fit: mutmut keeps all mutants in one file behind trampolines,
 which changes the signatures, annotations and frames that this code looks at, and forks a process that has
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import queue
 import sys
 import threading
@@ -24,7 +25,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.plugin import FAILED
+from tests.mutants.plugin import FAILED, LIMITS
 from tests.mutants.reach import PLUGIN, Reach, reach
 from tests.mutants.rooms import ROOMS, Mutant, draw, equivalents, is_equivalent
 from tests.mutants.scratch import Scratch, scratch
@@ -34,8 +35,12 @@ ENDS = ("killed", "survived", "timed out", "equivalent")
 SECONDS = 75.0
 """For the tests of one mutant; then it counts as not noticed."""
 ALONE_SECONDS = 60.0
-HANG_SECONDS = 40
-"""A test that takes longer has failed: there are mistakes that only hang."""
+HANG_SECONDS = 60.0
+LEAST_HANG_SECONDS = 12.0
+HANG_TIMES = 10
+"""A test that takes so many times longer than it does without a mistake has failed, for there are mistakes
+that only hang; between these bounds, because machines are busy.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ def statement(source: bytes, line: int) -> range:
     return range(max(starts, default=line), line + 1)
 
 
+def _limit(seconds: float) -> float:
+    return min(max(HANG_TIMES * seconds, LEAST_HANG_SECONDS), HANG_SECONDS)
+
+
 class Trial:
     """One mutant in one copy."""
 
@@ -66,6 +75,7 @@ class Trial:
         self.until = time.monotonic() + seconds
         lines = statement(self.right, mutant.change.line)
         self.tests = known.tests(mutant.path, lines, self.right.decode())
+        self.limits = {test: _limit(known.seconds.get(test, 0.0)) for test in self.tests}
 
     def verdict(self) -> Verdict:
         if not self.tests:
@@ -93,16 +103,23 @@ class Trial:
         return tests[0] if code else ""
 
     def _alone(self, test: str, source: bytes) -> bool | None:
+        if source is self.right and test in self.copy.passing:
+            return True
         code, _ = self._pytest([test], source, ALONE_SECONDS)
+        if source is self.right and code == 0:
+            self.copy.passing.add(test)
         return None if code is None and source is self.right else code == 0
 
     def _pytest(self, tests: Sequence[str], source: bytes, seconds: float) -> tuple[int | None, str]:
-        listed, failures = self.copy.root.parent / "tests.txt", self.copy.root.parent / "failed.txt"
+        listed, failures, limits = (
+            self.copy.root.parent / name for name in ("tests.txt", "failed.txt", "limits.json")
+        )
         listed.write_text("".join(f"{test}\n" for test in tests))
+        limits.write_text(json.dumps(self.limits))
         failures.unlink(missing_ok=True)
-        words = ["-m", "pytest", "-q", "-x", "-n", "0", f"--timeout={HANG_SECONDS}", *PLUGIN, f"@{listed}"]
+        words = ["-m", "pytest", "-q", "-x", "--tb=no", "-n", "0", *PLUGIN, f"@{listed}"]
         with self.copy.holding(self.mutant.path, source):
-            code, _ = self.copy.run(words, max(seconds, 1.0), {FAILED: str(failures)})
+            code, _ = self.copy.run(words, max(seconds, 1.0), {FAILED: str(failures), LIMITS: str(limits)})
         failed = failures.read_text().splitlines() if failures.exists() else []
         return code, failed[0] if failed else ""
 

@@ -23,6 +23,8 @@ class Scratch:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._moment = 1_000_000_000
+        self.passing: set[str] = set()
+        """Tests that passed alone, without a mistake."""
 
     @contextmanager
     def holding(self, path: str, source: bytes) -> Iterator[None]:

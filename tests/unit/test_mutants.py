@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutants.changes import Change, changes, functions
-from tests.mutants.reach import Reach
+from tests.mutants.reach import Reach, digest
 from tests.mutants.rooms import LEFT_OUT, Mutant, draw, equivalents, is_equivalent
 from tests.mutants.run import Verdict, statement, table
 from tests.support.sources import ROOT
@@ -97,6 +97,27 @@ def test_a_line_that_moved_is_run_by_the_same_tests() -> None:
     assert known.tests("a.py", [2], "x = 1\ny = 2\n") == ["fast", "slow"]
     assert known.tests("a.py", [4], "x = 1\n\n\ny = 2\n") == ["fast", "slow"]
     assert known.tests("a.py", [2], "x = 1\nz = 3\n") == []
+
+
+def test_what_runs_in_the_processes_of_tasks_is_tried_with_all_tests_that_start_them() -> None:
+    inside = "tests/contract/test_runtimes.py::test_it[process]"
+    known = Reach({}, {inside: 1.0, "tests/contract/test_runtimes.py::test_it[thread]": 0.1}, {})
+    assert known.tests("app/runtimes/child.py", [1], "x = 1\n") == [inside]
+    assert known.tests("app/core/life.py", [1], "x = 1\n") == []
+
+
+def test_what_is_known_of_tests_stays_known_until_the_code_or_they_change(tmp_path: Path) -> None:
+    for name in ("app", "tests/unit", "tests/other", "tests/support"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "one.py").write_text("x = 1\n")
+    (tmp_path / "tests/conftest.py").write_text("")
+    before = digest(tmp_path, ["tests/unit"])
+    (tmp_path / "tests/other/one.py").write_text("x = 2\n")
+    assert digest(tmp_path, ["tests/unit"]) == before
+    for name in ("app/one.py", "tests/unit/one.py", "tests/support/one.py", "tests/conftest.py"):
+        (tmp_path / name).write_text("x = 3\n")
+        assert digest(tmp_path, ["tests/unit"]) != before
+        before = digest(tmp_path, ["tests/unit"])
 
 
 def test_a_statement_of_several_lines_is_run_where_it_begins() -> None:
