@@ -9,6 +9,8 @@ from random import Random
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from taskmessenger.core.errors import ConfigError
@@ -371,6 +373,31 @@ def test_sequences_rise_though_the_clock_is_set_back(fleet: Fleet) -> None:
 def test_a_key_that_is_gone_is_named(fleet: Fleet, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.pem"):
         Signer.load(tmp_path / "none.pem", fleet.authority.ca_der)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP256R1()], ids=["another curve", "another key"])
+def test_a_key_that_does_not_go_with_the_certificate_signs_nothing(
+    fleet: Fleet, tmp_path: Path, curve: ec.EllipticCurve
+) -> None:
+    member = a_member(fleet.authority, tmp_path)
+    pem = member.key_path.read_bytes()
+    key = ec.generate_private_key(curve).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    member.key_path.write_bytes(key + pem[pem.index(b"-----BEGIN CERTIFICATE") :])
+    with pytest.raises(ConfigError, match="is gone or damaged, so nothing can be signed"):
+        Signer.load(member.key_path, member.ca_der)
+
+
+def test_questions_and_replays_are_forgotten_just_after_their_time(fleet: Fleet) -> None:
+    registry = knowing(fleet)
+    registry.asked(1, "hash", 0.0)
+    registry.forget(r.EXPIRY_SECONDS)
+    assert len(registry._questions) == 1
+    registry.forget(r.EXPIRY_SECONDS + 0.1)
+    assert not registry._questions
+    registry.forget(r.MARK_SECONDS)
+    assert registry._marks
+    registry.forget(r.MARK_SECONDS + 0.1)
+    assert not registry._marks
 
 
 def test_checked_certificates_are_remembered_up_to_a_bound(

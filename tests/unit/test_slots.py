@@ -351,3 +351,33 @@ async def test_an_attempt_that_fails_is_the_tasks_own_affair(tmp_path) -> None:
         assert bench.ends() == [(1, 1, How.FAILED)]
         assert bench.slots.resting == 0
         assert Ended(FAILED, 0.0, None, ErrorInfo("failed", "x")).result is None
+
+
+async def test_what_belongs_to_a_life_that_is_over_ends_without_a_word(tmp_path) -> None:
+    async with a_bench(tmp_path, capacity=2) as bench:
+        bench.lease(1)
+        await bench.running(1)
+        bench.lease(1, attempt=2)
+        bench.lease(2, 3)
+        await bench.running(1, 2)
+        assert bench.slots.forget() == 4, "what runs, what waits for that, and what waits for a slot"
+        await until(lambda: not bench.slots.leases)
+        assert bench.ends() == []
+        assert not bench.slots.history
+        bench.lease(1, attempt=5)
+        await bench.running(1)
+        bench.puppet.finish(1)
+        await until(lambda: bench.slots.history)
+        assert bench.slots.history[0][:2] == (1, 5)
+
+
+async def test_what_does_not_stop_keeps_its_slot_though_its_life_is_over(tmp_path) -> None:
+    async with a_bench(tmp_path, capacity=1) as bench:
+        bench.lease(1, kind="deaf")
+        await bench.running(1)
+        assert bench.slots.forget() == 1
+        await until(lambda: len(bench.slots.stuck) == 1)
+        assert bench.slots.usable == 0
+        assert bench.ends() == []
+        bench.puppet.lingers[1].set()
+        await until(lambda: bench.slots.usable == 1)

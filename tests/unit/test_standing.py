@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from taskmessenger.net.protocol import Phase
 from taskmessenger.roles.standing import ENDED, ENDED_HERE, Standing
 
@@ -51,3 +52,18 @@ def test_a_link_tells_how_long_ago_it_was_heard_and_whether_it_is_closing() -> N
     standing.ends(1, "closed")
     (ended,) = [row for row in standing.rows(50.0) if row.state == "ended"]
     assert (ended.last_heard, ended.reason) == (None, "closed")
+
+
+def test_links_that_ended_are_told_newest_first_wherever_they_came_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moments = iter(range(100))
+    monkeypatch.setattr("taskmessenger.roles.standing.time", lambda: float(next(moments)))
+    standing = Standing()
+    addresses = ["tcp://10.0.0.2:1", "unix://", "tcp://10.0.0.3:1", "unix://", "zt://240.1.2.3:1"]
+    for number, address in enumerate(addresses):
+        begins(standing, number, address)
+    for number in (3, 0, 4, 1):
+        standing.ends(number, "closed")
+    assert [row.id for row in standing.rows(1.0)] == [2, 1, 4, 0, 3]
+    assert [row.state for row in standing.rows(1.0)] == ["connected", *["ended"] * 4]
