@@ -38,7 +38,7 @@ def _told(seconds: float | None, gap: str) -> str:
             left = 0 if size == _UNITS[0][0] and many >= _MANY else rest // part
             return f"{text} {_one(left, smaller, gap)}" if left else text
     if seconds >= _SECOND or seconds <= 0:
-        return f"{max(seconds, 0):.0f} s" if seconds >= _FEW or seconds <= 0 else f"{seconds:.1f} s"
+        return f"{max(0, seconds):.0f} s" if seconds >= _FEW or seconds <= 0 else f"{seconds:.1f} s"
     return f"{seconds * 1000:.0f} ms" if seconds * 1000 > _HALF else "<1 ms"
 
 

@@ -100,6 +100,17 @@ def test_cancelling_what_has_ended_or_never_was_changes_nothing() -> None:
     assert not decision.commit
 
 
+@pytest.mark.parametrize("ids", [[99, 1, 2], [1, 99, 2]])
+def test_a_task_that_never_was_keeps_no_other_from_what_is_done_to_all(ids: list[int]) -> None:
+    fleet = Fleet()
+    fleet.submit(3)
+    assert one(e.Done, fleet.do(s.SetPriority(ids, 7, reply=1))).ids == [1, 2]
+    assert one(e.Done, fleet.do(s.SetPriority(ids, 7, reply=1))).ids == [1, 2], "they have it already"
+    assert list(fleet.worker(capacity=9).held) == [1, 2, 3]
+    assert one(e.Done, fleet.do(s.Cancel(ids, reply=4))).ids == [1, 2]
+    assert fleet.open() == {3}
+
+
 def test_cancelling_one_task_twice_in_one_batch_ends_it_once() -> None:
     fleet = Fleet()
     fleet.submit()

@@ -12,6 +12,7 @@ from taskmessenger.core.spans import brief, span
         (None, "", ""),
         (-5.0, "0 s", "0 s"),
         (0.0, "0 s", "0 s"),
+        (-0.0, "0 s", "0 s"),
         (0.0002, "<1 ms", "<1 ms"),
         (0.138, "138 ms", "138 ms"),
         (1.55, "1.6 s", "1.6 s"),
