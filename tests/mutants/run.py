@@ -140,7 +140,7 @@ def trials(mutants: Sequence[Mutant], known: Reach, jobs: int, seconds: float) -
             verdict = Trial(copy, mutant, known, seconds).verdict()
             found.append(verdict)
             print(
-                f"{len(found)}/{len(mutants)} {verdict.end}: {mutant.place} {mutant}",
+                f"{len(found)}/{len(mutants)} {verdict.end}: {mutant.place} {mutant} ({verdict.why})",
                 file=sys.stderr,
                 flush=True,
             )
