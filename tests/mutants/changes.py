@@ -157,7 +157,11 @@ class _Finder:
         yield self.whole(node, "pass", "statement left out")
 
     def _return(self, node: ast.Return) -> Iterator[Change]:
-        if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        # Who asks whether something is so takes None for False: that would change nothing.
+        same = isinstance(node.value, ast.Constant) and (
+            node.value.value is None or node.value.value is False
+        )
+        if node.value is not None and not same:
             yield self.whole(node.value, "None", "returns None")
 
     def _break(self, node: ast.Break) -> Iterator[Change]:

@@ -64,6 +64,13 @@ def test_all_the_usual_mistakes_are_made() -> None:
     assert expected <= pairs()
 
 
+def test_what_says_no_is_made_to_say_yes_and_not_to_say_nothing() -> None:
+    assert pairs("def f(a):\n    return False\n") == {("False", "True")}
+    assert pairs("def f(a):\n    return None\n") == set()
+    assert ("0", "None") in pairs("def f(a):\n    return 0\n")
+    assert ("''", "None") in pairs("def f(a):\n    return ''\n")
+
+
 def test_texts_comments_and_what_is_for_the_log_stay() -> None:
     assert {change.line for change in made()} == {2, *range(5, 13)}
     assert ("+", "-") not in pairs()
