@@ -113,7 +113,7 @@ def _measured(root: Path, part: Part, jobs: int) -> Reach:
             *("-n", str(jobs), "--dist", "worksteal", *part),
         ]
         environment = {**os.environ, LINES: told}
-        if part == COMMANDS:
+        if part not in FOLDERS:
             environment[CHILDREN] = _settings_of_children(root, Path(told))
         # Tests that fail only because they are watched still tell which lines they run.
         subprocess.run(words, cwd=root, env=environment, check=False, stdout=sys.stderr)
