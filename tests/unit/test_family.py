@@ -95,7 +95,7 @@ def test_a_family_that_never_stops_growing_is_looked_at_a_bounded_number_of_time
     assert len(looks) == family.FREEZE_ROUNDS
 
 
-@pytest.mark.parametrize("pid", [0, 1, os.getpid()])
+@pytest.mark.parametrize("pid", [0, 1, os.getpid()], ids=["group", "first", "own"])
 def test_no_signal_ever_goes_to_groups_to_the_first_process_or_to_this_one(pid, monkeypatch):
     monkeypatch.setattr(os, "kill", lambda *words: pytest.fail(f"{words}"))
     family._signal(pid, signal.SIGKILL)
