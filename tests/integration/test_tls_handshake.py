@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from taskmessenger.core.errors import PeerError, Refused, TaskMessengerError, Unreachable
 from taskmessenger.net.security import tls
@@ -18,7 +19,7 @@ from taskmessenger.net.security.tls import (
     server_context,
     ssl_object,
 )
-from taskmessenger.net.security.trust import admit, peer_of, require_role
+from taskmessenger.net.security.trust import admit, peer_of
 
 from tests.support.fleet_ca import FakeRoster, a_fleet, a_member, byte_pipe, meet, tcp_pair
 
@@ -183,22 +184,24 @@ async def test_revoked_unknown_and_wrong_role_pass_tls_and_are_refused_right_aft
     client = a_member(fleet, tmp_path, role="client", peer_id="c-desk-0001")
     roster.knows(revoked)
     roster.knows(client)
+    roster.kept_peers[client.peer_id] = msgspec.structs.replace(
+        roster.kept_peers[client.peer_id], role="worker"
+    )
     await roster.revoke_peer(revoked.peer_id, time.time())
 
-    async def admit_workers(stream: SecureStream) -> object:
+    async def admit_members(stream: SecureStream) -> object:
         who = peer_of(ssl_object(stream))
         row = await admit(who, roster, fleet.fleet_id, time.time())
-        require_role(row, "worker")
         await stream.send(b"never")
         return row
 
     said = []
     for member in (revoked, a_member(fleet, tmp_path, peer_id="w-new-0001"), client):
-        met = await meet(manager, client_context(member), serve=admit_workers, talk=listen)
+        met = await meet(manager, client_context(member), serve=admit_members, talk=listen)
         assert isinstance(met.server, Refused)
         assert isinstance(met.client, anyio.EndOfStream)
         said.append(str(met.server))
-    assert ["revoked" in said[0], "not known" in said[1], "only a worker" in said[2]] == [True] * 3
+    assert ["revoked" in said[0], "not known" in said[1], "joined as a worker" in said[2]] == [True] * 3
 
 
 async def test_a_revoked_member_cannot_come_back_on_an_old_session(

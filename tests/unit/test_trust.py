@@ -23,7 +23,7 @@ from taskmessenger.net.security.limiter import FailureLimiter
 from taskmessenger.net.security.local import admit_local, check_answering, peer_uid
 from taskmessenger.net.security.names import MANAGER_NAME
 from taskmessenger.net.security.recognise import check_manager
-from taskmessenger.net.security.trust import admit, require_role
+from taskmessenger.net.security.trust import admit
 
 from tests.support.fleet_ca import (
     FakeRoster,
@@ -119,15 +119,6 @@ async def test_a_member_comes_in_and_others_do_not(fleet: Authority, tmp_path: P
     with pytest.raises(Refused, match="was revoked") as refused:
         await admit(credentials_of(member), roster, fleet.fleet_id, NOW)
     assert len(said | {str(refused.value)}) == 5
-
-
-def test_a_client_cannot_act_as_a_worker(fleet: Authority, tmp_path: Path) -> None:
-    roster = FakeRoster()
-    roster.knows(a_member(fleet, tmp_path, role="client", peer_id="c-desk-0001"))
-    row = roster.kept_peers["c-desk-0001"]
-    require_role(row, "client", "operator")
-    with pytest.raises(Refused, match="only a worker may do"):
-        require_role(row, "worker")
 
 
 # Failures

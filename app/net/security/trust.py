@@ -88,16 +88,3 @@ async def admit(credentials: Credentials, roster: Roster, fleet_id: str, now: fl
     if row.pending:
         raise NotApproved(f"{who} waits for approval: `taskmessenger worker approve {who}` at the manager")
     return row
-
-
-def require_role(row: PeerRow, *roles: str) -> None:
-    """Let only members of these roles go on.
-
-    Raises:
-        Refused: it has another role.
-    """
-    if row.role not in roles:
-        wanted = " or ".join(roles)
-        raise Refused(
-            f"{row.id} is a {row.role} and asked for what only a {wanted} may do: join as a {wanted}"
-        )
