@@ -26,7 +26,6 @@ from taskmessenger.net.security.recognise import check_manager
 from taskmessenger.net.security.trust import admit
 
 from tests.support.fleet_ca import (
-    FakeRoster,
     a_fleet,
     a_joining,
     a_member,
