@@ -129,10 +129,14 @@ async def _serve(
 
 
 def _store(config: ManagerConfig, paths: Paths, *, accept_loss: bool) -> SqliteStore:
-    from .store.sqlite import SqliteStore
+    from .store.outputs import OutputBounds
+    from .store.sqlite import Bounds, SqliteStore
 
     low_water = config.store.low_water_mb * MIB
-    store = SqliteStore(paths.database, ballast=config.store.ballast, low_water=low_water)
+    outputs = OutputBounds(config.tasks.max_output, config.retention.output_mb * MIB)
+    store = SqliteStore(
+        paths.database, ballast=config.store.ballast, low_water=low_water, bounds=Bounds(outputs=outputs)
+    )
     store.accept_loss(accept_loss)
     return store
 

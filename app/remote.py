@@ -28,6 +28,7 @@ from .handle import (
     PendingRow,
     PoolStatus,
     TaskDetail,
+    TaskOutput,
     TaskPage,
     TaskQuery,
     WorkerRow,
@@ -75,6 +76,10 @@ class Questions:
     async def detail(self, task_id: int, payload_limit: int = 4096) -> TaskDetail:
         """One task."""
         return (await self.ask(lambda n: m.GetTask(n, task_id, payload_limit), m.Detail)).detail
+
+    async def output(self, task_id: int, attempt: int = 0) -> TaskOutput:
+        """What is kept of what an attempt wrote; 0 for the newest that wrote something."""
+        return (await self.ask(lambda n: m.GetOutput(n, task_id, attempt), m.OutputIs)).output
 
     async def status(self) -> PoolStatus:
         """The fleet at a glance."""

@@ -17,7 +17,7 @@ from .output import Table, array, block, line, pairs, span, to_json, when
 from .payload import value_of
 
 if TYPE_CHECKING:
-    from ..handle import AttemptInfo, ErrorInfo, TaskDetail, TaskRow, WorkerRow
+    from ..handle import AttemptInfo, ErrorInfo, TaskDetail, TaskOutput, TaskRow, WorkerRow
 
 PAYLOAD_SHOWN: Final = 64 * 1024
 """Bytes of the largest payload that `task show` shows."""
@@ -127,9 +127,22 @@ def print_detail(found: TaskDetail, *, as_json: bool) -> None:
                 _indented(str(value), MAX_STACK)
         _indented(found.error.stack, MAX_STACK)
     _print_attempts(found.attempts)
-    if found.output:
-        line("output:")
-        _indented(found.output.decode("utf-8", "replace"), MAX_OUTPUT)
+    if found.output is not None:
+        line(f"output{_of_output(found.output)}:")
+        _indented(found.output.data.decode("utf-8", "replace"), MAX_OUTPUT)
+
+
+def _of_output(found: TaskOutput) -> str:
+    """Of which attempt it is, how much is not shown of it, and where the rest is."""
+    end, kept = next(
+        ((end, kept) for attempt, end, kept in found.written if attempt == found.attempt), (0, 0)
+    )
+    words = f" of attempt {found.attempt}" if len(found.written) > 1 or found.attempt > 1 else ""
+    if not found.start:
+        return words
+    words += f", the last {count(len(found.data), 'byte')} of {end:,}"
+    more = f" (`taskmessenger task output {found.task}` prints {kept:,})"
+    return words + (more if kept > len(found.data) else "")
 
 
 def _payload(found: TaskDetail) -> str:
@@ -193,7 +206,20 @@ def _detail_json(found: TaskDetail) -> dict[str, Any]:
         "attempts": [
             to_builtins(one) | {"error": one.error and _error_json(one.error)} for one in found.attempts
         ],
-        "output": found.output.decode("utf-8", "replace"),
+        "output": None if found.output is None else output_json(found.output),
+    }
+
+
+def output_json(found: TaskOutput) -> dict[str, Any]:
+    """What an attempt wrote, in the words of `--json`."""
+    return {
+        "attempt": found.attempt,
+        "start": found.start,
+        "text": found.data.decode("utf-8", "replace"),
+        "attempts": [
+            {"attempt": attempt, "written": end, "kept": kept} for attempt, end, kept in found.written
+        ],
+        "live": found.live,
     }
 
 

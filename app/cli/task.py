@@ -17,6 +17,7 @@ from .connect import manager, run
 from .options import ID, NAME, as_json
 from .output import note
 from .task_many import DID, act_on, by_filter, edit, one_of, priority, query_from, resubmit, yes
+from .task_output import output
 from .task_results import result
 from .task_why import complain, rows_of
 
@@ -40,11 +41,13 @@ def task() -> None:
       taskmessenger task ls --filter "kind:hash -state:succeeded run>2s" --sort run
       taskmessenger task show 17
       taskmessenger task result 17 > result.bin
+      taskmessenger task output 17
       taskmessenger task retry 17 18
     """  # noqa: D301  \b keeps click from filling the examples
 
 
 task.add_command(result)
+task.add_command(output)
 task.add_command(resubmit)
 task.add_command(edit)
 task.add_command(priority)

@@ -206,6 +206,8 @@ class Tasks(Group, frozen=True):
     """Attempts of a task that does not say."""
     max_crashes: Annotated[int, Meta(ge=1, le=1_000)] = 3
     """Processes that one task may take down before it is set aside."""
+    max_output: Annotated[int, Meta(ge=0, le=MIB)] = 65_536
+    """Bytes of the end of what an attempt writes that are kept; 0 for none."""
     backoff: Backoff = Backoff()
     aging: Seconds = 600.0
     """Seconds after which a waiting task of low priority gets its turn in spite of higher ones."""
@@ -217,6 +219,8 @@ class Retention(Group, frozen=True):
     days: Annotated[float, Meta(gt=0, le=36_500)] = 7.0
     every: Seconds = 60.0
     """Seconds between two looks for tasks to forget."""
+    output_mb: Natural = 1024
+    """MiB of what attempts wrote, of all tasks; beyond them the oldest goes."""
 
 
 class Store(Group, frozen=True):
@@ -358,6 +362,8 @@ class Spool(Group, frozen=True):
 
     max_mb: Positive = 1024
     """MiB; when they are reached the worker takes no new tasks."""
+    max_output: Annotated[int, Meta(ge=0, le=MIB)] = 65_536
+    """Bytes of the end of what an attempt writes that are kept with its outcome; 0 for none."""
 
 
 class WorkerConfig(Group, frozen=True):

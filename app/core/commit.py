@@ -38,6 +38,9 @@ GrantRow = tuple[int, str, bytes]
 """sequence number, worker, leases (see `pack_leases`): all leases that one worker got in one batch."""
 
 
+OutputRow = tuple[int, int, int, bytes]
+"""task id, attempt, start, data: a piece of what an attempt wrote, `start` bytes after its first one."""
+
 TALLIES = "tallies"
 """The setting that keeps what became of the tasks of each kind and worker, and `at`: up to which moment."""
 
@@ -60,6 +63,8 @@ class Commit:
     """A priority, and the open tasks that have it from now on."""
     settled: list[SettledRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
+    outputs: list[OutputRow] = field(default_factory=list)
+    """Not worth as much as the rest: a store keeps of them what there is room for."""
     granted: list[GrantRow] = field(default_factory=list)
     grants_ended: list[int] = field(default_factory=list)
     """Sequence numbers of grants none of whose leases is open any more."""
@@ -69,7 +74,7 @@ class Commit:
     def __bool__(self) -> bool:
         return bool(
             self.submitted or self.settled or self.reopened or self.attempts
-            or self.granted or self.grants_ended or self.repriced or self.settings
+            or self.granted or self.grants_ended or self.repriced or self.settings or self.outputs
         )  # fmt: skip
 
 

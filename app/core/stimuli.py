@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from .commit import OpenRow
+from .commit import OpenRow, OutputRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,14 @@ class Broke:
 
     session: int
     ends: Sequence[tuple[int, int, How, float, bytes | None]]
+
+
+@dataclass(slots=True)
+class Wrote:
+    """Pieces of what attempts wrote, before word of how they ended."""
+
+    session: int
+    pieces: Sequence[OutputRow]
 
 
 @dataclass(slots=True)
@@ -241,6 +249,7 @@ class Tick:
 
 
 Stimulus = (
-    Submit | Finished | Broke | Started | WorkerJoined | Offered | Holding | Beat | LinkLost | WorkerLeft
-    | WorkerRevoked | Cancel | Retry | Pause | Resume | Drain | SetPriority | Limit | Watch | Unwatch | Tick
+    Submit | Finished | Broke | Wrote | Started | WorkerJoined | Offered | Holding | Beat | LinkLost
+    | WorkerLeft | WorkerRevoked | Cancel | Retry | Pause | Resume | Drain | SetPriority | Limit | Watch
+    | Unwatch | Tick
 )  # fmt: skip

@@ -27,6 +27,7 @@ from .node import (
     MAX_EVENTS,
     NodeHandle,
 )
+from .outputs import TaskOutput
 from .values import (
     AttemptInfo,
     Count,
@@ -79,6 +80,7 @@ __all__ = [
     "Snapshot",
     "Struct",
     "TaskDetail",
+    "TaskOutput",
     "TaskPage",
     "TaskQuery",
     "TaskReader",

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from ..core.filter import Range
+from .outputs import TaskOutput
 
 
 class Struct(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,8 +160,8 @@ class TaskDetail(Struct, frozen=True):
     """0 to 1, of a running task that tells."""
     note: str = ""
     """What it last said of its progress."""
-    output: bytes = b""
-    """The newest of what it wrote, while it runs."""
+    output: TaskOutput | None = None
+    """The newest of what its last attempt wrote that wrote something; None: none did."""
     held_up: bool = False
     """What it waits for is not just its turn or its time: somebody has to do something."""
 
@@ -274,6 +275,10 @@ class TaskReader(Protocol):
 
     async def detail(self, task_id: int, payload_limit: int) -> TaskDetail | None:
         """One task, or None; its payload only up to `payload_limit` bytes."""
+        ...
+
+    async def output(self, task_id: int, attempt: int = 0) -> TaskOutput | None:
+        """What is kept of what an attempt wrote; 0: the newest that did. None: no attempt wrote anything."""
         ...
 
     async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]:

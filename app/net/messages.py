@@ -24,6 +24,7 @@ from ..handle import (
 )
 from .console_messages import Counted, CountTasks, Did, Do, Facts, Look, View
 from .greeting import AuthorityIs, Base, Beat, Goodbye, Hello, Join, Joined, Refusal, WantAuthority, Welcome
+from .output_messages import GetOutput, Output, OutputIs, Piece, Progress
 
 __all__ = [
     "AuthorityIs",
@@ -33,11 +34,16 @@ __all__ = [
     "Did",
     "Do",
     "Facts",
+    "GetOutput",
     "Goodbye",
     "Hello",
     "Join",
     "Joined",
     "Look",
+    "Output",
+    "OutputIs",
+    "Piece",
+    "Progress",
     "Refusal",
     "View",
     "WantAuthority",
@@ -100,16 +106,6 @@ class Broke(Base, frozen=True, tag=24):
     """These ended in another way: task, attempt, `core.stimuli.How`, seconds, error."""
 
     ends: list[tuple[int, int, int, float, bytes | None]]
-
-
-class Progress(Base, frozen=True, tag=25):
-    """How far a task is, and what it wrote since."""
-
-    task: int
-    attempt: int
-    fraction: float | None = None
-    note: str = ""
-    output: bytes = b""
 
 
 class Steered(Base, frozen=True, tag=26):
@@ -351,15 +347,15 @@ class Events(Base, frozen=True, tag=70):
 
 
 HandshakeMessage = Hello | Welcome | WantAuthority | AuthorityIs | Join | Joined | Refusal
-FromWorker = Offer | Holding | Started | Finished | Broke | Progress | Steered | RenewMe
+FromWorker = Offer | Holding | Started | Finished | Broke | Output | Progress | Steered | RenewMe
 ToWorker = Assign | Ack | EndLeases | Steer | Renewed
 FromClient = (
     Submit | Watch | Ask | FindTasks | GetTask | GetOutcomes | Command | MakeInvite | RevokeInvite | GetEvents
-    | Look | Do | CountTasks
+    | Look | Do | CountTasks | GetOutput
 )  # fmt: skip
 ToClient = (
     Submitted | Failure | Outcomes | Page | Detail | Status | Workers | Invites | InviteMade | Done | Events
-    | View | Did | Counted | Facts
+    | View | Did | Counted | Facts | OutputIs
 )  # fmt: skip
 Message = HandshakeMessage | Beat | Goodbye | FromWorker | ToWorker | FromClient | ToClient
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from ..core import stimuli as s
 from ..core.errors import Refused, TaskMessengerError, UsageError, no_task
-from ..handle import Act, InviteRow, Outcome, WorkerRow
+from ..handle import Act, InviteRow, Outcome, TaskOutput, WorkerRow
 from ..net import messages as m
 from ..net.session import Session
 from .acts import MAX_ID, Acts, Chief, checked_ids, in_slices, operate
@@ -177,6 +177,8 @@ class ClientLink(Link):
                 self.send(await self._office.view.look(message))
             case m.Do():
                 self.send(m.Did(message.request, await self._acts.do(message.act, self.actor)))
+            case m.GetOutput():
+                self.send(m.OutputIs(message.request, await self._output(message)))
             case m.CountTasks():
                 most = max(1, message.most)
                 self.send(m.Counted(message.request, await self._desk.count(message.query, most)))
@@ -191,6 +193,13 @@ class ClientLink(Link):
         if found is None:
             raise no_task(message.task)
         self.send(m.Detail(message.request, found))
+
+    async def _output(self, message: m.GetOutput) -> TaskOutput:
+        checked_ids([message.task])
+        found = await self._desk.output(message.task, max(0, min(message.attempt, MAX_ID)))
+        if not found.written and await self._desk.detail(message.task, 0) is None:
+            raise no_task(message.task)
+        return found
 
     async def _answer(self, message: m.Ask) -> None:
         match message.what:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from .. import __version__
 from ..core.lifecycle import TaskState
-from ..core.pool import Pool, Worker
+from ..core.pool import Pool, Task, Worker
 from ..core.pool.reasons import MOST_LANES, Reason, Reasons, Wait, standing, waits
 from ..core.text import printable
 from ..handle import (
@@ -23,6 +23,7 @@ from ..handle import (
     PoolStatus,
     Roster,
     TaskDetail,
+    TaskOutput,
     TaskPage,
     TaskQuery,
     TaskReader,
@@ -31,7 +32,7 @@ from ..handle import (
 from .deliver import Delivery
 from .listing import MOST_COUNTED, Listing
 from .membership import pending_row
-from .worker_link import WorkerLink
+from .worker_link import Told, WorkerLink
 from .writer import Writer
 
 MOST_WAITING: Final = 100
@@ -82,13 +83,23 @@ class Desk:
         if self._writer.degraded and self._pool.is_open(task_id):
             return replace(found, waits_for=f"nothing can be stored: {self._writer.degraded}", held_up=True)
         if task is not None and task.state in _LIVE:
-            link = self._link_of(task.worker)
-            _, fraction, note, output = (link.progress.get(task_id) if link else None) or (0, None, "", b"")
-            return replace(found, progress=fraction, note=note, output=output)
+            told = _told(self._link_of(task.worker), task)
+            live = _live(task_id, told, found.output) if told.written else found.output
+            return replace(found, progress=told.fraction, note=told.note, output=live)
         reason = Reasons(self._pool, self._absent).of_task(task_id)
         if reason is None:
             return found
         return replace(found, waits_for=reason.text, held_up=not reason.is_ordinary)
+
+    async def output(self, task_id: int, attempt: int) -> TaskOutput:
+        """What is kept of what an attempt wrote, or what was heard of the one that runs."""
+        kept = await self._reader.output(task_id, attempt)
+        task = self._pool.tasks.get(task_id)
+        if task is not None and task.state in _LIVE and attempt in {0, task.attempt}:
+            told = _told(self._link_of(task.worker), task)
+            if told.written or attempt:
+                return _live(task_id, told._replace(attempt=task.attempt), kept)
+        return kept or TaskOutput(task_id, attempt)
 
     async def _know(self, worker_id: str | None) -> None:
         """Read who has joined, when that matters for why something waits for this worker."""
@@ -217,6 +228,21 @@ class Desk:
                 await self.members()
                 break
         return self.status()
+
+
+def _told(link: WorkerLink | None, task: Task) -> Told:
+    """What the attempt that runs says of itself."""
+    told = link.progress.get(task.id) if link else None
+    return told if told is not None and told.attempt == task.attempt else Told(task.attempt)
+
+
+def _live(task_id: int, told: Told, kept: TaskOutput | None) -> TaskOutput:
+    """The newest of what a running attempt wrote, with what its task has besides."""
+    written = tuple(one for one in (kept.written if kept else ()) if one[0] != told.attempt)
+    start, size = told.written - len(told.output), len(told.output)
+    return TaskOutput(
+        task_id, told.attempt, start, told.output, (*written, (told.attempt, told.written, size)), live=True
+    )
 
 
 def _by_kind(found: Iterable[Wait], more: int) -> tuple[dict[str, str], int]:

@@ -16,6 +16,7 @@ from ..core.text import count
 from ..net import messages as m
 from ..net.framing import FRAGMENT
 from ..runtimes.base import CANCELLED, CRASHED, FAILED, STUCK, SUCCEEDED, TIMED_OUT, Ended
+from .outputs import Outputs, Written, pieces, send_pieces
 from .spool import Kept, Spool
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ RESEND_BATCH: Final = 256
 WINDOW_BYTES: Final = 32 * 1024 * 1024
 """Outcomes on their way, sent and not acknowledged: bounds what waits in the memory of either side. A single
 one may be larger."""
+MAX_OUTPUT: Final = 64 * 1024
 HELD_BYTES: Final = 256 * 1024
 """Of outcomes that wait for company before they are sent; more leave at once."""
 RECORD_BYTES: Final = 32
@@ -56,10 +58,12 @@ def local_fault(ended: Ended) -> str:
 class Outbox:
     """One worker's news. `waiting` says when to `keep` it, on disk; it leaves with `flush`, then or later."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, max_output: int = MAX_OUTPUT) -> None:
+        """`max_output`: bytes of the end of what an attempt writes that go with its outcome."""
         self.send: Callable[[m.Message], None] | None = None
         """Where to: None while there is no session."""
         self.done = self.failed = 0
+        self.outputs = Outputs(max_output)
         self._spool = spool
         self._started: dict[int, int] = {}
         self.since: float | None = None
@@ -71,6 +75,8 @@ class Outbox:
         """Kept on disk, and sent by the next `flush`."""
         self._held_bytes = 0
         self._released: list[tuple[int, int, int, float, bytes | None]] = []
+        self._wrote: list[m.Piece] = []
+        """What those had written."""
         self._unkept: dict[_Key, Kept] = {}
         """Outcomes that found no room on the disk: in memory, which is better than nothing."""
         self._backlog: dict[_Key, None] = {}
@@ -108,9 +114,10 @@ class Outbox:
     def ended(self, task: int, attempt: int, ended: Ended, *, keep: bool = False) -> None:
         """An attempt is over. With `keep` it is on disk in this moment, else when `waiting` has returned."""
         self._started.pop(task, None)
+        wrote = self.outputs.take(task, attempt) if self.outputs else None
         if ended.status == SUCCEEDED:
             self.done += 1
-            self._ended.append(Kept(task, attempt, 0, ended.seconds, ended.result))
+            self._ended.append(Kept(task, attempt, 0, ended.seconds, ended.result, wrote))
         else:
             self.failed += 1
             how = _HOWS.get(ended.status, How.FAILED)
@@ -118,7 +125,7 @@ class Outbox:
             if error is not None and error.code in FOR_GOOD:
                 how = How.REFUSED
             body = None if error is None else _encode(error)
-            self._ended.append(Kept(task, attempt, int(how), ended.seconds, body))
+            self._ended.append(Kept(task, attempt, int(how), ended.seconds, body, wrote))
         if keep:
             self.keep()
             if self.quiet is not None and self.quiet():
@@ -130,6 +137,8 @@ class Outbox:
         for task, attempt in leases:
             self._started.pop(task, None)
             self._released.append((task, attempt, int(how), 0.0, None))
+            if self.outputs and (wrote := self.outputs.take(task, attempt)) is not None:
+                self._wrote += pieces(task, attempt, wrote)
         if leases:
             self._filled.set()
 
@@ -182,11 +191,15 @@ class Outbox:
         if self.send is None:
             self._started.clear()
             self._released.clear()
+            self._wrote.clear()
             return
         if self._started:
             for part, _ in in_columns(list(self._started.items())):
                 self.send(m.Started(*part))
             self._started = {}
+        if self._wrote:
+            send_pieces(self.send, self._wrote)
+            self._wrote = []
         if self._released:
             for rows in batched(self._released):
                 self.send(m.Broke(rows))
@@ -206,6 +219,7 @@ class Outbox:
         self._spool.drop(self._spool.keys)
         for news in (self._started, self._ended, self.held, self._released, self._unkept, self._backlog):
             news.clear()
+        self._wrote.clear()
         self._on_the_way = self._held_bytes = 0
         self.since = None
         return len(keys)
@@ -231,7 +245,7 @@ class Outbox:
                 how = How(one.how).name.lower()
                 log.debug("task %d: attempt %d %s after %.3g s", one.task, one.attempt, how, one.seconds)
         try:
-            return self._spool.add(ended)
+            return _add(self._spool, ended)
         except OSError as error:
             log.warning(
                 "%s not kept on disk (%s): free some space",
@@ -271,8 +285,33 @@ def _size(one: Kept) -> int:
     return RECORD_BYTES + len(one.body or b"")
 
 
+def _add(spool: Spool, ended: list[Kept]) -> int:
+    """Onto the disk; what they wrote only while there is plenty of room.
+
+    Raises:
+        OSError: there is none.
+    """
+    if any(one.output is not None for one in ended):
+        try:
+            if not spool.crowded:
+                return spool.add(ended)
+        except OSError as error:
+            log.warning("the outcomes are kept on disk without output: %s", error.strerror)
+        ended[:] = map(_without_output, ended)
+    return spool.add(ended)
+
+
+def _without_output(one: Kept) -> Kept:
+    """The same outcome, and of what it wrote only how much that was."""
+    if one.output is None:
+        return one
+    return msgspec.structs.replace(one, output=(one.output[0] + len(one.output[1]), b""))
+
+
 def send_outcomes(send: Callable[[m.Message], None], outcomes: list[Kept]) -> None:
-    """Successes in columns, small ones together and large ones alone; the rest as they are."""
+    """What they wrote, then successes in columns, small ones together and large ones alone, and the rest."""
+    wrote = [(one.task, one.attempt, Written(*one.output)) for one in outcomes if one.output is not None]
+    send_pieces(send, (piece for one in wrote for piece in pieces(*one)))
     good = [one for one in outcomes if not one.how]
     ends = [(one.task, one.attempt, one.how, one.seconds, one.body) for one in outcomes if one.how]
     _send_ends(send, ends)

@@ -256,6 +256,7 @@ class Slots:
         self._giving_back.discard(task)
         if (task, attempt) in self._void:
             self._void.discard((task, attempt))
+            self._outbox.outputs.take(task, attempt)
             if ended.status == STUCK:
                 await self._linger(task, job.kind)
             return

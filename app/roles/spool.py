@@ -46,6 +46,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     seconds: float
     body: bytes | None
     """The result when it succeeded, else the error."""
+    output: tuple[int, bytes] | None = None
+    """The last part of what it wrote, after how many bytes; None when it wrote nothing."""
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -100,6 +102,11 @@ class Spool:
     def full(self) -> bool:
         """Whether no more work should be taken. What is acknowledged does not count, wherever it lies."""
         return sum(segment.live for segment in self._segments) >= self._max
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is so full that there is room for outcomes, but for nothing besides."""
+        return 2 * sum(segment.live for segment in self._segments) >= self._max
 
     @property
     def keys(self) -> list[_Key]:

@@ -77,7 +77,7 @@ class Worker:
         """`dial` reaches the manager, told whether this process is new; else the identity's endpoints do."""
         self.config, self.identity, self.kinds = config, identity, kinds
         self.broken: Mapping[str, str] = {}
-        self.outbox = Outbox(spool)
+        self.outbox = Outbox(spool, config.spool.max_output)
         self.slots = Slots(
             runtime,
             self.outbox,
@@ -143,9 +143,9 @@ class Worker:
     def report(self, task: int, attempt: int, fraction: float | None, note: str, output: bytes) -> None:
         """Progress of a running task, as the runtimes report it; left out where the link is behind."""
         self.controls.hear(task, attempt, fraction, note, output)
-        connected = self.connected
+        start, connected = self.outbox.outputs.hear(task, attempt, output) if output else 0, self.connected
         if connected is not None and connected.session.wire.pending <= MAX_PROGRESS_WAITING:
-            connected.session.send(m.Progress(task, attempt, fraction, note, output))
+            connected.session.send(m.Progress(task, attempt, fraction, note, output, start))
 
     async def run(self, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve. Reports the manager's name once connected for the first time.

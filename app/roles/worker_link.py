@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import isfinite
 from time import time
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import msgspec
@@ -65,6 +65,18 @@ _read_error: Final = msgspec.msgpack.Decoder(ErrorInfo)
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
+class Told(NamedTuple):
+    """What a running attempt says of itself."""
+
+    attempt: int
+    fraction: float | None = None
+    note: str = ""
+    output: bytes = b""
+    """The newest of what it wrote."""
+    written: int = 0
+    """Bytes of output, up to the end of that."""
+
+
 class WorkerLink(Link):
     """One connected worker."""
 
@@ -89,8 +101,8 @@ class WorkerLink(Link):
         """What it says of its kinds: a description and a payload that works."""
         self.broken: dict[str, str] = {}
         """Kinds that it does not offer because they cannot be used, and why."""
-        self.progress: dict[int, tuple[int, float | None, str, bytes]] = {}
-        """Of running tasks: attempt, fraction, note, newest output."""
+        self.progress: dict[int, Told] = {}
+        """Of running tasks: what they say of themselves."""
         self._inbox, self._delivery, self._renew = inbox, delivery, renew
         self._max_result = max_result
         self._renewed = float("-inf")
@@ -126,6 +138,8 @@ class WorkerLink(Link):
                 yield from self._finished(message)
             case m.Broke():
                 yield self._broke(message)
+            case m.Output():
+                yield s.Wrote(self.number, _written(message.pieces))
             case m.Started():
                 _check_leases(message.tasks, message.attempts)
                 yield s.Started(self.number, message.tasks, message.attempts)
@@ -217,15 +231,28 @@ class WorkerLink(Link):
 
     def _progressed(self, message: m.Progress) -> None:
         before = self.progress.pop(message.task, None)
-        output = message.output[-MAX_OUTPUT:]
-        if before is not None and before[0] == message.attempt:
-            output = (before[3] + output)[-MAX_OUTPUT:]
+        if before is None or before.attempt != message.attempt:
+            before = Told(message.attempt)
+        output, written = before.output, before.written
+        if message.output:
+            start = min(max(0, message.start), MAX_NUMBER)
+            output = (output if start == written else b"") + message.output  # what lay between was left out
+            written = start + len(message.output)
         fraction = message.fraction
         if fraction is not None:
             fraction = min(1.0, max(0.0, fraction)) if isfinite(fraction) else None
-        self.progress[message.task] = (message.attempt, fraction, printable(message.note, 256), output)
+        note = printable(message.note, 256)
+        self.progress[message.task] = Told(message.attempt, fraction, note, output[-MAX_OUTPUT:], written)
         if len(self.progress) > MAX_TOLD:
             del self.progress[next(iter(self.progress))]
+
+
+def _written(pieces: list[m.Piece]) -> list[m.Piece]:
+    """What attempts wrote, if it can be."""
+    _check_leases([piece[0] for piece in pieces], [piece[1] for piece in pieces])
+    if any(not 0 <= piece[2] <= MAX_NUMBER - len(piece[3]) for piece in pieces):
+        raise PeerError("output at a place where none can be")
+    return pieces
 
 
 def _stuck(said: list[tuple[int, str, float]], wall: float) -> tuple[s.Stuck, ...]:
@@ -254,6 +281,8 @@ def _weight(stimulus: s.Stimulus) -> int:
             return weight_of(stimulus.results)
         case s.Broke():
             return weight_of(end[4] for end in stimulus.ends)
+        case s.Wrote():
+            return weight_of(piece[3] for piece in stimulus.pieces)
         case s.Started():
             return max(1, len(stimulus.tasks))
         case s.Holding():

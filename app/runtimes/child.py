@@ -21,7 +21,7 @@ from typing import Any, Final
 from ..core.errors import ConfigError
 from ..core.text import printable
 from .beside import SOURCE_VARIABLE
-from .context import REPORT_INTERVAL, Context, Pending, Stop
+from .context import OUTPUT_CAP, OUTPUT_END, REPORT_INTERVAL, Cap, Context, Pending, Stop
 from .failures import clean
 from .frames import HEADER, body_size, frame, parse
 from .invoke import Failure, attempt
@@ -154,12 +154,23 @@ class _Server:
             return Failure("worker_fault", why), why, ""
         self._limits.renew_cpu()
         stop = Stop()
-        context = Context(task, number, kind.name, self._talk.post, stop)
+        cap = Cap(
+            OUTPUT_CAP - 2 * OUTPUT_END
+        )  # the worker has a cap of its own, for this and for what is printed
+
+        def send(progress: float | None, note: str, output: bytes) -> None:
+            output = cap.take(output)
+            if output or progress is not None:
+                self._talk.post(progress, note, output)
+
+        context = Context(task, number, kind.name, send, stop)
         answer = attempt(kind, payload, context, stop)
         if os.getpid() != self._me:
             _flush_output()
             os._exit(0)  # the handler forked, and this is the copy: only one may tidy up and answer
         _flush_output()
+        if rest := cap.rest():
+            self._talk.post(None, "", rest)
         return answer, *self._tidied(place)
 
     def _tidied(self, place: Path) -> tuple[str, str]:

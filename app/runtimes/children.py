@@ -43,7 +43,7 @@ SWEEP_ROUNDS: Final = 5
 HANG_UP_SECONDS: Final = 1.0
 """How long a child that closed its channel may take to die by itself."""
 FLOOD_PAUSE: Final = 0.002
-"""Seconds between two reads of a pipe whose output is dropped anyway."""
+"""Seconds between two reads of a pipe of whose output only the end is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +168,11 @@ class Child:
         return self._output, take_error
 
     def _output(self, data: bytes) -> bool:
-        """Pass output on; False when there was too much of it."""
-        if self._output_left <= 0 or not data:
-            return self._output_left > 0
-        data = data[: self._output_left]
+        """Pass output on; False when there was so much of it that it need not come fast."""
         self._output_left -= len(data)
-        if self._send_on is not None:
+        if data and self._send_on is not None:
             self._send_on(None, "", data)
-        return True
+        return self._output_left > 0
 
     # the channel
 

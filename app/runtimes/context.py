@@ -11,10 +11,13 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from ..core.text import count
 from .failures import clean
 
 OUTPUT_CAP: Final = 10 * 1024 * 1024
-"""Bytes of output that one attempt may produce; what comes after is dropped."""
+"""Bytes of output of one attempt that are passed on as they come; of what comes after only the end is."""
+OUTPUT_END: Final = 64 * 1024
+"""Bytes of that end."""
 OUTPUT_CHUNK: Final = 64 * 1024
 """Largest piece of output that is reported at once."""
 NOTE_BYTES: Final = 200
@@ -65,7 +68,7 @@ class Stop:
 class Context:
     """Given to a handler as `ctx`. Its methods may be called from any thread of the handler."""
 
-    __slots__ = ("_left", "_send", "_stop", "attempt", "kind", "task")
+    __slots__ = ("_send", "_stop", "attempt", "kind", "task")
 
     def __init__(self, task: int, attempt: int, kind: str, send: Send, stop: Stop | None = None) -> None:
         self.task = task
@@ -75,7 +78,6 @@ class Context:
         self.kind = kind
         self._send = send
         self._stop = stop or Stop()
-        self._left = OUTPUT_CAP
 
     @property
     def cancelled(self) -> bool:
@@ -101,12 +103,8 @@ class Context:
         self._send(0.0 if math.isnan(done) else min(1.0, max(0.0, done)), clean(str(note), NOTE_BYTES), b"")
 
     def write(self, text: str) -> None:
-        """Live output, shown while the work runs. Beyond 10 MiB in one attempt it is dropped."""
-        if self._left <= 0:
-            return
-        data = text[: self._left].encode("utf-8", "replace")[: self._left]
-        self._left -= len(data)
-        self._send(None, "", data)
+        """Output: live while the work runs, the end of it afterwards. The middle of 10 MiB is left out."""
+        self._send(None, "", text.encode("utf-8", "replace"))
 
 
 class Pending:
@@ -124,3 +122,44 @@ class Pending:
         if progress is not None:
             self.progress, self.note = progress, note
         self.output += output
+
+
+class Cap:
+    """Lets so much output of one attempt pass; of what comes after it keeps the end. For any thread."""
+
+    __slots__ = ("_end", "_left", "_lock", "_lost")
+
+    def __init__(self, most: int) -> None:
+        self._left, self._lost = most, 0
+        self._end = bytearray()
+        self._lock = threading.Lock()
+
+    def take(self, output: bytes) -> bytes:
+        """What of it passes."""
+        if len(output) <= self._left:
+            self._left -= len(output)  # two threads at once may both pass: by less than one call
+            return output
+        with self._lock:
+            left = max(0, self._left)
+            passes, rest = output[:left], output[left:]
+            self._left -= len(passes)
+            self._end += rest
+            if len(self._end) > 2 * OUTPUT_END:  # seldom, because it moves what stays
+                self._lose(len(self._end) - OUTPUT_END)
+            return passes
+
+    def _lose(self, count: int) -> None:
+        del self._end[:count]
+        self._lost += count
+
+    def rest(self) -> bytes:
+        """The end, once there is no more, after a word on how much lies before it."""
+        with self._lock:
+            self._lose(max(0, len(self._end) - OUTPUT_END))
+            mark = (
+                f"\n[taskmessenger: {count(self._lost, 'byte')} of output left out here]\n"
+                if self._lost
+                else ""
+            )
+            end, self._end, self._lost = bytes(self._end), bytearray(), 0
+            return mark.encode() + end

@@ -10,7 +10,7 @@ import asyncio
 import threading
 
 from .base import Report
-from .context import OUTPUT_CAP, OUTPUT_CHUNK, REPORT_INTERVAL, Pending
+from .context import OUTPUT_CAP, OUTPUT_CHUNK, REPORT_INTERVAL, Cap, Pending
 
 _Key = tuple[int, int]
 
@@ -18,29 +18,30 @@ _Key = tuple[int, int]
 class Line:
     """One job's way to report."""
 
-    __slots__ = ("_key", "_left", "_open", "_reports")
+    __slots__ = ("_cap", "_key", "_open", "_reports")
 
     def __init__(self, reports: Reports, key: _Key) -> None:
         self._reports, self._key, self._open = reports, key, True
-        self._left = OUTPUT_CAP
+        self._cap = Cap(OUTPUT_CAP)
 
     def send(self, progress: float | None, note: str, output: bytes) -> None:
         """Take it along with the next report. Callable from any thread."""
         if not self._open:
             return
         if output:
-            output = output[: self._left]
-            self._left -= len(output)
+            output = self._cap.take(output)
         if output or progress is not None:
             self._reports.post(self._key, progress, note, output)
 
     def write(self, output: bytes) -> None:
-        """What the job printed; beyond the cap it is dropped."""
+        """What the job printed; beyond the cap only the end of it goes on."""
         self.send(None, "", output)
 
     def close(self) -> None:
         """Deliver what is left, then nothing any more. On the event loop's thread."""
         self._open = False
+        if rest := self._cap.rest():
+            self._reports.post(self._key, None, "", rest)
         self._reports.deliver(self._key)
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from ..core.finality import not_tried_again
 from ..core.lifecycle import TaskState
 from ..core.text import count
-from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskRow
+from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskOutput, TaskRow
 from .editing import as_text
 from .widgets.badges import badge, task_state
 from .widgets.cells import Cell, text_of
@@ -42,8 +42,15 @@ def sections(
         made.append(Section("progress", "Progress", _progress(found)))
     if found.error is not None:
         made.append(Section("error", "Error", _error(found.error, styles)))
-    if found.output:
-        made.append(Section("output", "Output", _block(found.output.decode("utf-8", "replace"), newest=True)))
+    if found.output is not None:
+        title = f"Output {told_output(found.output)}"
+        made.append(
+            Section(
+                "output",
+                title,
+                _block(found.output.data.decode("utf-8", "replace").rstrip("\n"), newest=True),
+            )
+        )
     if attempts := [*_attempts(found)]:
         made.append(Section("attempts", "Attempts", _time_lines(attempts, found, look, styles, width)))
     if outcome is not None and outcome.result is not None:
@@ -51,6 +58,13 @@ def sections(
     payload = "too large to be shown here" if found.payload is None else as_text(found.payload)
     made.append(Section("payload", f"Payload ({size(found.payload_size)})", _block(payload)))
     return tuple(made)
+
+
+def told_output(found: TaskOutput) -> str:
+    """Of which attempt it is, and how much of what that wrote."""
+    end = found.start + len(found.data)
+    part = f"the last {size(len(found.data))} of {size(end)}" if found.start else size(end)
+    return f"(attempt {found.attempt}, {part})"
 
 
 def in_short(row: TaskRow, look: Look, styles: Mapping[str, str]) -> Text:

@@ -30,14 +30,25 @@ from ..core.errors import StoreError
 from ..core.filter_match import listed, matches, sort_value
 from ..core.life import Life, Start, first_id_after
 from ..core.lifecycle import TaskState
-from ..handle import AttemptInfo, Count, Cursor, Outcome, TaskDetail, TaskPage, TaskQuery, TaskRow
+from ..handle import (
+    AttemptInfo,
+    Count,
+    Cursor,
+    Outcome,
+    TaskDetail,
+    TaskOutput,
+    TaskPage,
+    TaskQuery,
+    TaskRow,
+)
 from ..handle.filters import conditions_of, cursor_of, is_descending
 from .archive import Facts, Manifest
 from .conditions import check_query, stored_states
 from .error_blobs import decode_error, first_line, message_of
 from .life import new_id
+from .memory_outputs import MemoryOutputs
 from .memory_roster import MemoryRoster
-from .query import MAX_ATTEMPTS
+from .query import MAX_ATTEMPTS, OUTPUT_SHOWN
 from .recover import IN_FULL, INLINE_LIMIT
 
 
@@ -97,6 +108,7 @@ class MemoryStore(MemoryRoster):
         self._epochs: list[bytes] = []
         self._starts: dict[int, tuple[bytes, bytes]] = {}
         """By number: epoch and id."""
+        self._outputs = MemoryOutputs()
         self.low = False
         """What `low_space` says."""
 
@@ -123,14 +135,10 @@ class MemoryStore(MemoryRoster):
             next_task_id=self._highest + 1,
             next_grant=next_grant,
             life=self._begin(self._epochs[-1] if self._epochs else new_id()),
-            ended=[(*what, number) for what, number in self._ended_since().items()],
+            ended=[
+                (*what, number) for what, number in _ended(self._tasks, tallied_until(self._settings)).items()
+            ],
         )
-
-    def _ended_since(self) -> Counter[tuple[str, str | None, int]]:
-        """What has ended since tallies were saved, by kind, worker and state."""
-        at = tallied_until(self._settings)
-        ends = [(kept.given[1], kept.end) for kept in self._tasks.values() if kept.end is not None]
-        return Counter((kind, end[3], end[0]) for kind, end in ends if end[4] > at)
 
     async def begin_epoch(self, why: str, heard: Sequence[bytes] = ()) -> tuple[Life, int]:
         """What was said of this store before is of a former life; the next free task id."""
@@ -171,6 +179,7 @@ class MemoryStore(MemoryRoster):
         for seq in batch.grants_ended:
             grants.pop(seq, None)
         self._tasks, self._grants = tasks, grants
+        self._outputs.write(row for row in batch.outputs if row[0] in tasks)
         self._highest = max([self._highest, *(row[0] for row in batch.submitted)])
         changed = self._settings | batch.settings
         self._settings = {name: value for name, value in changed.items() if value is not None}
@@ -196,6 +205,7 @@ class MemoryStore(MemoryRoster):
         old = sorted(ended)[: max(limit, 0)]
         for _, task_id in old:
             del self._tasks[task_id]
+            self._outputs.forget(task_id)
         return len(old)
 
     async def page(self, query: TaskQuery) -> TaskPage:
@@ -243,7 +253,12 @@ class MemoryStore(MemoryRoster):
             payload=payload if len(payload) <= payload_limit else None,
             error=decode_error(kept.error),
             attempts=tuple(AttemptInfo(*a[1:6], error=decode_error(a[6])) for a in newest),
+            output=self._outputs.read(task_id, 0, OUTPUT_SHOWN),
         )
+
+    async def output(self, task_id: int, attempt: int = 0) -> TaskOutput | None:
+        """What is kept of what an attempt wrote; see `TaskReader`."""
+        return self._outputs.read(task_id, attempt, self._outputs.bounds.attempt)
 
     async def heads(self, ids: Sequence[int], size: int) -> dict[int, bytes]:
         """So many bytes of the beginning of the payloads of these tasks."""
@@ -273,6 +288,12 @@ class MemoryStore(MemoryRoster):
     def low_space(self) -> bool:
         """What a test says it is."""
         return self.low
+
+
+def _ended(tasks: Mapping[int, _Kept], at: float) -> Counter[tuple[str, str | None, int]]:
+    """What has ended since then, by kind, worker and state."""
+    ends = [(kept.given[1], kept.end) for kept in tasks.values() if kept.end is not None]
+    return Counter((kind, end[3], end[0]) for kind, end in ends if end[4] > at)
 
 
 def _submit(tasks: dict[int, _Kept], rows: list[SubmittedRow]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 
 from ..handle import AttemptInfo, Outcome, TaskDetail
-from . import large
+from . import large, outputs
 from .bulk import numbers
 from .conditions import MAX_ID, possible
 from .database import fetch
@@ -22,6 +22,8 @@ from .segments import Segments
 MAX_ATTEMPTS: Final = 100
 """Attempts of one task that are shown: the newest."""
 
+OUTPUT_SHOWN: Final = 16 << 10
+"""Bytes of the end of an attempt's output that go with what else is known of its task."""
 _JOINED: Final = """
 LEFT JOIN open_task AS o ON o.id = t.id
 LEFT JOIN ended AS e ON e.id = t.id"""
@@ -81,6 +83,7 @@ def detail(
         payload=payload,
         error=decode_error(found[16]),
         attempts=tuple(AttemptInfo(*(*a[:5], decode_error(a[5]))) for a in reversed(attempts)),
+        output=outputs.read(connection, task_id, 0, OUTPUT_SHOWN),
     )
 
 

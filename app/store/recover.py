@@ -15,6 +15,7 @@ from .conditions import possible
 from .database import fetch
 from .judge import COMMITS
 from .life import NEXT_TASK
+from .outputs import TOTAL
 from .waiting import UNTOUCHED, waiting
 
 IN_FULL: Final = 20_000
@@ -64,7 +65,9 @@ def recover(connection: apsw.Connection, in_full: int = IN_FULL) -> Recovered:
     dead = [grant[0] for grant in grants if grant[0] not in live]
     if dead:
         connection.execute(_DROP_GRANTS, numbers(dead))
-    settings = dict(fetch(connection, "SELECT name, value FROM setting WHERE name <> ?", (COMMITS,)))
+    settings = dict(
+        fetch(connection, "SELECT name, value FROM setting WHERE name NOT IN (?, ?)", (COMMITS, TOTAL))
+    )
     return Recovered(
         tasks=tasks,
         waiting=list(waiting(connection)) if many else [],

@@ -13,7 +13,7 @@ import apsw
 from ..core.commit import TALLIES, Commit, ReopenedRow, SettledRow, SubmittedRow
 from ..core.errors import StoreError
 from ..core.lifecycle import TaskState
-from . import large
+from . import large, outputs
 from .bulk import Bulk, numbers
 from .judge import COMMITS
 from .segments import Segments
@@ -170,5 +170,6 @@ def forget(connection: apsw.Connection, before: float, limit: int, segments: Seg
         connection.execute(_HIGHEST, (max(old),))
         connection.execute(_NOT_ENDED, numbers(old))
         segments.drop(large.drop(connection, old, *large.Part))
+        outputs.forget(connection, old)
         connection.execute(_NO_TASK, numbers(old))
     return len(old)

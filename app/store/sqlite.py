@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ..core.commit import Commit, OpenRow, Recovered
-from ..handle import Count, Outcome, TaskDetail, TaskPage, TaskQuery
-from . import pages, rows
+from ..handle import Count, Outcome, TaskDetail, TaskOutput, TaskPage, TaskQuery
+from . import outputs, pages, rows
 from . import query as queries
 from .access import Access
 from .files import BALLAST_SIZE, LOW_WATER, Ballast, free_bytes, share_of_disk
 from .large import LARGE
 from .migrate import migrations
+from .outputs import OutputBounds
 from .recover import IN_FULL, task_rows
 from .sqlite_roster import SqliteRoster
 from .sqlite_whole import SqliteWhole
@@ -27,6 +28,8 @@ from .writer import Hook, Settings
 
 PRUNE_CHUNK: Final = 1_000
 """Tasks forgotten in one transaction, so that no commit waits long for it."""
+MOST_OUTPUT: Final = 16 << 20
+"""Bytes of one attempt's output in one answer."""
 BALLAST_RETRY_SECONDS: Final = 10.0
 """How often is looked whether there is space for the ballast again."""
 
@@ -39,6 +42,8 @@ class Bounds:
     """After about so long a search comes back with what it has."""
     in_full: int = IN_FULL
     """Open tasks up to which `open` reads each as it is."""
+    outputs: OutputBounds = field(default_factory=OutputBounds)
+    """How much is kept of what attempts write."""
 
 
 class SqliteStore(SqliteRoster, SqliteWhole):
@@ -74,6 +79,7 @@ class SqliteStore(SqliteRoster, SqliteWhole):
             in_full=bounds.in_full,
             before_commit=before_commit,
             after_commit=after_commit,
+            outputs=bounds.outputs,
         )
         super().__init__(Access(path, settings, self._ballast))
 
@@ -155,6 +161,10 @@ class SqliteStore(SqliteRoster, SqliteWhole):
         """One task, or None; its payload only up to `payload_limit` bytes."""
         access = self._access
         return await access.ask(access.quick, queries.detail, task_id, payload_limit, access.segments)
+
+    async def output(self, task_id: int, attempt: int = 0) -> TaskOutput | None:
+        """What is kept of what an attempt wrote; see `TaskReader`."""
+        return await self._access.ask(self._access.quick, outputs.read, task_id, attempt, MOST_OUTPUT)
 
     async def outcomes(self, ids: Sequence[int], most: int | None = None) -> list[Outcome]:
         """Of these tasks, those that have ended, with results; see `TaskReader`."""

@@ -20,13 +20,14 @@ from ..core.commit import Commit, Recovered
 from ..core.errors import StoreFailed, StoreFull
 from ..core.life import Life
 from ..descriptors import NO_MORE
-from . import judge, life
+from . import judge, life, outputs
 from .database import RESTORE, Health, as_store_error, check_library, connect_writer
 from .files import Ballast, LockFile, make_private
 from .lane import Lane, Ticket
 from .large import used
 from .last import EVERY, Known, Last, is_as_left
 from .migrate import Migration, check_version, migrate
+from .outputs import OutputBounds
 from .recover import recover
 from .rows import count, write
 from .segments import Segments
@@ -59,6 +60,7 @@ class Settings:
     before_commit: Hook | None
     """Called in the writer's thread before each COMMIT, with its number since the start: 1, 2, ..."""
     after_commit: Hook | None
+    outputs: OutputBounds
 
 
 class WriterLane(Lane):
@@ -82,6 +84,8 @@ class WriterLane(Lane):
         self._last = Last(path)
         self._counted = self._counting = 0
         """Commits that are counted in the database: durable, and with what is being written."""
+        self._tight = False
+        """The disk was full a moment ago: there is no room for what attempts wrote, but for outcomes."""
         self._highest = self._growing = 0
         """Id of the newest task, likewise."""
 
@@ -201,8 +205,9 @@ class WriterLane(Lane):
     def transaction(self, work: Callable[[apsw.Connection], T], *, outcomes: bool = True) -> T:
         """What `work` returns, with all it wrote durable; or its error, with nothing written.
 
-        When there is no space, the WAL's is used again, then the ballast is given back: for this transaction
-        only if it brings `outcomes`, because new tasks must not eat what is kept for those.
+        When there is no space, the WAL's is used again and what attempts wrote is left out, then the ballast
+        is given back: for this transaction only if it brings `outcomes`, because new tasks must not eat what
+        is kept for those.
 
         Raises:
             StoreFull: there is still no space.
@@ -210,16 +215,19 @@ class WriterLane(Lane):
         """
         try:
             return self._try(work)
-        except StoreFull as error:
-            full = error
-        if self._checkpoint():
+        except StoreFull:
+            pass
+        self._tight = True
+        try:
+            self._checkpoint()
             try:
                 return self._try(work)
-            except StoreFull as error:
-                full = error
-        if self._ballast.release() and outcomes:
+            except StoreFull:
+                if not (self._ballast.release() and outcomes):
+                    raise
             return self._try(work)
-        raise full
+        finally:
+            self._tight = False
 
     def _try(self, work: Callable[[apsw.Connection], T]) -> T:
         self._health.check()
@@ -296,6 +304,9 @@ class WriterLane(Lane):
 
     def _write(self, connection: apsw.Connection, batch: Commit) -> None:
         self._counting = write(connection, batch, self._segments, self._counting, due=self._last.is_due)
+        if batch.outputs:
+            keep = not (self._tight or self._ballast.spent)
+            outputs.write(connection, batch.outputs, self._settings.outputs, keep=keep)
         if batch.submitted:
             self._growing = batch.submitted[-1][0]
 

@@ -172,7 +172,7 @@ async def test_an_attempt_is_one_line_with_its_worker(name: str, times: TimeMode
         row = replace(found.row, submitted_at=past, finished_at=past + 40, worker=name, attempt=2)
         lost = ErrorInfo("lost", "the worker gave no sign of life while its lease lasted")
         tries = tuple(AttemptInfo(n, name, past + n, past + 20 + n, "timed_out", lost) for n in (1, 2))
-        return replace(found, row=row, attempts=tries, error=None, output=b"", progress=None, note="")
+        return replace(found, row=row, attempts=tries, error=None, output=None, progress=None, note="")
 
     node.task = of_old  # type: ignore[method-assign]
     async with opened(node, size=SMALL) as (pilot, console, _):

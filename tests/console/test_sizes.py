@@ -56,4 +56,6 @@ async def test_a_task_that_ends_while_it_is_looked_at_shows_how() -> None:
         await passed(pilot, 1)
         view: Any = console.view
         assert TaskState(view.found.row.state).final
-        assert "step 1" not in text(console)
+        assert view.found.output is not None
+        assert not view.found.output.live
+        assert "Output (attempt 1" in text(console), "what it wrote stays"

@@ -16,7 +16,7 @@ from taskmessenger import logs, streams
 from taskmessenger.config.model import Logging
 from taskmessenger.paths import under
 from taskmessenger.runtimes.base import SUCCEEDED
-from taskmessenger.runtimes.context import OUTPUT_CAP
+from taskmessenger.runtimes.context import OUTPUT_CAP, OUTPUT_END
 
 from tests.support.runtimes import a_bench, result, until
 
@@ -64,9 +64,20 @@ async def test_closed_or_replaced_streams_are_those_of_one_task_at_most(bench, k
 
 
 @all_of_them
-async def test_output_has_a_cap(bench, kind):
+async def test_output_has_a_cap_and_its_end_comes_through(bench, kind):
     assert (await bench.run(kind("print"), "flood", task=7)).status == SUCCEEDED
-    assert len(bench.heard.output(7)) == OUTPUT_CAP
+    heard, whole = bench.heard.output(7), 13 * (1024 * 1024 + 1)
+    lost = f"[taskmessenger: {whole - OUTPUT_CAP - OUTPUT_END:,} bytes of output left out here]\n".encode()
+    assert heard[OUTPUT_CAP:].lstrip(b"\n") == lost + b"x" * (OUTPUT_END - 1) + b"\n"
+
+
+@all_of_them
+async def test_what_is_written_through_the_context_is_capped_too_and_its_end_comes_through(bench, kind):
+    assert (await bench.run(kind("tell"), ["flood"], task=7)).status == SUCCEEDED
+    heard = bench.heard.output(7)
+    assert OUTPUT_CAP / 2 < len(heard) < OUTPUT_CAP + 2 * OUTPUT_END
+    assert heard.count(b"of output left out here]") == 1
+    assert heard.endswith(b"x" * 1_000 + b"the end\n")
 
 
 async def test_tasks_that_print_at_the_same_time_have_each_their_own(tmp_path):

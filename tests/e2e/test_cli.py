@@ -243,7 +243,7 @@ def test_what_can_never_succeed_is_tried_once_and_says_why(here: Fleet) -> None:
 # ---- ids, workers and managers that are not there --------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["show", "result", "cancel", "retry"])
+@pytest.mark.parametrize("verb", ["show", "result", "output", "cancel", "retry"])
 def test_an_unknown_task_is_not_found(here: Fleet, verb: str) -> None:
     refused(here.run("task", verb, str(2**63 - 1)), 3, f"there is no task {2**63 - 1}")
 

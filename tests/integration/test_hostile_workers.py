@@ -292,7 +292,7 @@ async def test_word_of_progress_is_kept_within_bounds(tmp_path) -> None:
             await until(lambda: link.progress.get(task, (0, None))[1] == 1.0)
             assert len(link.progress) <= 4_096
             assert len(link.progress[task][3]) <= 16_384
-            assert max(len(note) for _, _, note, _ in link.progress.values()) <= 256
+            assert max(len(told.note) for told in link.progress.values()) <= 256
 
 
 async def test_a_flood_of_beats_makes_no_buffer_grow(tmp_path) -> None:

@@ -12,7 +12,7 @@ import anyio
 import psutil
 import pytest
 from taskmessenger.runtimes.base import CANCELLED, CRASHED, FAILED, SUCCEEDED, TIMED_OUT, Job
-from taskmessenger.runtimes.context import OUTPUT_CAP
+from taskmessenger.runtimes.context import OUTPUT_CAP, OUTPUT_END
 from taskmessenger.runtimes.leftovers import kill_leftovers, new_home, record
 from taskmessenger.runtimes.limits import Limits
 from taskmessenger.runtimes.process import ProcessRuntime
@@ -198,7 +198,9 @@ async def test_cpu_time_is_limited_for_each_job_and_not_for_the_child(tmp_path):
 async def test_a_flood_of_output_is_capped_and_does_not_hold_up_the_job(bench):
     ended = await bench.run("flood", OUTPUT_CAP + 2 * MIB, task=1)
     assert result(ended) == OUTPUT_CAP + 2 * MIB
-    assert len(bench.heard.output(1)) == OUTPUT_CAP
+    heard = bench.heard.output(1)
+    assert heard.count(b"x" * 1023 + b"\n") == (OUTPUT_CAP + OUTPUT_END) // 1024
+    assert heard.endswith(b"x\n")
     assert (await bench.run("flood", 1024, task=2)).status == SUCCEEDED
     assert len(bench.heard.output(2)) == 1024
 
@@ -206,7 +208,7 @@ async def test_a_flood_of_output_is_capped_and_does_not_hold_up_the_job(bench):
 async def test_an_endless_flood_ends_with_its_timeout(bench):
     ended = await bench.run("flood", None, task=1, timeout=1.0)
     assert ended.status == TIMED_OUT
-    assert len(bench.heard.output(1)) <= OUTPUT_CAP
+    assert len(bench.heard.output(1)) <= OUTPUT_CAP + OUTPUT_END + 100
 
 
 @pytest.mark.parametrize(

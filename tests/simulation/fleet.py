@@ -46,7 +46,7 @@ from taskmessenger.runtimes.registry import KindInfo
 
 from tests.simulation.clients import Client
 from tests.simulation.faults import Faults
-from tests.simulation.ledger import Disk, Ledger, Reader, WatchedSpool
+from tests.simulation.ledger import Disk, Ledger, Reader, WatchedSpool, words_of
 
 HEARTBEAT, DEAD_AFTER, LEASE = 1.0, 3.0, 6.0
 EPOCH = 1_700_000_000.0
@@ -107,10 +107,13 @@ class SimRuntime:
     def __init__(self, ledger: Ledger, worker: str) -> None:
         self._ledger, self._worker = ledger, worker
         self._running: dict[int, anyio.CancelScope] = {}
+        self.report: Any = None
 
     async def run(self, job: Job) -> Ended:
         seconds, how = msgspec.msgpack.decode(job.payload)
         self._ledger.begins(self._worker, job.task, job.attempt)
+        if words := words_of(job.task, job.attempt):
+            self.report(job.task, job.attempt, None, "", words)
         start = anyio.current_time()
         try:
             with anyio.CancelScope() as scope:
@@ -269,6 +272,7 @@ class World:
         spool = WatchedSpool(self.ledger, name, self.folder / name, 2**20)
         runtime, rng = SimRuntime(self.ledger, name), random.Random(self.rng.random())
         role = self.workers[name] = Worker(config, identity, KINDS, runtime, spool, dial=dial, rng=rng)
+        runtime.report = role.report
         try:
             await role.run()
         finally:

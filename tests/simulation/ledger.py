@@ -1,4 +1,4 @@
-"""Books kept beside a simulated fleet, from what was asked, answered and stored: I2 to I11 seen from outside.
+"""Books kept beside a simulated fleet, from what was asked, answered and stored: I2 to I12 seen from outside.
 
 They know nothing of how a pool decides. `Disk` shows them every commit in the order in which it became
 durable, so they outlive managers; `WatchedSpool` shows them what workers keep and forget; clients tell them
@@ -26,6 +26,8 @@ from taskmessenger.store.recover import IN_FULL
 
 BEFORE, AFTER = "before the commit", "after the commit"
 SPENDS_NOTHING: Final = frozenset({"released", "cancelled", "orphaned"})
+WORDLESS: Final = 5
+"""Of so many tasks one writes something."""
 _Key = tuple[int, int]
 
 
@@ -68,6 +70,11 @@ class Disk(MemoryStore):
         return kept.given[3] + sum(one[5] in SPENDS_NOTHING for one in kept.attempts)
 
 
+def words_of(task_id: int, attempt: int) -> bytes:
+    """What this attempt writes; most write nothing."""
+    return b"" if task_id % WORDLESS else b"task %d, attempt %d\n" % (task_id, attempt)
+
+
 class Ledger:
     """What is true of the whole fleet, whoever of it is alive."""
 
@@ -104,8 +111,12 @@ class Ledger:
         for reopened in batch.reopened:
             if reopened[1] >= self._leases.get(reopened[-1], ("", 0))[1]:
                 self._leases.pop(reopened[-1], None)
-        for state, _, _, _, _, _, result, error, task_id in batch.settled:
+        for state, attempt, _, _, _, _, result, error, task_id in batch.settled:
             self._leases.pop(task_id, None)
+            if state == TaskState.SUCCEEDED and (words := words_of(task_id, attempt)):
+                there = self.disk._outputs.read(task_id, attempt, len(words) + 1)
+                assert getattr(there, "data", b"") == words, f"I12: what task {task_id} wrote is {there}"
+                self.seen["words beside a result"] += 1
             good = state == TaskState.SUCCEEDED
             assert (result is not None, error is not None) == (good, not good), f"I5: task {task_id}"
             asked = state != TaskState.CANCELLED or task_id in self.cancel_asked

@@ -1,7 +1,7 @@
 """Runs seeds: `python -m tests.simulation.simulate --seeds 1000 [--first N]`.
 
 While a seed runs: the pool's own books after every batch (I1 to I4, I6, I8, I10: `core.pool.check`), and
-beside them, from what was asked, answered and stored, I2 to I5 and I7 to I11 (`tests.simulation.ledger`):
+beside them, from what was asked, answered and stored, I2 to I5 and I7 to I12 (`tests.simulation.ledger`):
 nothing is answered or told before it is on the disk, nothing is leased in a paused scope or beyond a cap, no
 worker forgets what nobody else has, and no task runs twice at one time. After it: every accepted task has one
 outcome, told and stored alike; every lease has ended; nothing waits for ever; nothing ran more than it may.

@@ -56,6 +56,7 @@ def test_faults_fall_into_each_other_in_fleets_of_every_size() -> None:
     seen = sum((world.ledger.seen for world in worlds), Counter[str]())
     assert seen["grants beside a pause"] > 0
     assert seen["grants under a cap"] > 0
+    assert seen["words beside a result"] > 0
 
 
 def test_a_seed_tells_the_same_story_twice() -> None:

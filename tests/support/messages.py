@@ -17,6 +17,7 @@ from taskmessenger.handle import (
     Outcome,
     PoolStatus,
     TaskDetail,
+    TaskOutput,
     TaskPage,
     TaskQuery,
     TaskRow,
@@ -37,8 +38,9 @@ STATUS = PoolStatus(
 GROUP = Group("echo", [b"\xc0", b"\x01"], ["a", "b"], 5, 9.5, 3, 1.5, "batch", "w")
 QUERY = TaskQuery((1, 2), ("a",), ("w",), ("b",), (7,), "text", 10, None, 50)
 DETAIL = TaskDetail(
-    ROW, 10, 20, b"p", ERROR, (AttemptInfo(1, "w", 1.0, 2.0, "crashed", ERROR),), "y", 0.5, "n", b"o"
-)
+    ROW, 10, 20, b"p", ERROR, (AttemptInfo(1, "w", 1.0, 2.0, "crashed", ERROR),), "y", 0.5, "n",
+    TaskOutput(1, 2, 3, b"o", ((2, 4, 1),), True),
+)  # fmt: skip
 OUTCOME = Outcome(1, 5, 2, "w", b"\xc0", ERROR, 0.5)
 ACT = Act("edit", (1,), QUERY, 3, "all", 1.5, b"\xc0")
 
@@ -57,7 +59,8 @@ EVERY: list[m.Message] = [
     m.Started([1, 2], [1, 3]),
     m.Finished([1, 2], [1, 3], [b"\xc0", b""], [0.5, 2.0]),
     m.Broke([(1, 2, 3, 0.5, b"e"), (2, 1, 6, 0.0, None)]),
-    m.Progress(1, 2, 0.5, "half", b"out"),
+    m.Progress(1, 2, 0.5, "half", b"out", 7),
+    m.Output([(1, 2, 3, b"out"), (2, 1, 0, b"")]),
     m.Steered(7),
     m.RenewMe(b"csr"),
     m.Assign([("echo", [(1, 1, None, b"\xc0"), (2, 3, 4.5, b"x")])]),
@@ -78,6 +81,7 @@ EVERY: list[m.Message] = [
     m.Look(1, {"fleet": 3}, 5, 10),
     m.Do(1, ACT),
     m.CountTasks(1, QUERY, 500),
+    m.GetOutput(1, 2, 3),
     m.Submitted(1, [1, 2], 1),
     m.Failure(1, "usage", "no"),
     m.Outcomes(1, [OUTCOME], [3], 1),
@@ -92,6 +96,7 @@ EVERY: list[m.Message] = [
     m.View(1, 1.5, [("fleet", 4, msgspec.Raw(b"\xc0"))], [EventRow(5, 1.5, "info", "log", "x", "y")], 6, 1),
     m.Did(1, ActDone(2, [1, 2])),
     m.Counted(1, Count(3, exact=False)),
+    m.OutputIs(1, TaskOutput(1, 2, 3, b"o", ((2, 4, 1),), True)),
     m.Facts(1, msgspec.Raw(b"\x93\x01\x02\x03")),
 ]
 TYPES = get_args(m.Message)

@@ -156,17 +156,31 @@ async def test_progress_is_kept_safe_short_and_for_running_tasks_only(desk, monk
     monkeypatch.setattr(worker_link, "MAX_TOLD", 3)
     progress = desk.link.progress
     await desk.say(m.Progress(1, 1, 2.5, "n\x1b" * 1_000, b"a" * 20_000))
-    await desk.say(m.Progress(1, 1, math.nan, "", b"b" * 10))
-    attempt, fraction, note, output = progress[1]
-    assert (attempt, fraction, note) == (1, None, "")
+    await desk.say(m.Progress(1, 1, math.nan, "", b"b" * 10, 20_000))
+    attempt, fraction, note, output, written = progress[1]
+    assert (attempt, fraction, note, written) == (1, None, "", 20_010)
     assert len(output) == 16_384
-    assert output.endswith(b"b" * 10)
+    assert output.endswith(b"a" + b"b" * 10)
+    await desk.say(m.Progress(1, 1, 0.5, "n"))
+    assert progress[1] == (1, 0.5, "n", output, written), "what it wrote before stays"
+    await desk.say(m.Progress(1, 1, 0.5, "", b"c", 30_000))
+    assert progress[1][3:] == (b"c", 30_001), "no gap is hidden"
+    await desk.say(m.Progress(1, 1, 0.5, "", b"d", -(2**63)), m.Progress(1, 1, 0.5, "", b"e", 2**64 - 1))
+    assert progress[1][3] == b"e"
     await desk.say(m.Progress(1, 2, -1.0, "", b"c"))
-    assert progress[1] == (2, 0.0, "", b"c"), "another attempt begins anew"
+    assert progress[1] == (2, 0.0, "", b"c", 1), "another attempt begins anew"
     await desk.say(*(m.Progress(n, 1) for n in (2, 3)), m.Progress(1, 2), m.Progress(4, 1))
     assert set(progress) == {3, 1, 4}, "the oldest word is forgotten"
     await desk.say(m.Finished([3], [1], [b"\xc0"], [0.1]), m.Broke([(4, 1, 1, 0.1, None)]))
     assert set(progress) == {1}
+
+
+@pytest.mark.parametrize(
+    "piece", [(0, 1, 0, b"x"), (1, 0, 0, b""), (1, 1, -1, b"x"), (1, 1, 2**63 - 1, b"x"), (2**63, 1, 0, b"x")]
+)
+async def test_output_at_a_place_where_none_can_be_is_a_crime(desk, piece) -> None:
+    with pytest.raises(PeerError):
+        await desk.say(m.Output([(1, 1, 0, b"fine"), piece]))
 
 
 async def test_a_certificate_is_renewed_now_and_then_but_not_all_the_time(desk) -> None:

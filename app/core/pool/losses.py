@@ -115,6 +115,7 @@ def strike(worker: Worker, ids: Iterable[int]) -> None:
     for task_id in ids:
         del worker.held[task_id]
         worker.running.pop(task_id, None)
+        worker.wrote.pop(task_id, None)
         if worker.alone == task_id:
             worker.alone = None
 

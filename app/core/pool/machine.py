@@ -119,6 +119,8 @@ class Pool:
                 workers.on_beat(self, got, now)
             case s.Broke():
                 settle.on_broke(self, got, now, wall)
+            case s.Wrote():
+                settle.on_wrote(self, got)
             case s.Tick():
                 timers.on_tick(self, now, wall)
             case s.WorkerJoined():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..blob import error_blob
 from ..lifecycle import TaskState, check
-from ..stimuli import Broke, Finished, How, Started
+from ..stimuli import Broke, Finished, How, Started, Wrote
 from . import conduct
 from .doubts import clear, forget
 from .links import cut
@@ -31,6 +31,8 @@ _WORDS = {
 _GOOD = TaskState.SUCCEEDED.value
 ORPHANED: Final = "orphaned"
 """How an attempt ended that another task may have ended: it costs none."""
+MAX_OUTPUT: Final = 1024 * 1024
+"""Bytes of output that are taken of one attempt; workers send its end, once."""
 FREE_RELEASES: Final = 5
 """How often a task may be given back and be handed out again at once."""
 RELEASED_WAIT: Final = 1.0
@@ -58,6 +60,19 @@ def on_started(pool: Pool, got: Started, now: float, wall: float) -> None:
     pool.totals[TaskState.RUNNING] += len(begun)
     if begun:
         pool.events.append(("started", worker.id, begun, ""))
+
+
+def on_wrote(pool: Pool, got: Wrote) -> None:
+    """Attempts wrote something. What is no longer this worker's, or more than one can keep, is left out."""
+    worker = pool.by_session.get(got.session)
+    if worker is None:
+        return
+    for piece in got.pieces:
+        task_id, attempt, _, data = piece
+        taken = worker.wrote.get(task_id, 0) + len(data)
+        if worker.held.get(task_id) == attempt and taken <= MAX_OUTPUT:
+            worker.wrote[task_id] = taken
+            pool.commit.outputs.append(piece)
 
 
 def on_finished(pool: Pool, got: Finished, wall: float) -> None:
@@ -104,7 +119,7 @@ def on_finished(pool: Pool, got: Finished, wall: float) -> None:
     pool.tallies.succeeded(options, len(done) - told)
     conduct.succeeded(pool, worker, len(done))
     totals[_GOOD] += len(done)
-    _look_after_suspect(worker)
+    _off_the_books(worker, done)
     forget(pool, done)
     if done:
         pool.changed_totals = True
@@ -119,8 +134,11 @@ def _uneven(pool: Pool, worker: Worker, got: Finished) -> bool:
     return True
 
 
-def _look_after_suspect(worker: Worker) -> None:
-    """A worker that has run its suspect may have others again."""
+def _off_the_books(worker: Worker, done: list[int]) -> None:
+    """It no longer has these; a worker that has run its suspect may have others again."""
+    if worker.wrote:
+        for task_id in done:
+            worker.wrote.pop(task_id, None)
     if worker.alone is not None and worker.alone not in worker.held:
         worker.alone = None
 
@@ -190,6 +208,7 @@ def _drop(worker: Worker, task_id: int) -> None:
     """The worker no longer has this lease."""
     worker.held.pop(task_id, None)
     worker.running.pop(task_id, None)
+    worker.wrote.pop(task_id, None)
     if worker.alone == task_id:
         worker.alone = None
 

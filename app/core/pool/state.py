@@ -70,6 +70,7 @@ class Worker:
         "address", "alone", "capacity", "described", "drain_seconds", "draining", "fair_from", "held", "id",
         "instance", "isolated", "kinds", "lease_until", "limit", "newest_grant", "offered", "paused", "picks",
         "reported", "restarted", "running", "session", "share", "stuck", "synced", "unreturned", "unwanted",
+        "wrote",
     )  # fmt: skip
 
     def __init__(self, worker_id: str, share: Share | None = None) -> None:
@@ -87,6 +88,8 @@ class Worker:
         """Capacity and limit as it said, before a cap."""
         self.stuck: tuple[Stuck, ...] = ()
         """What it was to end and cannot; each takes a slot."""
+        self.wrote: dict[int, int] = {}
+        """Of leases that it has: bytes of output that were taken."""
         self.described: tuple[int, frozenset[str]] | None = None
         """Slots and isolated kinds as they are stored, for as long as it may have leases."""
         self.newest_grant = 0

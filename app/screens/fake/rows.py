@@ -11,9 +11,11 @@ import msgpack
 
 from ...core.errors import no_task
 from ...core.lifecycle import TaskState
-from ...handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskRow
+from ...handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskOutput, TaskRow
 from .stream import KINDS, UNSERVED, Life, Numbers, Pauses, Stream, mix
 
+LINES: Final = 40
+"""Of output that are kept."""
 _ERRORS: Final = {
     TaskState.FAILED: ErrorInfo(
         "failed",
@@ -136,12 +138,10 @@ class FakeRows:
         self.check(task_id, now)
         row = self.row(task_id, now)
         state, payload = TaskState(row.state), self.payload(task_id)
-        progress = output = None
+        progress = None
         if state is TaskState.RUNNING:
             start, end = self.life(task_id).moments(self.paused(row.kind))
             progress = round((now - start) / (end - start), 3)
-            lines = int((now - start) * 2)
-            output = "".join(f"step {n}: loss {1 / (n + 1):.4f}\n" for n in range(max(0, lines - 40), lines))
         result = self._result(row)
         return TaskDetail(
             row=row,
@@ -153,7 +153,7 @@ class FakeRows:
             waits_for=self._why(row) if state is TaskState.QUEUED else "",
             progress=progress,
             note=f"step {int(progress * 100)} of 100" if progress is not None else "",
-            output=output.encode() if output else b"",
+            output=_output(row, now),
         )
 
     def check(self, task_id: int, now: float) -> None:
@@ -195,6 +195,18 @@ class FakeRows:
         if row.kind == UNSERVED:
             return f"no worker offers `{UNSERVED}`"
         return "its turn"
+
+
+def _output(row: TaskRow, now: float) -> TaskOutput | None:
+    """Two lines for each second that it runs, or ran."""
+    live = not TaskState(row.state).final
+    lines = int((row.run_seconds or 0.0) * 2)
+    if not lines:
+        return None
+    whole = [f"step {n}: loss {1 / (n + 1):.4f}\n" for n in range(lines)]
+    size, kept = sum(map(len, whole)), "".join(whole[-LINES:]).encode()
+    written = ((row.attempt, size, len(kept)),)
+    return TaskOutput(row.id, row.attempt, size - len(kept), kept, written, live=live)
 
 
 def hash_of(text: str) -> int:

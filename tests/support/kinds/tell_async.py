@@ -5,6 +5,11 @@ from pathlib import Path
 
 
 async def handle(payload, ctx):
+    if payload == ["flood"]:
+        for _ in range(12):
+            ctx.write("x" * 1024 * 1024)
+        ctx.write("the end\n")
+        return None
     ctx.progress(0.5, "half")
     ctx.write("hello\n")
     while not Path(payload).exists():
