@@ -274,8 +274,9 @@ class Act(Struct, frozen=True):
     """One command of an operator.
 
     To a manager: cancel, retry, resubmit, edit, set_priority (tasks: `ids` or `query`); pause, resume
-    (`scope`); drain, limit, revoke, approve (a member: `scope` is `worker:ID`). To a worker, about itself:
-    pause, resume, drain, disconnect, start (be linked again, or anew once it has ended).
+    (`scope`); drain, limit, revoke, approve (a member: `scope` is `worker:ID`); set (`scope` is `KEY = VALUE`
+    and is in the file already: only for the audit). To a worker, about itself: pause, resume, drain,
+    disconnect, start (be linked again, or anew once it has ended).
     """
 
     verb: str

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import anyio
 
+from ..config.describe import documented
 from ..core import effects as e
 from ..core import stimuli as s
 from ..core.errors import NotFound, Refused, TaskMessengerError, UsageError, by_code
@@ -22,6 +23,7 @@ from .audit import HERE, Actor, Audit
 from .copies import Copies
 from .deliver import Delivery
 from .door import LOCAL
+from .settings_past import SET
 from .task_acts import TASK_VERBS, Keeper, TaskActs
 from .writer import Writer
 
@@ -41,7 +43,7 @@ SHOWN_IDS: Final = 1_000
 AUDITED_IDS: Final = 20
 """Ids in a row of the audit."""
 MAX_SLOTS: Final = 100_000
-_AT_THE_MACHINE: Final = frozenset({"backup"})
+_AT_THE_MACHINE: Final = frozenset({"backup", SET})
 """Acts that touch files of the manager's machine."""
 _CLIENT_MAY: Final = frozenset({"cancel", "retry"})
 
@@ -143,6 +145,8 @@ class Acts:
                 await self._chief.approve(worker_of(act.scope))
             case "backup":
                 await self._chief.copies.make(act.scope, with_authority=bool(act.number))
+            case "set":
+                _checked_setting(act.scope)  # the file is written by who asks: this is for the audit
             case _:
                 raise UsageError(f"`{printable(act.verb)}` is not a command of this manager")
         return []
@@ -227,6 +231,12 @@ def checked_scope(scope: str) -> str:
             f"`{printable(scope)}` is no scope that can be paused: those are all, kind:NAME and worker:ID"
         )
     return scope
+
+
+def _checked_setting(text: str) -> None:
+    """`KEY = VALUE`, of a setting that there is."""
+    if text.partition(" = ")[0] not in documented("manager"):
+        raise UsageError(f"`{printable(text)}` is no setting of a manager with its value")
 
 
 def checked_ids(ids: Sequence[int]) -> list[int]:

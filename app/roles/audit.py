@@ -7,6 +7,8 @@ grow up to a day: so none of them can push out what others did.
 from __future__ import annotations
 
 import logging
+import os
+import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time
@@ -40,7 +42,8 @@ MAX_NUMBER: Final = 2**63 - 1
 OTHERS: Final = "other members"
 BROKE: Final = "break the protocol"
 VERBS: Final = TASK_VERBS | {
-    "pause", "resume", "limit", "drain", "revoke", "approve", "backup", "invite", "revoke invite", BROKE,
+    "pause", "resume", "limit", "drain", "revoke", "approve", "backup", "invite", "revoke invite", "set",
+    BROKE,
 }  # fmt: skip
 """Those by which acts of members are told apart: they can say anything."""
 _ALWAYS: Final = frozenset({"operator", "manager"})
@@ -74,7 +77,15 @@ class Actor:
     """The address they are at."""
 
 
-HERE: Final = Actor("this process", "operator")
+def told_user(number: int) -> str:
+    """A user of this machine: `user 1000 (ada)`."""
+    try:
+        return f"user {number} ({pwd.getpwuid(number).pw_name})"
+    except KeyError:
+        return f"user {number}"
+
+
+HERE: Final = Actor("this process", "operator", told_user(os.geteuid()))
 """Whoever sits at the manager's own console."""
 ITSELF: Final = Actor("manager", "manager")
 

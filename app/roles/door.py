@@ -30,6 +30,7 @@ from ..net.security.tls import ssl_object, wrap_server
 from ..net.security.trust import Credentials, admit, peer_of
 from ..net.session import Ended, Session
 from ..net.transport import Carriers, pulse
+from .audit import told_user
 from .conduct import Complaints, Conduct
 from .lifetime import PUT_BACK, Lifetime
 from .pace import Pace, Paced
@@ -62,6 +63,13 @@ class Guest:
     hello: m.Hello
     credentials: Credentials | None
     """None at the local socket."""
+    user: int | None = None
+    """There: the user, as the kernel knows it."""
+
+    @property
+    def origin(self) -> str:
+        """Where they are, for the audit."""
+        return self.address if self.user is None else f"{self.address} {told_user(self.user)}"
 
 
 Converse = Callable[[Guest, Session], Awaitable[None]]
@@ -106,11 +114,13 @@ class Door:
         with ExitStack() as kept:
             session: Session | None = None
             credentials: Credentials | None = None
+            user: int | None = None
             try:
                 with _in_time(self._limits.handshake_seconds), ExitStack() as unknown:
                     if local:
                         kept.enter_context(self._places.here())
-                        admit_local(peer_uid(stream.extra(SocketAttribute.raw_socket)))  # noqa: S610
+                        user = peer_uid(stream.extra(SocketAttribute.raw_socket))  # noqa: S610
+                        admit_local(user)
                     else:
                         stranger = unknown.enter_context(self._places.stranger(_place(address)))
                         stream = await self._secure(stream, address, stranger)
@@ -120,7 +130,7 @@ class Door:
                         unknown.close()
                         kept.enter_context(self._places.member(credentials.peer_id, credentials.role))
                         self._conduct.check(credentials.peer_id, anyio.current_time())
-                    guest = await self._greet(session, credentials, address, local=local)
+                    guest = await self._greet(session, credentials, address, user)
                 if guest is not None:
                     await self._converse(guest, session)
             except (Ended, Unreachable):
@@ -146,7 +156,7 @@ class Door:
         return secure
 
     async def _greet(
-        self, session: Session, credentials: Credentials | None, address: str, *, local: bool
+        self, session: Session, credentials: Credentials | None, address: str, user: int | None
     ) -> Guest | None:
         """Who is it? None when they only came to join."""
         first = await session.hear()
@@ -159,7 +169,7 @@ class Door:
         if not isinstance(first, m.Hello):
             raise PeerError(f"a conversation does not begin with `{type(first).__name__}`")
         protocol = _common_version(first.oldest, first.newest)
-        role, peer = ("operator", LOCAL) if local else await self._admit(credentials, first)
+        role, peer = await self._admit(credentials, first) if user is None else ("operator", LOCAL)
         await self._lifetime.compare(peer, first.mark)
         self._carriers.admitted(address, first.carrier)
         scheme = address.partition("://")[0]
@@ -169,7 +179,7 @@ class Door:
         if welcome.epoch != self._lifetime.epoch:  # over since a moment ago: it has to come again like others
             raise Ended(PUT_BACK, "another epoch has begun")
         session.wire.establish(role, heartbeat=heartbeat, dead_after=dead_after, now=anyio.current_time())
-        return Guest(role, peer, address, first, credentials)
+        return Guest(role, peer, address, first, credentials, user)
 
     async def _admit(self, credentials: Credentials | None, hello: m.Hello) -> tuple[str, str]:
         if credentials is None:

@@ -53,6 +53,7 @@ from .lifetime import Lifetime
 from .membership import Membership
 from .places import Places, allowed
 from .sessions import Sessions
+from .settings_past import record_changes
 from .view import ManagerView
 from .writer import Writer
 
@@ -134,6 +135,7 @@ class Manager:
             self.writer.pool.recover(found, anyio.current_time(), time())
             self.lifetime.begin(found.life)
             await self.audit.record(ITSELF, "start", __version__)
+            await record_changes(self.audit, self.store, found.settings, self.view.settings(), ITSELF)
             async with AsyncExitStack() as stack:
                 wanted = [Address.parse(text) for text in self.config.transport.listen]
                 entrances = await stack.enter_async_context(Entrances(self._carriers, self._listens_at))

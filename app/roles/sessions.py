@@ -107,9 +107,7 @@ class Sessions:
     async def _over(self, guest: Guest, link: Link, crime: str) -> None:
         """What the end of a session leaves to be written down."""
         if crime:
-            await self._office.audit.record(
-                Actor(guest.peer, guest.role, guest.address), BROKE, outcome=crime
-            )
+            await self._office.audit.record(Actor(guest.peer, guest.role, guest.origin), BROKE, outcome=crime)
         if isinstance(link, WorkerLink) and link.left:
             await self._office.member_left(guest.peer)
 
@@ -169,7 +167,7 @@ class Sessions:
             client = ClientLink(
                 number, guest.role, session, self._writer, self._delivery, self._desk, self._office
             )
-            client.actor = Actor(guest.peer, guest.role, guest.address)
+            client.actor = Actor(guest.peer, guest.role, guest.origin)
             return client
 
         async def renew(request: bytes) -> bytes:

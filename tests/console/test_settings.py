@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from taskmessenger.handle import SettingRow
+from taskmessenger.handle import Act, ActDone, SettingRow
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.settings_words import plain, source, stronger
 
@@ -36,6 +36,11 @@ class Local(FakeNode):
     def __init__(self, file: Path) -> None:
         super().__init__()
         self._file = file
+        self.acts: list[Act] = []
+
+    async def act(self, act: Act) -> ActDone:
+        self.acts.append(act)
+        return ActDone()
 
     async def settings(self) -> tuple[SettingRow, ...]:
         rows = await super().settings()
@@ -88,6 +93,7 @@ async def test_enter_writes_another_value_into_the_file(file: Path) -> None:
         assert json.loads(file.read_text()) == {"leases": {"ttl": 60}}
         assert "30.0 → 60.0" in text(console)
         assert "1 to be heeded at the next start" in text(console)
+        assert [(act.verb, act.scope) for act in console.node.acts] == [("set", "leases.ttl = 60.0")]
 
 
 async def test_a_value_that_cannot_be_is_said_in_the_dialog(file: Path) -> None:

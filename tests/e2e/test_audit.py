@@ -30,7 +30,7 @@ def test_a_row_that_was_changed_or_taken_out_is_noticed(fleet: Fleet) -> None:
     for verb in ("pause", "resume"):
         said(fleet, "pool", verb)
     found = [json.loads(line) for line in said(fleet, "audit", "--json").splitlines()]
-    assert [row["verb"] for row in found] == ["start", "pause", "resume"]
+    assert [row["verb"] for row in found] == ["start", "set", "pause", "resume"]
     fleet.started[0].kill()
     assert found[-1]["hash"] in fleet.run("audit", "--verify").stderr  # read from the database
     with sqlite3.connect(fleet.paths.database) as database:

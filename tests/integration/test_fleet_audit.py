@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import anyio
 import pytest
 from msgspec.structs import replace
@@ -36,6 +38,12 @@ async def test_each_act_of_an_operator_is_one_row_however_it_ends(tmp_path) -> N
                 Act("retry", ids=(999,)): ("999", 0, "refused: there is no task 999"),
                 Act("pause", scope="everything"): ("everything", 0, "refused: `everything` is no scope"),
                 Act("backup", scope=str(tmp_path / "b.tar")): (str(tmp_path / "b.tar"), 0, "done"),
+                Act("set", scope="leases.ttl = 60"): ("leases.ttl = 60", 0, "done"),
+                Act("set", scope="no.such = 60"): (
+                    "no.such = 60",
+                    0,
+                    "refused: `no.such = 60` is no setting",
+                ),
                 Act("drain", scope=node.id, number=1): (f"{node.id} 1", 0, "done"),
                 Act("revoke", scope=node.id): (node.id, 0, "done"),
             }
@@ -47,7 +55,8 @@ async def test_each_act_of_an_operator_is_one_row_however_it_ends(tmp_path) -> N
                     with pytest.raises(TaskMessengerError):
                         await remote.act(act)
                 (row,) = (await rows(fleet))[before:]
-                assert (row.who, row.role, row.origin) == ("local", "operator", "unix://")
+                assert (row.who, row.role) == ("local", "operator")
+                assert row.origin.startswith(f"unix:// user {os.geteuid()} (")
                 assert (row.verb, row.object, row.count) == (act.verb, what, count)
                 assert row.outcome.startswith(outcome)
                 assert bool(row.filter) == (act.query is not None)
@@ -115,3 +124,25 @@ async def test_a_row_that_was_changed_is_noticed_whatever_was_changed(tmp_path) 
         changed = [whole[0], replace(whole[1], **{field: other}), *whole[2:]]
         assert broken(changed) != "", field
     assert "missing" in broken([whole[0], *whole[2:]])
+
+
+async def test_settings_that_are_not_what_they_were_at_the_last_start_are_rows(tmp_path) -> None:
+    async with a_fleet(tmp_path) as fleet:
+
+        async def changes(after: int) -> dict[str, str]:
+            new = [row for row in await rows(fleet) if row.number > after and row.verb == "set"]
+            assert {row.who for row in new} <= {"manager"}
+            return {row.object: row.outcome for row in new}
+
+        first = await changes(0)
+        assert first['name = "lab"'].startswith("done: it was ")
+        assert not any("limits.outbox" in what for what in first), "what is as it comes is no change"
+        last = (await rows(fleet))[-1].number
+        await fleet.stop()
+        fleet.config = replace(fleet.config, leases=replace(fleet.config.leases, ttl=9.0))
+        await fleet.start()
+        assert (await changes(last))["leases.ttl = 9.0"] == "done: it was 2.0"
+        last = (await rows(fleet))[-1].number
+        await fleet.kill()
+        await fleet.start()
+        assert await changes(last) == {}, "told once"

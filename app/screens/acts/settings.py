@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ...config.edit import meant, write
-from ...core.errors import UsageError
+from ...core.errors import TaskMessengerError, UsageError
+from ...handle import Act
 from ...paths import find
 from ..commands import Command
 from ..dialogs.settings import SettingPrompt
@@ -67,6 +69,9 @@ class Set(OnSettings):
             f"{row.key} is {shown or '(empty)'} in the file: heeded when the {role} starts again{beaten}"
         )
         view.acted()
+        if role == "manager":
+            with suppress(TaskMessengerError):  # it is away; what it starts with is written down then
+                await console.node.act(Act("set", scope=f"{row.key} = {json.dumps(value)}"))
 
 
 class OnlyChanged(OnSettings):
