@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
+
+from anyio import to_thread
 
 from ..core import effects as e
 from ..core import stimuli as s
 from ..core.errors import TaskMessengerError, UsageError, by_code
+from ..core.keys import digests
 from ..core.text import count
 from ..handle import Group
 from ..net.bounds import MAX_TASKS
@@ -19,6 +21,8 @@ from .writer import Writer
 
 MAX_PRIORITY: Final = 100
 MAX_ATTEMPTS: Final = 1_000
+AT_ONCE: Final = 1024 * 1024
+"""Bytes of payloads that are hashed without leaving the event loop: a millisecond or two."""
 Answer = Callable[[list[int], int, TaskMessengerError | None], None]
 """Told once: ids in order, how many of them were there before, or why a group was refused."""
 
@@ -59,10 +63,12 @@ class Submission:
             check_group(group, self._gate.max_payload)
         collector = _Collector(answer, len(groups))
         for place, group in enumerate(groups):
-            stimulus = self._stimulus(group, collector, place)
+            stimulus = self._stimulus(group, collector, place, await _digests(group))
             await self._writer.inbox.put(stimulus, weight_of(group.payloads))
 
-    def _stimulus(self, group: Group, collector: _Collector, place: int) -> s.Submit:
+    def _stimulus(
+        self, group: Group, collector: _Collector, place: int, digests: list[bytes] | None
+    ) -> s.Submit:
         options = s.Options(
             kind=group.kind,
             priority=group.priority,
@@ -71,10 +77,6 @@ class Submission:
             batch=group.batch,
             target=group.worker,
         )
-        digests = None
-        if group.keys is not None:
-            same = _fold(repr((options, group.delay)).encode())
-            digests = [hashlib.blake2b(body, digest_size=16, key=same).digest() for body in group.payloads]
         return s.Submit(
             options,
             group.payloads,
@@ -151,5 +153,12 @@ def _check_names(group: Group) -> None:
             raise UsageError(f"the name of the {what} is empty: leave it out, or say which {what}")
 
 
-def _fold(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=32).digest()
+async def _digests(group: Group) -> list[bytes] | None:
+    """What its keys stand for. Large payloads take their time, and nobody else waits for it."""
+    if group.keys is None:
+        return None
+    timeout = None if group.timeout is None else float(group.timeout)
+    options = (timeout, group.max_attempts, float(group.delay), group.worker)
+    if sum(map(len, group.payloads)) <= AT_ONCE:
+        return digests(group.kind, options, group.payloads)
+    return await to_thread.run_sync(digests, group.kind, options, group.payloads)

@@ -127,7 +127,7 @@ def test_a_key_makes_one_task_of_two_submissions(here: Fleet) -> None:
     again = here.run("submit", "echo", "x", "--count", "2", "--key", "monday")
     assert again.stdout == first.stdout
     assert "2 tasks had been submitted before" in again.stderr
-    refused(here.run("submit", "echo", "other", "--key", "monday-1"), 7, "monday-1")
+    refused(here.run("submit", "echo", "other", "--key", "monday-1"), 7, "monday-1", "another payload")
 
 
 def test_a_list_is_whole_or_says_that_it_is_not(here: Fleet) -> None:

@@ -12,6 +12,7 @@ from taskmessenger.core.commit import (
     Commit,
     GrantRow,
     OpenRow,
+    OutputRow,
     Recovered,
     ReopenedRow,
     SettledRow,
@@ -85,6 +86,9 @@ class RowStore:
 
     def _attempts(self, rows: list[AttemptRow]) -> None:
         assert all(row[0] in self.rows for row in rows)
+
+    def _outputs(self, rows: list[OutputRow]) -> None:
+        assert all(row[0] in self.rows and row[1] >= 1 for row in rows)
 
     def _granted(self, rows: list[GrantRow]) -> None:
         for grant in rows:

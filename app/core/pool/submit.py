@@ -9,6 +9,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from ..effects import Accepted, Ack, Rejected, Tell
+from ..keys import difference
 from ..lifecycle import TaskState
 from ..stimuli import Options, Submit
 from ..text import count
@@ -62,7 +63,7 @@ def _submit_keyed(pool: Pool, got: Submit, now: float, wall: float) -> None:
             known = fresh[key] = (pool.next_id + len(new), digest)
             new.append(place)
         elif known[1] != digest:
-            message = f"key `{key}` belongs to task {known[0]}, which has another kind, payload or options"
+            message = f"key `{key}` belongs to task {known[0]}, which has {difference(known[1], digest)}"
             pool.effects.append(Rejected(got.reply, "conflict", message))
             return
         ids.append(known[0])
