@@ -21,7 +21,8 @@ from tests.mutants.plugin import CHILDREN, LINES, TEST, lines_of
 KEPT = ".mutants"
 Part = tuple[str, ...]
 """Tests that are measured in one run: folders or files."""
-FOLDERS: tuple[Part, ...] = (("tests/unit",), ("tests/contract",), ("tests/integration",))
+QUICK: tuple[Part, ...] = (("tests/unit",), ("tests/contract",))
+FOLDERS: tuple[Part, ...] = (*QUICK, ("tests/integration",))
 _TYPING = ("approval", "audit", "backup", "cli", "cli_refusals", "no_world", "outlet", "settings", "watch")
 COMMANDS: Part = tuple(f"tests/e2e/test_{name}.py" for name in _TYPING)
 """Those that type commands, without those that wait for fleets to die."""
@@ -70,9 +71,13 @@ def digest(root: Path, part: Sequence[str]) -> str:
     return found.hexdigest()
 
 
-def reach(root: Path, rooms: Sequence[str], jobs: int, *, old: bool = False) -> Reach:
-    """From the last runs, where nothing has changed since or `old` will do; else from runs made for it."""
-    parts = dict.fromkeys([*FOLDERS, *(part for room in rooms for part in MORE.get(room, ()))])
+def reach(root: Path, rooms: Sequence[str], jobs: int, *, old: bool = False, quick: bool = False) -> Reach:
+    """From the last runs, where nothing has changed since or `old` will do; else from runs made for it.
+
+    `quick`: of the tests that need nothing but Python alone.
+    """
+    more = [] if quick else [part for room in rooms for part in MORE.get(room, ())]
+    parts = dict.fromkeys([*(QUICK if quick else FOLDERS), *more])
     return _joined([_part(root, part, jobs, old=old) for part in parts])
 
 
