@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ PATH = "app/core/code.py"
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Scratch:
+def copy(tmp_path: Path) -> Iterator[Scratch]:
     root = tmp_path / "tree"
     (root / "app/core").mkdir(parents=True)
     (root / "tests").mkdir()
@@ -49,7 +51,8 @@ def copy(tmp_path: Path) -> Scratch:
         f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
     )  # no link: this environment stays as it is
     python.chmod(0o755)
-    return Scratch(root)
+    with closing(Scratch(root)) as made:
+        yield made
 
 
 def verdict(copy: Scratch, after: str, *tests: str) -> Verdict:

@@ -242,7 +242,15 @@ def changes(source: bytes, function: Function) -> list[Change]:
     """Every change to a function that is still Python, in the order of the text."""
     finder = _Finder(source)
     found = {change for node in _parts(function) for change in finder.of(node)}
-    return sorted(change for change in found if _is_python(change.applied(source)))
+    begin, end = finder.starts[function.lineno - 1], finder.span(function)[1]
+    before = b"class _:\n" if function.col_offset else b""
+    return sorted(
+        change
+        for change in found
+        if _is_python(
+            before + source[begin : change.start] + change.after.encode() + source[change.end : end] + b"\n"
+        )
+    )
 
 
 def _is_python(source: bytes) -> bool:

@@ -41,6 +41,7 @@ class _Watch:
 
         self.folder = Path(folder)
         self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
         self.root = Path.cwd()
         self.coverage = coverage.Coverage(data_file=None, source=[str(self.root / "app")], config_file=False)
         self.coverage.start()
@@ -56,11 +57,13 @@ class _Watch:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if not report.passed:
+            self.failed.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
         self.coverage.stop()
         lines = lines_of(self.root, self.coverage.get_data())
-        told = {"lines": lines, "seconds": self.seconds}
+        told = {"lines": lines, "seconds": self.seconds, "passed": sorted(self.seconds.keys() - self.failed)}
         (self.folder / f"{os.getpid()}.json").write_text(json.dumps(told))
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,12 @@ PLUGIN = ("-p", "tests.mutants.plugin")
 
 @dataclass(frozen=True)
 class Reach:
-    """Tests by file and line, the seconds of each test, and the texts that were run."""
+    """Tests by file and line, the seconds of each test, the texts that were run, and which tests passed."""
 
     lines: dict[str, dict[str, list[str]]]
     seconds: dict[str, float]
     sources: dict[str, str]
+    passed: frozenset[str] = frozenset()
 
     def tests(self, path: str, lines: Iterable[int], source: str) -> list[str]:
         """Those that run one of these lines of the text as it is at present, the shortest first."""
@@ -81,7 +82,7 @@ def reach(root: Path, rooms: Sequence[str], jobs: int, *, old: bool = False, qui
     return _joined([_part(root, part, jobs, old=old) for part in parts])
 
 
-def _joined(parts: Iterable[Reach]) -> Reach:
+def _joined(parts: Sequence[Reach]) -> Reach:
     lines: dict[str, dict[str, list[str]]] = {}
     seconds: dict[str, float] = {}
     sources: dict[str, str] = {}
@@ -92,7 +93,7 @@ def _joined(parts: Iterable[Reach]) -> Reach:
                 there[line] = sorted({*there.get(line, ()), *tests})
         seconds |= part.seconds
         sources |= part.sources
-    return Reach(lines, seconds, sources)
+    return Reach(lines, seconds, sources, frozenset().union(*(part.passed for part in parts)))
 
 
 def _part(root: Path, part: Part, jobs: int, *, old: bool) -> Reach:
@@ -101,10 +102,10 @@ def _part(root: Path, part: Part, jobs: int, *, old: bool) -> Reach:
     if kept.exists():
         told = json.loads(kept.read_text())
         if old or told["digest"] == fresh:
-            return Reach(told["lines"], told["seconds"], told["sources"])
+            return Reach(told["lines"], told["seconds"], told["sources"], frozenset(told["passed"]))
     found = _measured(root, part, jobs)
     kept.parent.mkdir(exist_ok=True)
-    told = {"digest": fresh, "lines": found.lines, "seconds": found.seconds, "sources": found.sources}
+    told = asdict(found) | {"digest": fresh, "passed": sorted(found.passed)}
     kept.write_text(json.dumps(told))
     return found
 
@@ -128,11 +129,11 @@ def _measured(root: Path, part: Part, jobs: int) -> Reach:
     sources = {path: (root / path).read_text() for path in paths}
     found = _joined(
         [
-            *(Reach(part["lines"], part["seconds"], {}) for part in parts),
+            *(Reach(part["lines"], part["seconds"], {}, frozenset(part["passed"])) for part in parts),
             *(Reach(one, {}, {}) for one in seen),
         ]
     )
-    return Reach(found.lines, found.seconds, sources)
+    return replace(found, sources=sources)
 
 
 def _settings_of_children(root: Path, told: Path) -> str:

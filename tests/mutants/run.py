@@ -23,9 +23,9 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
-from tests.mutants.plugin import FAILED, LIMITS
 from tests.mutants.reach import PLUGIN, Reach, reach
 from tests.mutants.rooms import ROOMS, Mutant, draw, equivalents, is_equivalent
 from tests.mutants.scratch import Scratch, scratch
@@ -75,6 +75,7 @@ class Trial:
         self.until = time.monotonic() + seconds
         lines = statement(self.right, mutant.change.line)
         self.tests = known.tests(mutant.path, lines, self.right.decode())
+        self.passed = known.passed
         self.limits = {test: _limit(known.seconds.get(test, 0.0)) for test in self.tests}
 
     def verdict(self) -> Verdict:
@@ -103,7 +104,7 @@ class Trial:
         return tests[0] if code else ""
 
     def _alone(self, test: str, source: bytes) -> bool | None:
-        if source is self.right and test in self.copy.passing:
+        if source is self.right and (test in self.copy.passing or test in self.passed):
             return True
         code, _ = self._pytest([test], source, ALONE_SECONDS)
         if source is self.right and code == 0:
@@ -111,15 +112,13 @@ class Trial:
         return None if code is None and source is self.right else code == 0
 
     def _pytest(self, tests: Sequence[str], source: bytes, seconds: float) -> tuple[int | None, str]:
-        listed, failures, limits = (
-            self.copy.root.parent / name for name in ("tests.txt", "failed.txt", "limits.json")
-        )
+        listed, failures = self.copy.root.parent / "tests.txt", self.copy.failures
         listed.write_text("".join(f"{test}\n" for test in tests))
-        limits.write_text(json.dumps(self.limits))
+        self.copy.limits.write_text(json.dumps(self.limits))
         failures.unlink(missing_ok=True)
-        words = ["-m", "pytest", "-q", "-x", "--tb=no", "-n", "0", *PLUGIN, f"@{listed}"]
+        words = ["-q", "-x", "--tb=no", "-n", "0", *PLUGIN, f"@{listed}"]
         with self.copy.holding(self.mutant.path, source):
-            code, _ = self.copy.run(words, max(seconds, 1.0), {FAILED: str(failures), LIMITS: str(limits)})
+            code = self.copy.run(words, max(seconds, 1.0))
         failed = failures.read_text().splitlines() if failures.exists() else []
         return code, failed[0] if failed else ""
 
@@ -153,6 +152,14 @@ def trials(mutants: Sequence[Mutant], known: Reach, jobs: int, seconds: float) -
         for thread in threads:
             thread.join()
     return found
+
+
+def _by_turns(mutants: Sequence[Mutant]) -> list[Mutant]:
+    """One of each room, and again: what is known before the end is of all rooms."""
+    rooms: dict[str, list[Mutant]] = {}
+    for one in mutants:
+        rooms.setdefault(one.room, []).append(one)
+    return [one for turn in zip_longest(*rooms.values()) for one in turn if one is not None]
 
 
 def rate(ends: Counter[str]) -> str:
@@ -202,7 +209,7 @@ def main() -> None:
     verdicts = [
         Verdict(one, "equivalent", listed[f"{one.path} {one}"]) for one in drawn if is_equivalent(one, listed)
     ]
-    rest = [one for one in drawn if not is_equivalent(one, listed)]
+    rest = _by_turns([one for one in drawn if not is_equivalent(one, listed)])
     known = reach(ROOT, said.rooms, said.jobs, old=said.old_lines, quick=said.quick)
     verdicts += trials(rest, known, said.jobs, said.seconds)
     print(table(verdicts, said.rooms))

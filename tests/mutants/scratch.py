@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from tests.mutants.plugin import FAILED, LIMITS
+
+START_SECONDS = 120.0
+"""For a warm process to load what it loads, on a busy machine."""
 MARK = "TASK_MESSENGER_MUTANTS"
 """In the environment of every process that tests in a copy have started: so none of them stays."""
 
@@ -22,6 +28,9 @@ class Scratch:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.failures, self.limits = root.parent / "failed.txt", root.parent / "limits.json"
+        self.temporary = root / "tmp"
+        self._warm: subprocess.Popen[bytes] | None = None
         self._moment = 1_000_000_000
         self.passing: set[str] = set()
         """Tests that passed alone, without a mistake."""
@@ -43,40 +52,60 @@ class Scratch:
         self._moment += 2
         os.utime(file, (self._moment, self._moment))
 
-    def run(self, words: Sequence[str], seconds: float, more: Mapping[str, str]) -> tuple[int | None, str]:
-        """Python in the copy, with a code and what it said; None: it did not end in time."""
-        python = self.root / ".venv" / "bin" / "python"
-        temporary = self.root / "tmp"
-        temporary.mkdir(exist_ok=True)
+    def run(self, words: Sequence[str], seconds: float) -> int | None:
+        """Pytest in the copy, with its exit code; None: it did not end in time."""
+        self.temporary.mkdir(exist_ok=True)
+        warm = self._warm = self._warm or self._started()
+        assert warm.stdin is not None
+        warm.stdin.write(f"{json.dumps(words)}\n".encode())
+        warm.stdin.flush()
+        try:
+            pid = int(self._line(START_SECONDS) or 0)
+            code = self._line(seconds) if pid else None
+            if pid and code is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                self._line(START_SECONDS)
+            return None if code is None else int(code)
+        finally:
+            self._end_what_is_left()
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _started(self) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        environment |= {MARK: str(self.root), "TMPDIR": str(temporary), **more}
-        process = subprocess.Popen(
-            [str(python), *words],
+        environment |= {MARK: str(self.root), "TMPDIR": str(self.temporary), "TEXTUAL_ANIMATIONS": "none"}
+        environment |= {FAILED: str(self.failures), LIMITS: str(self.limits)}
+        return subprocess.Popen(
+            [str(self.root / ".venv" / "bin" / "python"), "-m", "tests.mutants.warm"],
             cwd=self.root,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
+            bufsize=0,
             start_new_session=True,
         )
-        try:
-            said, _ = process.communicate(timeout=seconds)
-            return process.returncode, said
-        except subprocess.TimeoutExpired:
-            return None, ""
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-            self._end_what_is_left()
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _line(self, seconds: float) -> bytes | None:
+        """What the warm process says next, if it says something in time."""
+        assert self._warm is not None
+        assert self._warm.stdout is not None
+        if not select.select([self._warm.stdout], [], [], seconds)[0]:
+            return None
+        return self._warm.stdout.readline()
+
+    def close(self) -> None:
+        """End the warm process and whatever it has left."""
+        warm, self._warm = self._warm, None
+        if warm is not None:
+            with warm:
+                warm.kill()
+        self._end_what_is_left()
 
     def _end_what_is_left(self) -> None:
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARK) == str(self.root):
+                ours = self._warm is not None and process.pid == self._warm.pid
+                if not ours and process.environ().get(MARK) == str(self.root):
                     process.kill()
             except psutil.Error:
                 continue
@@ -99,7 +128,8 @@ def scratch(tree: Path) -> Iterator[Scratch]:
                 shutil.copy2(tree / name, root / name, follow_symlinks=False)
         subprocess.run(["git", "init", "-q", str(root)], check=True)
         _copy_environment(tree, root)
-        yield Scratch(root)
+        with closing(Scratch(root)) as copy:
+            yield copy
 
 
 def _copy_environment(tree: Path, root: Path) -> None:
