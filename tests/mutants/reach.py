@@ -106,7 +106,9 @@ def _part(root: Path, part: Part, jobs: int, *, old: bool) -> Reach:
     found = _measured(root, part, jobs)
     kept.parent.mkdir(exist_ok=True)
     told = asdict(found) | {"digest": fresh, "passed": sorted(found.passed)}
-    kept.write_text(json.dumps(told))
+    draft = kept.with_suffix(".draft")
+    draft.write_text(json.dumps(told))
+    draft.replace(kept)
     return found
 
 
