@@ -42,7 +42,7 @@ def _run(words: list[str]) -> None:
         os.dup2(nowhere, number)
     code: int = 1
     try:
-        code = pytest.main(words)
+        code = pytest.main([*words, "-W", "ignore::pytest.PytestAssertRewriteWarning"])
     finally:
         os._exit(code)
 
