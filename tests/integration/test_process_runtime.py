@@ -99,6 +99,7 @@ async def test_a_handler_finds_clean_surroundings(bench, tmp_path, monkeypatch):
     assert found["stdin"]
     assert (found["core"], found["open_files"]) == (0, 1024)
     assert found["path"] != found["directory"]
+    assert len(found["inherited"]) == 4, "three streams, and what `ls` itself has opened"
 
 
 def test_the_environment_of_a_child_is_an_allow_list(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,4 +23,7 @@ def handle(payload):
         "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
         "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         "path": sys.path[0],
+        "inherited": subprocess.run(
+            ["ls", "/proc/self/fd"], close_fds=False, capture_output=True, text=True, check=True
+        ).stdout.split(),
     }
