@@ -19,6 +19,7 @@ from typing import Final
 
 from ..core.errors import PeerError, TimedOut
 from ..handle import Group
+from . import large_messages
 from .bounds import MAX_TASKS, PLAIN, bound_for, overfull
 from .framing import MAX_MESSAGE, UNAUTHENTICATED, FrameReader, FrameWriter
 from .messages import MAY_SAY, Beat, Goodbye, Message, Submit, pack, unpack
@@ -115,7 +116,7 @@ class Wire:
     def send(self, message: Message, *, urgent: bool = False) -> None:
         """Queue a message. After `close` nothing more goes out."""
         if self.phase is not Phase.CLOSING:
-            self._writer.put(pack(message), urgent=urgent)
+            self._writer.put(large_messages.pack(message), urgent=urgent)
 
     def close(self, code: str, message: str = "") -> None:
         """Say the last word, after everything that waits to be sent."""
@@ -182,7 +183,7 @@ class Wire:
             bodies, self._held = self._held, []
         messages: list[Message] = []
         for body in bodies:
-            message = self._allowed(_unpacked(body) if self._guarded else unpack(body, known=True))
+            message = self._allowed(_unpacked(body) if self._guarded else large_messages.unpack(body))
             if isinstance(message, Beat):
                 self._on_beat(message, now)
                 if message.echo:
@@ -266,4 +267,4 @@ def _unpacked(body: bytes | bytearray) -> Message:
     request = overfull(body) if len(body) > PLAIN else None
     if request is not None:
         return Submit(request, [Group("", [])] * (MAX_TASKS + 1))
-    return unpack(body, known=True)
+    return large_messages.unpack(body)

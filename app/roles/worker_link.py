@@ -6,7 +6,7 @@ stopped here; what only the pool can judge (whose lease it was) is judged there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from time import time
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ from ..net import messages as m
 from ..net.session import Session
 from .deliver import Delivery, Link
 from .inbox import WORKERS_SHARE, Inbox, weight_of
-from .results import bad_results, without
+from .results import AT_ONCE, bad_in_parts, bad_results, without
 
 MAX_KINDS: Final = 1_000
 MAX_KIND: Final = 64
@@ -118,7 +118,11 @@ class WorkerLink(Link):
             if isinstance(message, m.RenewMe):
                 await self._on_renew(message)
                 continue
-            for stimulus in self._stimuli(message):
+            bad = None
+            if isinstance(message, m.Finished) and len(message.results) == 1:
+                (result,) = message.results
+                bad = await bad_in_parts(result, self._max_result) if len(result) > AT_ONCE else None
+            for stimulus in self._stimuli(message, bad):
                 await self._inbox.put(stimulus, _weight(stimulus), share=WORKERS_SHARE)
 
     async def _on_renew(self, message: m.RenewMe) -> None:
@@ -132,10 +136,11 @@ class WorkerLink(Link):
         except Refused as error:
             self.cut(error.code, str(error))
 
-    def _stimuli(self, message: m.Message) -> Iterator[s.Stimulus]:
+    def _stimuli(self, message: m.Message, bad: Mapping[int, bytes] | None = None) -> Iterator[s.Stimulus]:
+        """`bad`: results of a `Finished` that cannot be taken, where they were looked at already."""
         match message:
             case m.Finished():
-                yield from self._finished(message)
+                yield from self._finished(message, bad)
             case m.Broke():
                 yield self._broke(message)
             case m.Output():
@@ -173,13 +178,15 @@ class WorkerLink(Link):
         elif isinstance(message, m.Steered):
             self._delivery.confirm(self.number, message.sequence)
 
-    def _finished(self, message: m.Finished) -> Iterator[s.Finished | s.Broke]:
+    def _finished(
+        self, message: m.Finished, bad: Mapping[int, bytes] | None
+    ) -> Iterator[s.Finished | s.Broke]:
         _check_leases(message.tasks, message.attempts)
         _same_length(message.tasks, message.results, message.seconds)
         _check_seconds(message.seconds)
         for task in message.tasks if self.progress else ():
             self.progress.pop(task, None)
-        bad = bad_results(message.results, self._max_result)
+        bad = bad_results(message.results, self._max_result) if bad is None else bad
         if bad:
             yield s.Broke(
                 self.number,
