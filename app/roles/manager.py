@@ -43,6 +43,7 @@ from ..net.transport import Carriers, Listener, NoCarriers, transport_for
 from ..paths import Paths
 from .acts import in_slices, operate
 from .audit import ITSELF, Audit, AuditStore
+from .care import Care, Looked
 from .copies import Archive, Copies
 from .deliver import Delivery
 from .desk import Desk
@@ -69,7 +70,7 @@ DAY: Final = 86_400.0
 DAMAGED: Final = error_blob("damaged", "its payload on the manager's disk is damaged: submit it again")
 
 
-class Store(TaskStore, TaskReader, Roster, Archive, AuditStore, Protocol):
+class Store(TaskStore, TaskReader, Roster, Archive, AuditStore, Looked, Protocol):
     """All that a manager keeps on disk."""
 
     def low_space(self) -> bool: ...
@@ -116,9 +117,10 @@ class Manager:
         self._listening: tuple[Address, ...] = ()
         self._sessions = Sessions(self.writer, self.delivery, self.desk, self.registrar, self)
         self.copies, self.audit = Copies(store, self.authority), Audit(store)
+        self.care = Care(store)
         self.lifetime = Lifetime(store, self.writer, self.registrar, self.audit, self._sessions.part)
         self.view.telemetry.lookout.offenders = self._sessions.offenders
-        self.view.telemetry.lookout.data = lambda: self.lifetime.put_back
+        self.view.telemetry.lookout.data = lambda: self.care.found or self.lifetime.put_back
         self.membership = Membership(store, self._sessions.here, self.view.telemetry.members_changed)
         self._stopping = anyio.Event()
         self._stop_now = False
@@ -181,6 +183,7 @@ class Manager:
         tasks.start_soon(self.writer.run)
         tasks.start_soon(self._prune)
         tasks.start_soon(self.audit.keep)
+        tasks.start_soon(self.care.keep)
         tasks.start_soon(self._renew_certificate)
         tasks.start_soon(self._sessions.expire)
         tasks.start_soon(self.membership.keep)

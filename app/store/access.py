@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -13,11 +15,14 @@ from ..core.commit import Commit, Recovered
 from ..core.errors import StoreError
 from .archive import Facts, Manifest, check_free, pack
 from .backup import copy
-from .database import Health
+from .care import Look
+from .database import RESTORE, Health, as_store_error
 from .files import Ballast
 from .reader import ReaderLane
 from .segments import Segments
 from .writer import Settings, WriterLane
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -144,3 +149,27 @@ class Access:
                 await lane.call(lane.shut)
                 await lane.call(lambda: copied.unlink(missing_ok=True))
                 await lane.stop()
+
+    async def look_through(self, share: float) -> str:
+        """What is damaged, likewise: a table after the other, with pauses; `share` of the time is spent."""
+        self.check()
+        lane, look = self._reader("store-care"), Look()
+        lane.start()
+        try:
+            await lane.call(lane.open)
+            for table in await lane.call(lambda: look.tables(lane.connection)):
+                began = anyio.current_time()
+                found = await lane.call(partial(look.at, lane.connection, table))
+                if found:
+                    return f"{self._path} is damaged, in `{table}` ({found}): stop the manager and {RESTORE}"
+                if found is None:
+                    log.info("`%s` is too large to be looked through for damage", table)
+                await anyio.sleep((anyio.current_time() - began) * (1 / share - 1))
+        except apsw.Error as error:
+            raise as_store_error(error, self._path) from error
+        finally:
+            look.stopped = True
+            with anyio.CancelScope(shield=True):
+                await lane.call(lane.shut)
+                await lane.stop()
+        return ""

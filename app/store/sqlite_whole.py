@@ -44,6 +44,18 @@ class SqliteWhole:
         """
         return await self._access.archive(target, extra, facts)
 
+    @property
+    def unchecked(self) -> bool:
+        """Whether it should have been looked through when it was opened, and was too large for that."""
+        return self._access.writer.unchecked
+
+    async def look_through(self, share: float) -> str:
+        """What of it is damaged, in a sentence with the cure; empty when nothing is found.
+
+        May take hours: so much of the time is spent on it.
+        """
+        return await self._access.look_through(share)
+
     async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
         """Put these rows behind all others of the audit; durable when it returns."""
         await self._access.change(audit.add, entries)

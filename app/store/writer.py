@@ -46,7 +46,7 @@ CHECKPOINT_PAGES_TIGHT: Final = 64
 _BALLAST_PAGES_PER_WAL_PAGE: Final = 4
 _PAGE: Final = 4_096
 QUICK_CHECK_LIMIT: Final = 64 << 20
-"""Bytes. After a crash a database up to this size is checked; a larger one takes too long."""
+"""Bytes. After a crash a database up to this size is checked before it is used; a larger one while it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,8 @@ class WriterLane(Lane):
         self._connection: apsw.Connection | None = None
         self._wal_pages = 0
         self._commits = 0
+        self.unchecked = False
+        """It was not closed in order, and is too large to be looked through before it is used."""
         self.accept_loss = False
         """Open it although something that was stored is gone."""
         self._last = Last(path)
@@ -148,7 +150,9 @@ class WriterLane(Lane):
         changed = known is not None and not is_as_left(self._path, known)
         connection = self._connection = connect_writer(self._path, settings.vfs)
         connection.set_wal_hook(self._count_pages)
-        if (not clean or changed) and self._path.stat().st_size <= QUICK_CHECK_LIMIT:
+        self.unchecked = not clean or changed
+        if self.unchecked and self._path.stat().st_size <= QUICK_CHECK_LIMIT:
+            self.unchecked = False
             found = connection.execute("PRAGMA quick_check(1)").get
             if found != "ok":
                 what = " ".join(str(found).split())
