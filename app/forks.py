@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import suppress
 from typing import Final, Protocol
 from weakref import WeakSet
@@ -24,6 +25,7 @@ class Holder(Protocol):
 
 _holders: Final[WeakSet[Holder]] = WeakSet()
 _numbers: Final[set[int]] = set()
+_masks: Final = threading.local()
 
 
 def keep_from_forks(holder: Holder) -> None:
@@ -65,5 +67,24 @@ def _hear_for_itself() -> None:
             signal.signal(number, default)
 
 
+def _hold_signals() -> None:
+    """Before a fork: one that comes to the child before it hears for itself would be heard by us."""
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _let_signals_come() -> None:
+    """On both sides, to the thread that has forked."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
+def _become_a_child() -> None:
+    try:
+        _let_go()
+    finally:
+        _let_signals_come()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(
+        before=_hold_signals, after_in_parent=_let_signals_come, after_in_child=_become_a_child
+    )
