@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from taskmessenger import logs
 
+from tests.support.machine import TEMPORARY, temporary
 from tests.support.namespaces import (  # noqa: F401  hooks and fixtures of tests with ZeroTier nodes
     identities,
     pytest_configure,
@@ -25,6 +26,8 @@ from tests.support.namespaces import (  # noqa: F401  hooks and fixtures of test
 # As where it is installed: what is started here a thousand times is compiled once, whatever the shell says.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+os.environ.setdefault(TEMPORARY, str(temporary()))
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])

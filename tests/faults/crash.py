@@ -99,7 +99,7 @@ async def killed_workers(run: Run) -> None:
     kills, tasks, workers = run.size["kills"], run.size["tasks"], run.size["workers"]
     async with town(run) as place:
         # An innocent task may be in a worker that is killed more often than a poisonous one ever is.
-        place.configure(tasks={"max_crashes": 50, "backoff": QUICK_RETRY})
+        place.configure(leases=QUICK, tasks={"max_crashes": 50, "backoff": QUICK_RETRY})
         manager = await place.manager()
         names = [f"w{n}" for n in range(workers)]
         running = dict(zip(names, await place.workers(names, SLOTS), strict=True))

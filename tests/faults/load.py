@@ -16,6 +16,8 @@ from tests.support.chaos import Client, Run, by_number, marks, once_each, pack, 
 MIB = 1 << 20
 CANCEL_PART = 10_000
 RSS_GROWTH_MIB = 64
+SHORT = {"ttl": 4.0, "heartbeat": 0.25, "dead_after": 2.0}
+"""Leases that end before the overload does: one that load delays is one that is lost."""
 
 
 # ---- F46 ------------------------------------------------------------------------------------------------
@@ -25,7 +27,7 @@ async def overload(run: Run) -> None:
     """Several submitters hand in tasks as fast as they can, far beyond what the fleet does."""
     bound = run.size["max_pending"]
     async with town(run) as place:
-        place.configure(tasks={"max_pending": bound})
+        place.configure(leases=SHORT, tasks={"max_pending": bound})
         manager = await place.manager()
         await place.worker("w0")
         async with place.client() as client:

@@ -33,7 +33,9 @@ STARTERS = 4
 """Processes started side by side."""
 GROUP = 50
 QUICK = {"ttl": 2.0, "heartbeat": 0.25, "dead_after": 1.0}
-"""Leases of a fleet in a hurry."""
+"""Leases of a fleet in a hurry: where somebody dies, and what that costs is looked at."""
+PATIENT = {"ttl": 30.0, "heartbeat": 0.5, "dead_after": 15.0}
+"""Of all others: nobody is taken for lost because this machine has other work."""
 
 MARK = '''
 """Leaves a line for every attempt that begins, waits, and returns its number: `[number, seconds, how]`."""
@@ -150,8 +152,8 @@ class Town:
         self.marks.mkdir()
 
     def configure(self, **manager: Any) -> None:
-        """The manager's settings; the leases are quick ones unless told."""
-        _write(self.fleet.paths.config_file("manager"), {"leases": QUICK} | manager)
+        """The manager's settings; the leases are patient ones unless told."""
+        _write(self.fleet.paths.config_file("manager"), {"leases": PATIENT} | manager)
 
     async def manager(self) -> Process:
         return await in_thread(self.fleet.manager)

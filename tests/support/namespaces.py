@@ -34,6 +34,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.machine import TEMPORARY
+
 HOST: Final = "10.88.0.1"
 PEER_HOST: Final = "10.88.0.2"
 """The other end of the veth pair; of the same namespace."""
@@ -189,7 +191,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def _run(item: pytest.Item) -> list[pytest.TestReport]:
-    with tempfile.TemporaryDirectory(prefix="tm-namespace-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tm-namespace-", dir=os.environ.get(TEMPORARY)) as folder:
         target = Path(folder) / "reports"
         seconds = _seconds(item)
         words = [sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--timeout={seconds - LEAVE_SECONDS}"]
