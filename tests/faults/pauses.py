@@ -35,8 +35,8 @@ async def jumping_wall(run: Run) -> None:
             (held,) = await submit(remote, "hold", "x")
             await running(fleet, held)
             for _ in range(jumps):
-                (late,) = await submit(remote, "echo", "y", delay=0.3)
                 start = time.monotonic()
+                (late,) = await submit(remote, "echo", "y", delay=0.3)
                 offset = run.rng.choice([-86_400.0, -3_600.0, 3_600.0, 86_400.0])
                 found = await results(remote, [late])
                 run.must(found[late].attempt == 1, "a delayed task was tried twice")

@@ -60,8 +60,9 @@ async def handle(payload, ctx):
     return number
 '''
 VICTIM = '''
-"""Says who it is and waits for its end in its first attempt; later ones return at once: `number`."""
+"""Says who it is; waits for its end when it begins first, and returns at once later: `number`."""
 
+import glob
 import os
 import time
 
@@ -69,10 +70,11 @@ RUNTIME = "process"
 
 
 def handle(payload, ctx):
+    first = not glob.glob(f"{FOLDER}/{payload}.*")
     with open(f"{FOLDER}/{payload}.{ctx.attempt}.part", "w") as file:
         file.write(f"{os.getpid()} {time.monotonic()}")
     os.rename(file.name, file.name.removesuffix(".part"))
-    while ctx.attempt == 1:
+    while first:
         time.sleep(1)
     return payload
 '''
