@@ -34,8 +34,17 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("here")
 
 
+@pytest.fixture
+def a_name_for_one_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a process remembers of a file in the folder of one test is not taken for that of another's."""
+    yield
+    folder = request.node.funcargs.get("tmp_path")
+    if folder is not None:  # with all that was in it gone by now, so that the next one has another number
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_home(a_name_for_one_test: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nobody's own configuration is read, and nobody's own data touched."""
     for name in list(os.environ):
         if name.startswith("TASKMESSENGER_"):

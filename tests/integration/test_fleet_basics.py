@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
+from taskmessenger.config.model import Leases
 from taskmessenger.core.commit import Commit
 from taskmessenger.core.errors import Conflict, NotFound
 from taskmessenger.core.lifecycle import TaskState
@@ -18,6 +19,8 @@ from tests.support.runtimes import until
 
 FALSY = [0, "", b"", None, [], False, {}, 0.0]
 LARGE = 5 * 1024 * 1024
+CALM = Leases(ttl=8.0, heartbeat=0.4, dead_after=4.0)
+"""For much that takes the processor of one process for both ends of all links."""
 
 
 async def test_results_that_are_nothing_survive(tmp_path) -> None:
@@ -33,7 +36,7 @@ async def test_results_that_are_nothing_survive(tmp_path) -> None:
 
 
 async def test_large_payloads_and_results_travel_while_heartbeats_keep_their_rhythm(tmp_path) -> None:
-    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+    async with a_fleet(tmp_path, leases=CALM) as fleet, fleet.operator() as remote:
         node = await fleet.worker(capacity=4)
         seen: list[float] = []
         original = fleet.manager.writer.inbox.beat

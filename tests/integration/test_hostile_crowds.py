@@ -18,7 +18,7 @@ from taskmessenger.net import client
 from taskmessenger.net import messages as m
 
 from tests.support.fleet import BOUND, a_fleet, results, submit
-from tests.support.hostile import Peer, a_guest, a_peer, hello
+from tests.support.hostile import LONG, Peer, a_guest, a_peer, hello
 from tests.support.processes import Fleet as Processes
 from tests.support.processes import fleet as processes
 from tests.support.runtimes import until
@@ -131,7 +131,7 @@ async def test_guesses_of_a_secret_wait_longer_and_tell_nothing(tmp_path) -> Non
 
 async def test_one_certificate_takes_nobody_elses_place(tmp_path) -> None:
     limits = ManagerLimits(sessions=40, sessions_per_member=8)
-    async with a_fleet(tmp_path, limits=limits) as fleet, AsyncExitStack() as stack:
+    async with a_fleet(tmp_path, leases=LONG, limits=limits) as fleet, AsyncExitStack() as stack:
         greedy = await fleet.member("client", "c-greedy-0001")
         for _ in range(8):
             await stack.enter_async_context(a_guest(fleet, greedy))
@@ -148,7 +148,7 @@ async def test_one_certificate_takes_nobody_elses_place(tmp_path) -> None:
 
 async def test_when_all_sessions_are_taken_operators_still_come_in_and_end_them(tmp_path) -> None:
     limits = ManagerLimits(sessions=6, sessions_per_member=8)
-    async with a_fleet(tmp_path, limits=limits) as fleet, AsyncExitStack() as stack:
+    async with a_fleet(tmp_path, leases=LONG, limits=limits) as fleet, AsyncExitStack() as stack:
         greedy = await fleet.member("client", "c-greedy-0001")
         for _ in range(6):
             await stack.enter_async_context(a_guest(fleet, greedy))

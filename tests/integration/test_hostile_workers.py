@@ -8,14 +8,13 @@ import math
 import anyio
 import msgspec
 import pytest
-from taskmessenger.config.model import Leases
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.core.stimuli import How
 from taskmessenger.handle import ErrorInfo, TaskQuery
 from taskmessenger.net import messages as m
 
 from tests.support.fleet import a_fleet, results, running, submit, unpacked
-from tests.support.hostile import a_bad_worker, a_guest, a_peer, hello, lease, leases, offer
+from tests.support.hostile import LONG, a_bad_worker, a_guest, a_peer, hello, lease, leases, offer
 from tests.support.runtimes import until
 
 GOOD = b"\xc0"
@@ -23,8 +22,6 @@ ERROR = msgspec.msgpack.encode(ErrorInfo("failed", "no"))
 HUGE = 2**63
 SHARED = 60_000
 """Bytes that results may have which travel together; a larger one travels alone."""
-LONG = Leases(ttl=60.0, heartbeat=10.0, dead_after=50.0)
-"""For one that never beats, and has much to say."""
 
 
 def nested(depth: int) -> bytes:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -22,6 +23,8 @@ EXAMPLES: Final = int(os.environ.get("POOL_MACHINE_EXAMPLES", "250"))
 """How many lives of a fleet are tried."""
 STEPS: Final = int(os.environ.get("POOL_MACHINE_STEPS", "80"))
 """How long each of them is."""
+SECONDS: Final = 600
+"""Far more than it takes, unless many others want the same processor: no test wants more of it."""
 SHRINK: Final = "POOL_MACHINE_SHRINK" in os.environ
 """Look for the shortest life that breaks the same invariant: minutes of work, so only on demand."""
 RANDOM: Final = "POOL_MACHINE_EXAMPLES" in os.environ
@@ -365,7 +368,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.world.come_to_an_end()
 
 
-TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine = pytest.mark.timeout(SECONDS)(PoolMachine.TestCase)
 TestPoolMachine.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import msgspec
 from anyio.abc import ByteStream
+from taskmessenger.config.model import Leases
 from taskmessenger.core.errors import TaskMessengerError
 from taskmessenger.net import messages as m
 from taskmessenger.net.address import Address
@@ -20,6 +21,9 @@ from taskmessenger.net.session import STREAM_ENDED
 from taskmessenger.net.tcp import TcpTransport
 
 from tests.support.fleet import BOUND, Fleet
+
+LONG = Leases(ttl=60.0, heartbeat=10.0, dead_after=50.0)
+"""For peers that never beat: none is cut off for its silence."""
 
 
 class NothingMore(AssertionError):

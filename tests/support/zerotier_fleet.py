@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from taskmessenger.handle import Group, TaskDetail
-from taskmessenger.paths import under
+from taskmessenger.net.zerotier import identity as identities
+from taskmessenger.paths import private_directory, under
 from taskmessenger.runtimes.payload import pack
 
+from tests.support.namespaces import identity
 from tests.support.processes import Fleet, until
 
 OVERLAY = "zt://:7711"
+FIRST = 4
+"""Identities before it belong to nodes without a fleet."""
 HOLD = """
 import pathlib, time
 DESCRIPTION = "leaves a mark, then waits until it is let go"
@@ -29,6 +33,21 @@ def handle(payload):
     return "done"
 """
 """A kind whose runs are counted outside of the fleet."""
+
+
+def over_zerotier(fleet: Fleet, *workers: str) -> None:
+    """Its manager listens on the overlay; it and these workers have identities that this run has made.
+
+    They are the same for all tests, for to make one takes longer than all else at a start.
+    """
+    fleet._listen = OVERLAY
+    folders = [
+        fleet.paths.node("manager"),
+        *(under(fleet.worker_home(one)).node("worker") for one in workers),
+    ]
+    for number, folder in enumerate(folders, FIRST):
+        private_directory(folder.parent)
+        identities.keep(folder, identity(number))
 
 
 def workers(fleet: Fleet) -> dict[str, dict[str, Any]]:

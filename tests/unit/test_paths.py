@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -148,9 +150,17 @@ def test_a_directory_below_one_of_another_user_or_of_everybody_is_refused(
         paths.private_directory(home / "data" / "tm-manager")
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose name leaves room for that of a socket."""
+    with tempfile.TemporaryDirectory(prefix="tm-") as name:
+        yield Path(name)
+
+
 def test_the_folder_of_a_socket_elsewhere_goes_with_its_manager_and_stale_ones_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tmp_path = short
     monkeypatch.setattr(unix_folder.tempfile, "gettempdir", lambda: str(tmp_path))
 
     def folder(name: str, *, age: float = 0.0) -> Path:

@@ -16,7 +16,7 @@ from tests.support.consoles import console_of, shows
 from tests.support.nodes import from_elsewhere
 from tests.support.processes import Fleet
 from tests.support.processes import fleet as running_fleet
-from tests.support.zerotier_fleet import OVERLAY
+from tests.support.zerotier_fleet import over_zerotier
 
 pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(120)]
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(120)]
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     with running_fleet(tmp_path / "f") as one:
-        one._listen = OVERLAY
+        over_zerotier(one)
         yield one
 
 

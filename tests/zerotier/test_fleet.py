@@ -16,7 +16,16 @@ from taskmessenger.paths import under
 from tests.support.namespaces import HOST
 from tests.support.processes import COMMAND, Fleet, Process, environment, until
 from tests.support.processes import fleet as running_fleet
-from tests.support.zerotier_fleet import OVERLAY, all_succeeded, row_of, state_is, submit, totals, works
+from tests.support.zerotier_fleet import (
+    OVERLAY,
+    all_succeeded,
+    over_zerotier,
+    row_of,
+    state_is,
+    submit,
+    totals,
+    works,
+)
 
 pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(180)]
 NOBODY = f"tcp://{HOST.rpartition('.')[0]}.77:7711"
@@ -30,7 +39,7 @@ FILES = 80
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     with running_fleet(tmp_path / "f") as one:
-        one._listen = OVERLAY
+        over_zerotier(one, "fern")
         yield one
 
 
@@ -38,16 +47,18 @@ def again(fleet: Fleet, name: str = "fern") -> Process:
     return fleet.worker(name)
 
 
-def test_a_worker_joins_with_one_pasted_invite_and_runs_tasks(fleet: Fleet) -> None:
-    fleet.manager()
-    invite = fleet.invite()
-    assert len(invite) < 500
-    assert [str(one).partition("://")[0] for one in decode(invite, 0.0).endpoints] == ["zt"]
-    fleet.worker()
-    works(fleet)
-    row = row_of(fleet)
-    assert row["transport"] == "zt"
-    assert row["address"].startswith("zt://2")
+def test_a_worker_joins_with_one_pasted_invite_and_runs_tasks(tmp_path: Path) -> None:
+    with running_fleet(tmp_path / "f") as fleet:  # whose nodes make their identities themselves
+        fleet._listen = OVERLAY
+        fleet.manager()
+        invite = fleet.invite()
+        assert len(invite) < 500
+        assert [str(one).partition("://")[0] for one in decode(invite, 0.0).endpoints] == ["zt"]
+        fleet.worker()
+        works(fleet)
+        row = row_of(fleet)
+        assert row["transport"] == "zt"
+        assert row["address"].startswith("zt://2")
 
 
 def test_what_leads_back_to_the_manager_is_kept_with_the_identity(fleet: Fleet) -> None:

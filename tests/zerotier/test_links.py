@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from taskmessenger.net.transport import SILENT_DEAD_AFTER
+from taskmessenger.paths import private_directory
 
 from tests.support import processes
 from tests.support.processes import Fleet, until
 from tests.support.processes import fleet as running_fleet
-from tests.support.zerotier_fleet import OVERLAY, Held, cable, row_of, state_is, works
+from tests.support.zerotier_fleet import Held, cable, over_zerotier, row_of, state_is, works
 from tests.support.zerotier_nodes import ROOT_PORT
 
 pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(180)]
@@ -33,7 +34,7 @@ LOST = "is lost"
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     with running_fleet(tmp_path / "f") as one:
-        one._listen = OVERLAY
+        over_zerotier(one, "fern")
         yield one
 
 
@@ -134,7 +135,7 @@ def test_a_worker_finds_a_manager_that_is_not_at_the_first_of_its_addresses_with
     # Nobody has the nearest one, nor the farthest, and there is a route to each.
     named = [f"{host}:{ROOT_PORT}" for host in (THEIRS_NEXT, "10.87.0.1", OURS)]
     file = fleet.paths.config_file("manager")
-    file.parent.mkdir(parents=True, mode=0o700)
+    private_directory(file.parent)
     file.write_text(json.dumps({"zerotier": {"port": ROOT_PORT, "advertise": named}}), encoding="utf-8")
     with a_house() as house, monkeypatch.context() as there:
         house.has_route("10.87.0.0/24", OURS)

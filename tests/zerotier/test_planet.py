@@ -9,11 +9,11 @@ import pytest
 from taskmessenger.net.security.invites import decode
 from taskmessenger.net.zerotier import roots
 from taskmessenger.net.zerotier.library import load
-from taskmessenger.paths import Paths, under
+from taskmessenger.paths import Paths, private_directory, under
 
 from tests.support.namespaces import HOST, identity
 from tests.support.processes import fleet, refused, until
-from tests.support.zerotier_fleet import OVERLAY, row_of, works
+from tests.support.zerotier_fleet import over_zerotier, row_of, works
 from tests.support.zerotier_nodes import ROOT_PORT, node_process
 
 pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(180)]
@@ -22,7 +22,7 @@ ROOT = 2
 
 def set_up(paths: Paths, role: str, planet: Path) -> None:
     file = paths.config_file(role)
-    file.parent.mkdir(parents=True, mode=0o700)
+    private_directory(file.parent)
     file.write_text(json.dumps({"zerotier": {"roots": str(planet)}}), encoding="utf-8")
 
 
@@ -36,7 +36,7 @@ def test_a_fleet_meets_through_the_roots_of_a_planet_file_and_through_no_others(
         node_process(tmp_path / "root", ROOT, manager=ROOT, root=ROOT, port=ROOT_PORT),
         fleet(tmp_path / "f") as one,
     ):
-        one._listen = OVERLAY
+        over_zerotier(one, "fern")
         set_up(one.paths, "manager", planet)
         one.manager()
         text = one.invite()
