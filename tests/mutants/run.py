@@ -16,6 +16,7 @@ import argparse
 import ast
 import json
 import queue
+import signal
 import sys
 import threading
 import time
@@ -211,6 +212,7 @@ def main() -> None:
     words.add_argument("--quick", action="store_true", help="with unit and contract tests alone")
     words.add_argument("--list", action="store_true", help="say what would be drawn, and do nothing")
     said = words.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no copy and no process stays
     drawn = draw(ROOT, said.seed, said.number, said.rooms)
     if said.list:
         print(*(f"{mutant.place} {mutant}" for mutant in drawn), sep="\n")

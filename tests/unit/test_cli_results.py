@@ -17,7 +17,7 @@ from taskmessenger.cli import audit, invite, progress, role
 from taskmessenger.cli import task as t
 from taskmessenger.cli import task_results as r
 from taskmessenger.cli.output import when
-from taskmessenger.core.errors import Conflict, NotFound, StoreError, UsageError
+from taskmessenger.core.errors import Conflict, NotFound, OutputLost, StoreError, Unreachable, UsageError
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Cursor, ErrorInfo, Outcome, TaskDetail, TaskPage, TaskQuery, TaskRow
 from taskmessenger.handle.audit import BEGINNING, AuditEntry, chained
@@ -314,6 +314,40 @@ def test_an_invite_that_leads_elsewhere_too_is_no_reason_to_warn(
     assert "warning" not in done.stderr
     said = json.loads(done.stdout)
     assert (said["invite"], said["endpoints"]) == (one.text, ["tcp://127.0.0.1:7711", "tcp://10.0.0.1:7711"])
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("why", [OutputLost("gone"), KeyboardInterrupt()], ids=["lost", "ctrl-c"])
+def test_an_invite_whose_text_nobody_has_is_revoked_or_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answers: bool,
+    why: BaseException,
+) -> None:
+    one = _inviting(monkeypatch, tmp_path)
+
+    async def revoke_invite(invite_id: str) -> None:
+        if not answers:
+            raise Unreachable("nobody is there")
+        one.asked.append(invite_id)
+
+    monkeypatch.setattr(one, "revoke_invite", revoke_invite, raising=False)
+    monkeypatch.setattr("taskmessenger.outlet.give_up", lambda: one.asked.append("given up"))
+    with pytest.raises(type(why)), invite._revoked_unless_printed("ABC"):
+        raise why
+    said = capsys.readouterr().err
+    if answers:
+        assert one.asked == ["given up", "ABC"]
+        assert said == "the text of invite ABC was not printed, so it is revoked: make another\n"
+    else:
+        assert one.asked == ["given up"]
+        assert said.startswith(
+            "the text of invite ABC was not printed and it is still open (nobody is there)"
+        )
+    with invite._revoked_unless_printed("DEF"):
+        pass
+    assert "DEF" not in one.asked
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +144,15 @@ def test_peers_are_shown_with_the_round_trip_that_the_manager_knows(monkeypatch:
     ]
     assert zerotiers.round_trips(workers) == {str(here): 0.0123}
 
-    async def told() -> dict[str, float]:
-        return zerotiers.round_trips(workers)
+    class Remote:
+        async def workers(self) -> list[WorkerRow]:
+            return workers
 
-    monkeypatch.setattr(zerotiers, "_ask", told)
+    @asynccontextmanager
+    async def manager() -> AsyncIterator[Remote]:
+        yield Remote()
+
+    monkeypatch.setattr("taskmessenger.cli.connect.manager", manager)
     a_running_manager()
     done = run()
     assert "RTT" in done.stdout
