@@ -175,7 +175,8 @@ class _Finder:
         if isinstance(node.func, ast.Name) and node.func.id in OPPOSITE:
             yield self.whole(node.func, OPPOSITE[node.func.id], "opposite")
         plain = [one for one in node.args if not isinstance(one, ast.Starred)]
-        if len(plain) == len(node.args) > 1:
+        commutes = isinstance(node.func, ast.Name) and node.func.id in {"min", "max"}
+        if len(plain) == len(node.args) > 1 and not commutes:
             yield from self._swapped(node.args[0], node.args[1])
         for keyword in node.keywords:
             if keyword.arg is not None:

@@ -214,6 +214,18 @@ def test_where_nobody_is_a_list_says_how_to_change_that(remote: Pretended) -> No
     assert json.loads(call(worker.worker, "ls", "--json").stdout) == []
 
 
+def test_who_waits_for_approval_is_shown_with_its_fingerprint(remote: Pretended) -> None:
+    facts = {
+        "id": "w-new", "role": "worker", "fingerprint": "ABCDE-12345", "invite": "7F3K", "since": NOW,
+        "until": NOW + 60, "inventory": "Linux",
+    }  # fmt: skip
+    remote.waits = [PendingRow(**facts), PendingRow(**facts | {"id": "w-bare", "inventory": ""})]
+    _, first, second = (line.split() for line in call(worker.worker, "ls", "--pending").stdout.splitlines())
+    assert first == ["w-new", "worker", "ABCDE-12345", "7F3K", when(NOW), "Linux"]
+    assert second[-1] == "-"
+    assert json.loads(call(worker.worker, "ls", "--pending", "--json").stdout)[0] == facts
+
+
 @pytest.mark.parametrize(
     ("words", "sent", "told", "facts"),
     [

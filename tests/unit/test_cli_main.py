@@ -205,3 +205,14 @@ def test_asking_for_help_loads_no_network_and_no_database(words: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe, *words.split()], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["/a/b", b"/a/b"])
+def test_a_place_that_nobody_had_better_words_for_is_named(name: str | bytes) -> None:
+    said = m._about_file(PermissionError(13, "Permission denied", name))
+    assert said == "/a/b: Permission denied: see who owns it, or use another place"
+
+
+def test_an_error_of_the_system_about_no_place_is_a_bug_and_is_not_hidden() -> None:
+    with pytest.raises(OSError, match="it broke"):
+        m._about_file(OSError(5, "it broke"))

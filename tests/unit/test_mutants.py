@@ -71,6 +71,12 @@ def test_what_says_no_is_made_to_say_yes_and_not_to_say_nothing() -> None:
     assert ("''", "None") in pairs("def f(a):\n    return ''\n")
 
 
+def test_what_has_no_order_is_not_put_into_another_one() -> None:
+    assert pairs("def f(a, b):\n    g(min(a, b))\n") >= {("min", "max")}
+    assert ("a, b", "b, a") not in pairs("def f(a, b):\n    g(min(a, b))\n")
+    assert ("a, b", "b, a") in pairs("def f(a, b):\n    g(a, b)\n")
+
+
 def test_texts_comments_and_what_is_for_the_log_stay() -> None:
     assert {change.line for change in made()} == {2, *range(5, 13)}
     assert ("+", "-") not in pairs()
