@@ -17,6 +17,7 @@ from taskmessenger.core.errors import Conflict, NotFound, UsageError
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import AttemptInfo, ErrorInfo, PoolStatus, TaskDetail, TaskRow, WorkerRow
 from taskmessenger.handle.audit import BEGINNING, AuditEntry, chained
+from taskmessenger.handle.outputs import TaskOutput
 from taskmessenger.handle.values import InviteRow, PendingRow
 
 NOW = 1_795_378_863.0
@@ -362,7 +363,18 @@ def test_all_that_is_known_of_a_task_is_shown(capsys: pytest.CaptureFixture[str]
         "crashed", "it died", "line 1\nline 2\n", {"signal": "SIGSEGV", "max_rss_kb": 7, "stderr": "a\nb"}
     )
     lost = AttemptInfo(1, "w-oak", NOW, NOW + 2, "lost", ErrorInfo("lost", "gone"))
-    found = TaskDetail(ROW, 1, 12, b"\x05", error, (lost,), "", 0.25, "half", b"out\nput\n")
+    found = TaskDetail(
+        ROW,
+        1,
+        12,
+        b"\x05",
+        error,
+        (lost,),
+        "",
+        0.25,
+        "half",
+        TaskOutput(7, 1, 0, b"out\nput\n", ((1, 8, 8),)),
+    )
     print_detail(found, as_json=False)
     assert capsys.readouterr().out == (
         "task       7\n"
@@ -393,12 +405,21 @@ def test_all_that_is_known_of_a_task_is_shown(capsys: pytest.CaptureFixture[str]
 
 def test_a_task_as_json_has_all_that_is_known_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     error = ErrorInfo("failed", "no", "stack", {"x": 1})
-    print_detail(TaskDetail(ROW, 1, None, b"\x05", error, note="n", output=b"o"), as_json=True)
+    print_detail(
+        TaskDetail(
+            ROW, 1, None, b"\x05", error, note="n", output=TaskOutput(7, 2, 5, b"o", ((1, 3, 0), (2, 6, 1)))
+        ),
+        as_json=True,
+    )
     said = json.loads(capsys.readouterr().out)
     assert said | {
         "id": 7, "state": "failed", "payload": 5, "payload_head": "5", "payload_size": 1, "result_size": None,
         "error": {"code": "failed", "message": "no", "stack": "stack", "evidence": {"x": 1}}, "note": "n",
-        "output": "o", "waits_for": None, "progress": None, "attempts": [],
+
+        "output": {
+            "attempt": 2, "start": 5, "text": "o", "live": False,
+            "attempts": [{"attempt": 1, "written": 3, "kept": 0}, {"attempt": 2, "written": 6, "kept": 1}],
+        }, "waits_for": None, "progress": None, "attempts": [],
     } == said  # fmt: skip
 
 
