@@ -51,12 +51,12 @@ async def test_a_result_comes_back(bench, kind):
     assert ended.seconds >= 0
 
 
-@pytest.mark.parametrize("value", [0, "", [], {}, False, None, b"", 0.0])
-async def test_a_falsy_result_is_a_success(bench, kind, value):
-    ended = await bench.run(kind("give"), value)
-    assert ended.status == SUCCEEDED
-    assert msgpack.unpackb(ended.result) == value
-    assert type(msgpack.unpackb(ended.result)) is type(value)
+async def test_a_falsy_result_is_a_success(bench, kind):
+    for value in (0, "", [], {}, False, None, b"", 0.0):
+        ended = await bench.run(kind("give"), value)
+        assert ended.status == SUCCEEDED, value
+        assert msgpack.unpackb(ended.result) == value
+        assert type(msgpack.unpackb(ended.result)) is type(value)
 
 
 async def test_a_nan_survives(bench, kind):
@@ -81,36 +81,36 @@ async def test_a_handler_that_wants_to_end_the_program_only_fails(bench, kind, n
     assert result(await bench.run(kind("give"), 1)) == 1
 
 
-@pytest.mark.parametrize(
-    ("which", "says"),
-    [
-        ("set", "returned a set at ['deep'][0], and msgpack holds only"),
-        ("int", "returned an int of 71 bits"),
-        ("nested", "returned a value nested deeper than 64"),
-        ("object", "returned an object"),
-    ],
-)
-async def test_a_result_that_cannot_be_sent_is_a_failure_that_names_it(bench, kind, which, says):
-    ended = await bench.run(kind("odd"), which)
-    assert (ended.status, ended.error.code) == (FAILED, "bad_result")
-    assert f"kind `{kind('odd')}` {says}" in ended.error.message
+NOT_SENT = {
+    "set": "returned a set at ['deep'][0], and msgpack holds only",
+    "int": "returned an int of 71 bits",
+    "nested": "returned a value nested deeper than 64",
+    "object": "returned an object",
+}
 
 
-@pytest.mark.parametrize(
-    ("which", "code"),
-    [
-        ("permanent", "permanent"),
-        ("below permanent", "permanent"),
-        ("below a class", "permanent"),
-        ("by name", "permanent"),
-        ("in a group", "permanent"),
-        ("another", "failed"),
-    ],
-)
-async def test_an_exception_says_whether_another_attempt_can_help(bench, kind, which, code):
-    ended = await bench.run(kind("final"), which)
-    assert (ended.status, ended.error.code) == (FAILED, code)
-    assert "it is over" in ended.error.message + ended.error.stack
+async def test_a_result_that_cannot_be_sent_is_a_failure_that_names_it(bench, kind):
+    for which, says in NOT_SENT.items():
+        ended = await bench.run(kind("odd"), which)
+        assert (ended.status, ended.error.code) == (FAILED, "bad_result"), which
+        assert f"kind `{kind('odd')}` {says}" in ended.error.message
+
+
+HELPS = {
+    "permanent": "permanent",
+    "below permanent": "permanent",
+    "below a class": "permanent",
+    "by name": "permanent",
+    "in a group": "permanent",
+    "another": "failed",
+}
+
+
+async def test_an_exception_says_whether_another_attempt_can_help(bench, kind):
+    for which, code in HELPS.items():
+        ended = await bench.run(kind("final"), which)
+        assert (ended.status, ended.error.code) == (FAILED, code), which
+        assert "it is over" in ended.error.message + ended.error.stack
 
 
 async def test_numbers_of_numpy_are_numbers(bench, kind):
@@ -118,28 +118,31 @@ async def test_numbers_of_numpy_are_numbers(bench, kind):
     assert result(ended) == [3, {"deep": 1.5, 7: True}, 4, 2.0]
 
 
-@pytest.mark.parametrize(
-    ("which", "says"),
-    [
-        ("array", "returned a ndarray at ['x'][1], and msgpack holds only"),
-        ("array", ": return `.tolist()` or `.tobytes()`"),
-        ("point", ": return `str` of it"),
-        ("huge", "returned an int of 71 bits"),
-    ],
-)
-async def test_what_numpy_has_besides_is_answered_with_the_cure(bench, kind, which, says):
-    ended = await bench.run(kind("numbers"), which)
-    assert (ended.status, ended.error.code) == (FAILED, "bad_result")
-    assert says in ended.error.message
+CURES = {
+    "array": (
+        "returned a ndarray at ['x'][1], and msgpack holds only",
+        ": return `.tolist()` or `.tobytes()`",
+    ),
+    "point": (": return `str` of it",),
+    "huge": ("returned an int of 71 bits",),
+}
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"\xc1", b"\x01\x02", b"\xdd\xff\xff\xff\xff", b"\x91" * 500 + b"\x01", b"\xa1\xff"]
-)
-async def test_a_payload_that_is_no_value_never_reaches_the_handler(bench, kind, payload):
-    ended = await bench.runtimes.run(Job(1, 1, kind("give"), payload))
-    assert (ended.status, ended.error.code) == (FAILED, "bad_payload")
-    assert ended.error.message.startswith(f"payload of `{kind('give')}`: ")
+async def test_what_numpy_has_besides_is_answered_with_the_cure(bench, kind):
+    for which, says in CURES.items():
+        ended = await bench.run(kind("numbers"), which)
+        assert (ended.status, ended.error.code) == (FAILED, "bad_result"), which
+        assert all(part in ended.error.message for part in says)
+
+
+NO_VALUES = (b"", b"\xc1", b"\x01\x02", b"\xdd\xff\xff\xff\xff", b"\x91" * 500 + b"\x01", b"\xa1\xff")
+
+
+async def test_a_payload_that_is_no_value_never_reaches_the_handler(bench, kind):
+    for number, payload in enumerate(NO_VALUES, 1):
+        ended = await bench.runtimes.run(Job(number, 1, kind("give"), payload))
+        assert (ended.status, ended.error.code) == (FAILED, "bad_payload"), payload
+        assert ended.error.message.startswith(f"payload of `{kind('give')}`: ")
 
 
 async def test_a_timeout_ends_it(bench, kind):
