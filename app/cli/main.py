@@ -65,8 +65,19 @@ Shell completion, for bash (zsh_source and fish_source for others):
 MAX_ERROR: Final = 2_000
 
 
+class _Over(BaseException):
+    """A signal has ended the command: past click, which would print an empty line, as is right after `^C`."""
+
+
 class Lazy(click.Group):
     """Imports a command when it is used: starting must not cost what is not needed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do it, whatever it is."""
+        try:
+            return super().invoke(ctx)
+        except Told as told:
+            raise _Over from told
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -222,7 +233,7 @@ def main() -> None:
         sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message() + _help_for(error), 2)
-    except (click.Abort, KeyboardInterrupt) as error:
+    except (click.Abort, KeyboardInterrupt, _Over) as error:
         _end_told(error if isinstance(error, Told) else error.__cause__)
 
 

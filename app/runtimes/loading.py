@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgpack
 
 from ..core.errors import ConfigError
-from . import beside, failures
+from . import beside, failures, trusted
 from .finality import Finals, finals_of
 
 ASYNC: Final = "async"
@@ -129,6 +129,7 @@ def _find_python(source: str) -> tuple[ModuleType | None, Any]:
     dotted = source.removeprefix(PYTHON_PREFIX)
     if not all(part.isidentifier() for part in dotted.split(".")):
         raise ConfigError(f"`{source}`: write it as python:package.module or python:package.module.function")
+    trusted.check_module(dotted)
     if _is_module(dotted):
         module = _import(dotted, source)
         return module, getattr(module, "handle", None)

@@ -47,7 +47,7 @@ class Draft:
 
     def used(self) -> None:
         """It is not needed any more."""
-        self.path.unlink(missing_ok=True)
+        _forget(self.path)
 
     @property
     def kept(self) -> str:
@@ -63,8 +63,8 @@ async def edit(console: Console, text: str, name: str) -> Draft | None:
     Raises:
         UsageError: there is no editor, or it has failed; says where the text is.
     """
-    path = _file(console.drafts, name)
     command = _command()
+    path = _file(console.drafts, name)
     goes_on = path.exists()
     if not goes_on:
         _write(path, text)
@@ -158,7 +158,7 @@ def _read(path: Path, before: str, editor: str, code: int) -> Draft | None:
     except UnicodeDecodeError as error:
         raise UsageError(f"the edited text is no UTF-8; {kept}") from error
     if text.strip() in {"", before.strip()}:
-        path.unlink(missing_ok=True)
+        _forget(path)
         return None
     return Draft(path, text)
 
@@ -170,8 +170,15 @@ def _drop_if_same(path: Path, text: str) -> bool:
     except OSError:
         return True
     if same:
-        path.unlink(missing_ok=True)
+        _forget(path)
     return same
+
+
+def _forget(path: Path) -> None:
+    """Nothing is left of it, nor of its folder when that is empty: it may be in the temporary directory."""
+    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.parent.rmdir()
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -184,6 +191,7 @@ def _write(path: Path, text: str) -> None:
         kept = sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
         for old in kept[: max(len(kept) - MAX_DRAFTS + 1, 0)]:
             old.unlink(missing_ok=True)
+        private_directory(path.parent)  # whoever was the last to edit there has removed it
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(text.encode() + b"\n")
     except OSError as error:

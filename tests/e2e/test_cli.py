@@ -203,7 +203,8 @@ def test_a_reader_that_leaves_early_does_not_end_the_tasks_which_is_all_that_is_
         assert command.wait(READY_SECONDS) == 1
 
 
-def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(here: Fleet) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_waiting_and_says_how_to_go_on(here: Fleet, number: signal.Signals) -> None:
     command = subprocess.Popen(
         [*COMMAND, "submit", "wait", "300", "--wait", "--json"],
         stdout=subprocess.PIPE,
@@ -211,15 +212,19 @@ def test_ctrl_c_ends_the_waiting_and_says_how_to_go_on(here: Fleet) -> None:
         env=environment(here.home),
     )
     until(lambda: here.ask(lambda remote: remote.status()).totals["running"] > 0)
-    command.send_signal(signal.SIGINT)
+    command.send_signal(number)
     out, err = command.communicate(timeout=READY_SECONDS)
-    assert command.returncode == 130
+    assert command.returncode == 128 + number
     assert json.loads(out) == []
     (row,) = here.run("task", "ls", "--state", "running", "--jsonl").stdout.splitlines()
     task_id = json.loads(row)["id"]
     assert f"goes on with 1 task: see `taskmessenger task result {task_id}`" in err.decode()
     assert "Traceback" not in err.decode()
     assert here.run("task", "cancel", str(task_id)).returncode == 0
+    until(lambda: here.ask(lambda remote: remote.status()).totals["running"] == 0)
+    if number == signal.SIGTERM:
+        assert err.splitlines()[-1] == b"error: ended by SIGTERM"
+        assert b"" not in err.splitlines(), "no line is empty: there is no `^C` before it"
 
 
 def test_text_of_peers_cannot_speak_to_a_terminal(here: Fleet) -> None:

@@ -294,6 +294,28 @@ def test_python_kinds_that_cannot_be_used_are_refused(name, says):
     assert says in refusal(allow=(name,))
 
 
+@pytest.mark.parametrize(
+    "open_to_others", ["code/fine/jobs.py", "code/fine/__init__.py", "code/fine", "code"]
+)
+def test_python_kinds_that_others_could_change_are_not_imported(tmp_path, monkeypatch, open_to_others):
+    package = tmp_path / "code" / "fine"
+    package.mkdir(parents=True)
+    for file in ("__init__.py", "jobs.py"):
+        (package / file).write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'a').write({file!r})\ndef double(p): pass\n"
+        )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    place = tmp_path / open_to_others
+    place.chmod(place.stat().st_mode | 0o022)
+    why = refusal(allow=("python:fine.jobs.double",))
+    assert why.startswith(f"python:fine.jobs.double: {place}: everybody may write ")
+    assert "`chmod go-w" in why
+    assert not (tmp_path / "ran").exists() or "jobs.py" not in (tmp_path / "ran").read_text()
+    place.chmod(place.stat().st_mode & ~0o022)
+    assert Registry.load(("python:fine.jobs.double",)).names() == ["python:fine.jobs.double"]
+
+
 def test_a_second_parameter_with_a_default_is_no_context_unless_it_is_called_so(folder):
     (folder / "plain.py").write_text("def handle(payload, digits=2): pass")
     (folder / "named.py").write_text("def handle(payload, ctx=None): pass")

@@ -142,6 +142,20 @@ def test_a_configured_library_that_is_not_there_is_not_replaced_by_another(
         library.search(tmp_path / "own.so", paths)
 
 
+@pytest.mark.parametrize("open_to_others", ["own.so", "lib", ""])
+def test_a_configured_library_that_others_could_change_is_not_used(
+    paths: Paths, tmp_path: Path, open_to_others: str
+) -> None:
+    (tmp_path / "lib").mkdir()
+    own = tmp_path / "lib" / "own.so"
+    own.touch()
+    assert library.search(own, paths).path == own
+    place = own if open_to_others == "own.so" else tmp_path / open_to_others
+    place.chmod(place.stat().st_mode | 0o022)
+    with pytest.raises(ConfigError, match=rf"{place}: .* `chmod go-w {place}`"):
+        library.search(own, paths)
+
+
 def test_what_this_user_has_installed_serves_every_home(paths: Paths, tmp_path: Path) -> None:
     file = tmp_path / "libzt.whl"
     file.write_bytes(WHEEL)

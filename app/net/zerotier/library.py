@@ -23,7 +23,7 @@ from typing import Final
 
 from ...core.errors import ConfigError, UsageError
 from ...core.text import printable
-from ...paths import Paths, find
+from ...paths import Paths, check_unshared, find
 from ..security.private_files import private_folder, replace_private
 from .binding import Library, bind
 from .elf import weaken
@@ -128,13 +128,14 @@ def search(configured: Path | None = None, paths: Paths | None = None) -> Found:
     """The library that would be loaded.
 
     Raises:
-        ConfigError: the configured one is not there, or there is none at all.
+        ConfigError: the configured one is not there, or others could change it, or there is none at all.
     """
     if configured is not None:
         if not configured.is_file():
             raise ConfigError(
                 f"zerotier.library_path: {printable(str(configured), 512)} is no file; correct it"
             )
+        check_unshared(configured)  # what is loaded may do everything that this user may
         return Found(path=configured, origin="configured")
     if system := ctypes.util.find_library("zt"):
         return Found(path=Path(system), origin="system")
