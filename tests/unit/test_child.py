@@ -72,6 +72,13 @@ def test_one_job_after_the_other_until_the_worker_hangs_up(place):
     assert Path.cwd() == place
 
 
+def test_a_job_knows_which_task_and_attempt_it_is(place):
+    def handle(_value, context):
+        return [context.kind, context.task, context.attempt]
+
+    assert served(handle, None, None, takes_context=True)[1:] == [done(["it", 7, 17]), done(["it", 8, 18])]
+
+
 def test_a_job_that_fails_says_how_and_the_next_one_runs(place):
     loaded, failed, well = served(lambda value: 6 // value, 0, 3)
     assert failed[:3] == ["failed", "failed", "ZeroDivisionError: integer division or modulo by zero"]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from taskmessenger.cli import discover as d
 from taskmessenger.config.model import Discovery
-from taskmessenger.core.errors import Refused
+from taskmessenger.core.errors import Refused, Unreachable
+from taskmessenger.handle import WorkerRow
 from taskmessenger.net.discovery.overlay import OverlayCarrier
 from taskmessenger.net.discovery.registry import ManagerHeard, Offering
 from taskmessenger.net.security import identity as identities
 from taskmessenger.net.security.authority import MANAGER_FILE, Authority
-from taskmessenger.paths import Paths, under
+from taskmessenger.paths import Paths, find, under
 
 from tests.support.fleet_ca import a_fleet, a_member
 
@@ -156,7 +161,56 @@ def test_what_was_heard_as_json(paths: Paths, tmp_path: Path) -> None:
 
 
 def test_without_a_manager_here_nobody_is_asked_here(monkeypatch: pytest.MonkeyPatch, own_home: Path) -> None:
-    import anyio
-
     assert anyio.run(d._manager_here) == []
     assert anyio.run(d._offered_here, "hash") == []
+
+
+class Pretended:
+    """A manager that runs here."""
+
+    def __init__(self, *rows: WorkerRow) -> None:
+        self.rows = list(rows)
+
+    async def status(self) -> Any:
+        return SimpleNamespace(manager="north", listening=("tcp://10.0.0.1:7711",))
+
+    async def workers(self) -> list[WorkerRow]:
+        return self.rows
+
+
+def _here(monkeypatch: pytest.MonkeyPatch, remote: Pretended | Exception) -> None:
+    """A manager of this user runs on this machine, or does not answer."""
+    find().socket.parent.mkdir(parents=True, exist_ok=True)
+    find().socket.touch()
+    monkeypatch.setattr(d, "_is_ours", lambda _paths: True)
+
+    @asynccontextmanager
+    async def manager(**_more: Any) -> AsyncIterator[Pretended]:
+        if isinstance(remote, Exception):
+            raise remote
+        yield remote
+
+    monkeypatch.setattr("taskmessenger.cli.connect.manager", manager)
+
+
+def test_the_manager_here_knows_which_of_its_workers_are_here_and_offer_a_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states = (*sorted(d.AT_WORK), "away", "offline", "revoked")
+    rows = [WorkerRow(state, state, kinds=("hash",)) for state in states]
+    _here(monkeypatch, Pretended(*rows, WorkerRow("other", "connected", kinds=("sum",))))
+    [found] = anyio.run(d._offered_here, "hash")
+    assert (found.manager, found.kind) == ("north", "hash")
+    assert found.workers == tuple(sorted(d.AT_WORK))
+    assert found.total == len(d.AT_WORK)
+    [told] = anyio.run(d._manager_here)
+    assert (told.name, told.endpoints, told.source) == ("north", ("tcp://10.0.0.1:7711",), "this machine")
+
+
+def test_a_manager_here_that_does_not_answer_is_told_and_others_are_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _here(monkeypatch, Unreachable("it hangs"))
+    assert anyio.run(d._offered_here, "hash") == []
+    assert anyio.run(d._manager_here) == []
+    assert capsys.readouterr().err == "the manager that runs here does not tell: it hangs\n" * 2

@@ -447,3 +447,23 @@ def test_a_payload_that_is_too_large_to_be_shown_has_its_beginning_and_its_size(
     )
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("payload")]
     assert said == ["payload    70,000 bytes", 'payload    "begin… (70,000 bytes)']
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (TaskOutput(7, 1, 0, b"x", ((1, 1, 1),)), "output:"),
+        (TaskOutput(7, 2, 0, b"x", ((2, 1, 1),)), "output of attempt 2:"),
+        (TaskOutput(7, 1, 0, b"x", ((1, 1, 1), (2, 1, 1))), "output of attempt 1:"),
+        (TaskOutput(7, 1, 9, b"x", ((1, 10, 1),)), "output, the last 1 byte of 10:"),
+        (
+            TaskOutput(7, 2, 8, b"xy", ((1, 5, 5), (2, 10, 4))),
+            "output of attempt 2, the last 2 bytes of 10 (`taskmessenger task output 7` prints 4):",
+        ),
+    ],
+)
+def test_of_what_a_task_wrote_it_is_said_how_much_is_not_shown(
+    capsys: pytest.CaptureFixture[str], found: TaskOutput, words: str
+) -> None:
+    print_detail(TaskDetail(ROW, 1, None, b"\x05", output=found), as_json=False)
+    assert words in capsys.readouterr().out.splitlines()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import struct
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
 import msgspec
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from taskmessenger.core.errors import ConfigError
@@ -383,6 +387,29 @@ def test_a_key_that_does_not_go_with_the_certificate_signs_nothing(
     pem = member.key_path.read_bytes()
     key = ec.generate_private_key(curve).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     member.key_path.write_bytes(key + pem[pem.index(b"-----BEGIN CERTIFICATE") :])
+    with pytest.raises(ConfigError, match="is gone or damaged, so nothing can be signed"):
+        Signer.load(member.key_path, member.ca_der)
+
+
+def test_a_key_on_another_curve_signs_nothing_though_its_certificate_is_for_it(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    member = a_member(fleet.authority, tmp_path)
+    key = ec.generate_private_key(ec.SECP384R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
+    now = datetime.now(UTC)
+    own = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    member.key_path.write_bytes(pem + own.public_bytes(Encoding.PEM))
     with pytest.raises(ConfigError, match="is gone or damaged, so nothing can be signed"):
         Signer.load(member.key_path, member.ca_der)
 

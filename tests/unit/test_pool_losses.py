@@ -135,7 +135,9 @@ def test_a_suspect_that_runs_alone_already_has_company_again_when_it_is_cleared(
     other = fleet.worker("w2", capacity=4)
     fleet.wait(5.0, beating=[other])
     assert len(other.held) == 1
-    worker.back(holding=[])
+    [alone] = other.held
+    stored = {row[-1]: row for row in worker.back(holding=[]).commit.reopened}
+    assert stored[alone][:4] == (TaskState.QUEUED, 1, 0, 0), "the second is in the log of leases alone"
     assert other.here.alone is None
     assert set(other.held) | set(worker.held) == set(ids)
     assert len(fleet.submit(4)) == 4

@@ -111,6 +111,17 @@ def test_a_task_that_never_was_keeps_no_other_from_what_is_done_to_all(ids: list
     assert fleet.open() == {3}
 
 
+def test_what_operators_do_is_an_event_once_it_has_changed_something() -> None:
+    fleet = Fleet()
+    worker = fleet.worker(kinds=("other",))
+    fleet.submit(2)
+    assert fleet.do(s.SetPriority([1, 2, 9], 7)).events == [("priority", "7", [1, 2], "")]
+    assert fleet.do(s.SetPriority([9], 7)).events == []
+    assert fleet.do(s.Pause("kind:echo")).events == [("paused", "kind:echo", (), "")]
+    assert fleet.do(s.Pause("kind:echo")).events == []
+    assert fleet.do(s.Drain(worker.name, 30.0)).events == [("draining", worker.name, (), "30")]
+
+
 def test_cancelling_one_task_twice_in_one_batch_ends_it_once() -> None:
     fleet = Fleet()
     fleet.submit()
