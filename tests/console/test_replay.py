@@ -80,6 +80,18 @@ async def test_left_and_right_step_and_shift_leaps_a_minute(node: ReplayNode) ->
         assert node.at == EPOCH
 
 
+async def test_a_step_forward_goes_on_and_any_other_way_begins_anew(node: ReplayNode) -> None:
+    async with replayed(node) as pilot:
+        seen = pilot.app.pulse
+        await press(pilot, "right")
+        assert pilot.app.pulse is seen, "what was seen before belongs to it"
+        await press(pilot, "left")
+        assert pilot.app.pulse is not seen
+        seen = pilot.app.pulse
+        await press(pilot, "shift+right")
+        assert pilot.app.pulse is not seen
+
+
 async def test_p_plays_and_stops_and_stands_at_the_end(node: ReplayNode) -> None:
     async with replayed(node) as pilot:
         await press(pilot, "p")

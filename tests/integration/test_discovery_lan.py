@@ -125,6 +125,8 @@ async def test_an_interface_that_comes_later_is_used_then(
         present.clear()
         assert not await lan.send(b"gone again")
         tasks.cancel_scope.cancel()
+    present[:] = LOOPBACK
+    assert await lan.send(b"goodbye"), "who does not listen any more can still speak"
     lan.close()
     assert [record.message for record in caplog.records if "192.0.2.1" in record.message] == [
         "discovery cannot use the network of 192.0.2.1: Cannot assign requested address"

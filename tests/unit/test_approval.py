@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import anyio
 import pytest
 from taskmessenger.core.errors import Conflict, NotApproved, NotFound, Refused, by_code
 from taskmessenger.net.security import identity as identities
@@ -181,3 +182,20 @@ async def test_it_is_said_once_what_is_waited_for(
     assert [record.message for record in caplog.records] == [member.waits]
     assert controls.reason == member.waits
     assert "waits for approval at the manager: fingerprint " in member.waits
+
+
+@pytest.mark.parametrize(
+    "terms", [Terms(ephemeral=True), Terms(approve=True)], ids=["away", "never approved"]
+)
+async def test_members_whose_time_is_over_are_forgotten_again_and_again(
+    fleet: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: Terms
+) -> None:
+    for name in ("AWAY_SECONDS", "LOOK_SECONDS", "PENDING_SECONDS"):
+        monkeypatch.setattr(f"taskmessenger.roles.membership.{name}", 0.0)
+    member, roster = await joined(fleet, tmp_path, terms, since=time.time() - 1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(a_membership(roster).keep)
+        with anyio.fail_after(30):
+            while await roster.peer(member.peer_id) is not None:
+                await anyio.sleep(0)
+        tasks.cancel_scope.cancel()

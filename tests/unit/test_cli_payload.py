@@ -289,3 +289,9 @@ def test_bytes_are_written_raw_unless_a_person_looks(
 
 def test_a_result_that_is_no_value_is_shown_as_bytes() -> None:
     assert p.shown(b"\xc1") == '{"base64": "wQ=="}'
+
+
+def test_without_standard_input_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UsageError, match="there is no standard input to read from"), p._opened("-"):
+        pass

@@ -64,6 +64,13 @@ class Writer:
                 self._delivery.act([self.answer(stimulus)])
 
 
+class View:
+    """What consoles ask besides."""
+
+    async def facts(self, what: str) -> msgspec.Raw:
+        return msgspec.Raw(msgspec.msgpack.encode(f"facts of {what}"))
+
+
 class Office:
     """The manager behind the link."""
 
@@ -76,6 +83,7 @@ class Office:
         self.results: dict[int, Outcome] = {}
         self.looks: list[int] = []
         self.revoked: list[str] = []
+        self.view = View()
 
     def accepting(self) -> None:
         if self.full is not None:
@@ -270,6 +278,16 @@ async def test_an_operators_commands_reach_the_pool(desk) -> None:
     assert desk.writer.seen[3].deadline == 0.0
     assert desk.office.revoked == ["w-1"]
     assert answers[-1].code == "not_found"
+
+
+@pytest.mark.parametrize("what", ["kinds", "settings", "worker w1", "audits"])
+async def test_what_an_operator_asks_is_answered_by_what_knows_it(desk, what) -> None:
+    (facts,) = await desk.ask(m.Ask(1, what))
+    assert msgspec.msgpack.decode(facts.facts) == f"facts of {what}"
+    (rows,) = await desk.ask(m.Ask(2, "audit 0 0.0"))
+    assert (rows.request, msgspec.msgpack.decode(rows.facts)) == (2, [])
+    (refused,) = await Desk("client").ask(m.Ask(3, what))
+    assert isinstance(refused, m.Failure)
 
 
 async def test_a_refusal_of_the_pool_is_the_answer(desk) -> None:

@@ -197,6 +197,17 @@ def test_an_error_that_cannot_be_read_is_still_an_error() -> None:
     assert read_error(b"\xff").code == "unknown"
 
 
+async def test_what_is_said_of_leases_names_tasks_and_their_attempts(post) -> None:
+    post.delivery.act([
+        e.Ack(7, [1, 2], [3, 4]), e.EndLeases(7, [(5, 6), (7, 8)]), e.Steer(7, "drain", deadline=9.0),
+        e.Steer(7, "pause", "kind:x"),
+    ])  # fmt: skip
+    assert post.line.said == [
+        m.Ack([1, 2], [3, 4]), m.EndLeases([5, 7], [6, 8]), m.Steer(1, "drain", "", 9.0),
+        m.Steer(2, "pause", "kind:x", 0.0),
+    ]  # fmt: skip
+
+
 async def test_who_is_thrown_out_is_cut_off(post) -> None:
     post.delivery.act([e.Disconnect(7, "replaced", "another one")])
     assert post.line.ended == ("replaced", "another one")
