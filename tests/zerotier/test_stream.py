@@ -28,7 +28,8 @@ from tests.support.zerotier_places import own_sockets
 SECONDS = 240
 CONTRACT = "tests/contract/test_transport.py"
 STREAMS = "tests/zerotier/streams.py"
-BACKENDS = ["asyncio", "trio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+BACKENDS = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+"""What managers and workers run on; that nothing depends on them is tried with other transports."""
 pytestmark = [pytest.mark.zerotier, pytest.mark.timeout(SECONDS + 60)]
 
 
