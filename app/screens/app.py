@@ -29,7 +29,7 @@ from .covered import Covered
 from .dialogs.choice import Option
 from .frame import BEAT, Frame, Pulse
 from .palette import CommandsProvider
-from .prefs import NIGHT, Prefs
+from .prefs import Prefs
 from .stylesheet import stylesheet
 from .typed import Severity, Typed
 from .view import View
@@ -89,6 +89,7 @@ class Console(Typed):
         self._covered = Covered()
         self._beat_seconds = beat_seconds
         self._alarms: frozenset[tuple[str, str]] | None = None
+        self.prefs.dress(self)
 
     @property
     def role(self) -> str:
@@ -111,11 +112,7 @@ class Console(Typed):
         return sorted(mine, key=lambda v: v.PLACE or 0)
 
     async def on_mount(self) -> None:
-        """Themes, the first screen, the first frame."""
-        for theme in self.prefs.themes():
-            self.register_theme(theme)
-        wanted = self.prefs.kept.theme
-        self.theme = wanted if wanted in self.available_themes else NIGHT
+        """The first screen, the first frame."""
         await self.go(self.placed()[0].NAME)
         self.beat()
         if self._beat_seconds:

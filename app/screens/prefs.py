@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from textual.color import ColorParseError
@@ -25,6 +25,9 @@ from textual.theme import Theme
 from ..core.errors import ConfigError
 from ..core.text import decoded, printable
 from ..paths import Paths, check_unshared, private_directory
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 MAX_FILE: Final = 256 * 1024
 """Bytes of any of these files."""
@@ -106,6 +109,13 @@ class Prefs:
             except (TypeError, ValueError, ColorParseError) as error:
                 self.complaints.append(f"{path}: is no theme ({printable(str(error))})")
         return found
+
+    def dress(self, app: App[Any]) -> None:
+        """Give it the theme that is wanted, before anything in it has a style: later all are made again."""
+        for theme in self.themes():
+            app.register_theme(theme)
+        app.theme = self.kept.theme if self.kept.theme in app.available_themes else NIGHT
+        app.stylesheet.set_variables(app.get_css_variables())
 
     def _read_kept(self) -> Kept:
         return (None if self._file is None else self._read(self._file, Kept)) or Kept()

@@ -22,7 +22,7 @@ from . import beginning as b
 from .beginning import Begin, Known
 from .dialogs.ask import Ask, AskInvite
 from .fields import Field
-from .prefs import NIGHT, Prefs
+from .prefs import Prefs
 from .stylesheet import stylesheet
 from .surviving import Surviving
 from .widgets.painter import fit
@@ -60,6 +60,7 @@ class StartApp(Surviving[Begin]):
         self._joins = joins
         self.known, self.prefs = known, prefs or Prefs()
         self._options = b.options(known)
+        self.prefs.dress(self)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="start"):
@@ -71,10 +72,6 @@ class StartApp(Surviving[Begin]):
 
     async def on_mount(self) -> None:
         """On what was begun the last time."""
-        for theme in self.prefs.themes():
-            self.register_theme(theme)
-        wanted = self.prefs.kept.theme
-        self.theme = wanted if wanted in self.available_themes else NIGHT
         if self.known.error:
             error = self.query_one("#error", Static)
             error.display = True

@@ -21,6 +21,8 @@ from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.prefs import Prefs
 from taskmessenger.screens.widgets.words import TimeMode
 from textual.app import App
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.events import Key
 from textual.keys import KEY_NAME_REPLACEMENTS, _character_to_key
 from textual.pilot import Pilot
@@ -31,6 +33,19 @@ from textual.widgets import Button, Input, TextArea
 Input._toggle_cursor = TextArea._toggle_cursor_blink_visible = lambda _self: None  # type: ignore[method-assign]
 # A button is deaf for a fifth of a second after a click.
 Button._start_active_affect = lambda _self: None  # type: ignore[method-assign]
+# The style sheets of one console are those of the next: each is read once.
+_RULES: dict[Any, list[RuleSet]] = {}
+_read_rules: Any = Stylesheet._parse_rules
+
+
+def _rules(sheet: Stylesheet, *given: Any, **more: Any) -> list[RuleSet]:
+    key = given, tuple(more.items()), tuple(sheet._variables.items())
+    if key not in _RULES:
+        _RULES[key] = _read_rules(sheet, *given, **more)
+    return _RULES[key]
+
+
+Stylesheet._parse_rules = _rules  # type: ignore[assignment]
 SMALL = (80, 24)
 LARGE = (160, 50)
 SETTLES = 200

@@ -78,19 +78,21 @@ class Painter(Generic[R]):
     def _line(
         self, gutter: str, cells: Sequence[tuple[Place[R], str, Style]], base: Style, bar: bool | None
     ) -> Strip:
-        parts, used = [Segment(gutter, base)], GUTTER
+        parts, used, room = [Segment(gutter, base)], GUTTER, self.width - (bar is not None)
         for place, text, style in cells:
             column = place.column
             parts.append(Segment(fit(text, place.width, right=column.right, middle=column.fit), style))
-            parts.append(Segment(" " * GAP, base))
-            used += place.width + GAP
-        room = self.width - (bar is not None)
+            gap = min(GAP, max(room - used - place.width, 0))
+            parts.append(Segment(" " * gap, base))
+            used += place.width + gap
         if used < room:
             parts.append(Segment(" " * (room - used), base))
-        strip = Strip(parts).crop(0, room).simplify()
-        if bar is None:
-            return strip
-        return Strip.join([strip, Strip([Segment(_BAR[bar], self.styles["dim"])], 1)])
+        elif used > room:
+            parts = [*Segment.adjust_line_length(parts, room, pad=False)]
+        parts = [*Segment.simplify(parts)]
+        if bar is not None:
+            parts.append(Segment(_BAR[bar], self.styles["dim"]))
+        return Strip(parts, self.width)  # one only: each of them has caches of its own
 
 
 def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
