@@ -63,9 +63,9 @@ PLAIN: Final = Extras()
 def demo(*, read_only: bool, extras: Extras = PLAIN) -> None:
     """A simulated fleet, to look around in: nothing in it is real, and nothing is kept."""
     check_terminal()
-    from ..screens.fake import FakeNode
+    from ..screens.fake import DEMO, FakeNode
 
-    node = FakeNode(DEMO_SEED, DEMO_TASKS, DEMO_WORKERS, rate=DEMO_RATE, clock=time.time)
+    node = FakeNode(DEMO_SEED, DEMO_TASKS, DEMO_WORKERS, rate=DEMO_RATE, clock=time.time, scene=DEMO)
     node.knock(2)
     _look_at(node, read_only=read_only, extras=extras)
 

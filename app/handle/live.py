@@ -75,6 +75,10 @@ class History(Struct, frozen=True):
     running: tuple[int, ...] = ()
     latency: tuple[float, ...] = ()
     """Seconds from submission to end, median of those that ended in the step; -1 where none did."""
+    failed: tuple[float, ...] = ()
+    """Of those that ended, per second: failed and timed out."""
+    cancelled: tuple[float, ...] = ()
+    """Per second; they are none of those that ended."""
 
 
 class Alarm(Struct, frozen=True):

@@ -47,10 +47,10 @@ class Curves:
     """Call `step` often; it takes a value when a second has passed."""
 
     def __init__(self) -> None:
-        self._columns = [deque[float](maxlen=STEPS) for _ in range(5)]
+        self._columns = [deque[float](maxlen=STEPS) for _ in range(7)]
         self._kinds: dict[str, _Rates] = {}
         self._second: int | None = None
-        self._accepted = self._settled = 0
+        self._accepted = self._settled = self._failed = self._cancelled = 0
         self._steps = 0
 
     def step(self, wall: float, pool: Pool, settled: int) -> bool:
@@ -74,20 +74,25 @@ class Curves:
         for column in self._columns:
             column.clear()
         self._second, self._accepted, self._settled = second, pool.accepted, settled
+        self._failed, self._cancelled = _failed(pool), pool.totals[TaskState.CANCELLED]
         self._kinds = {kind: _Rates.of(one) for kind, one in pool.tallies.kinds.items()}
         self._steps = 0
 
     def _note(self, passed: int, pool: Pool, settled: int) -> None:
         totals, latencies = pool.totals, pool.tallies.latencies
+        failed, cancelled = _failed(pool), totals[TaskState.CANCELLED]
         new = (
             (settled - self._settled) / passed,
             (pool.accepted - self._accepted) / passed,
             totals[TaskState.QUEUED],
             totals[TaskState.RUNNING],
             median(latencies) if latencies else UNKNOWN,
+            max(failed - self._failed, 0) / passed,
+            max(cancelled - self._cancelled, 0) / passed,  # those that are long ago are forgotten
         )
         latencies.clear()
         self._settled, self._accepted = settled, pool.accepted
+        self._failed, self._cancelled = failed, cancelled
         for _ in range(passed):
             for column, value in zip(self._columns, new, strict=True):
                 column.append(value)
@@ -114,7 +119,7 @@ class Curves:
 
     def history(self) -> History:
         """As it is shown."""
-        finished, submitted, queued, running, latency = self._columns
+        finished, submitted, queued, running, latency, failed, cancelled = self._columns
         return History(
             start=float((self._second or 0) - len(finished)),
             finished=tuple(round(value, 2) for value in finished),
@@ -122,4 +127,11 @@ class Curves:
             queued=tuple(map(int, queued)),
             running=tuple(map(int, running)),
             latency=tuple(round(value, 6) for value in latency),
+            failed=tuple(round(value, 2) for value in failed),
+            cancelled=tuple(round(value, 2) for value in cancelled),
         )
+
+
+def _failed(pool: Pool) -> int:
+    """Failures of all kinds, ever."""
+    return sum(one.failed for one in pool.tallies.kinds.values())

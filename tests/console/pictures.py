@@ -12,7 +12,7 @@ from typing import Any
 os.environ["TEXTUAL_ANIMATIONS"] = "none"  # before Textual is imported: it reads this once
 
 import anyio
-from taskmessenger.screens.fake import FakeNode, FakeWorker
+from taskmessenger.screens.fake import DEMO, FakeNode, FakeWorker
 
 from tests.support.console import a_console, press, settle, type_text
 from tests.support.pictures import after_a_while
@@ -45,7 +45,7 @@ WORKERS = {"status"}
 async def take(name: str, shot: Shot) -> str:
     """One picture as SVG."""
     view, keys, argument, typed = shot
-    console = a_console(FakeWorker() if name in WORKERS else FakeNode())
+    console = a_console(FakeWorker(scene=DEMO) if name in WORKERS else FakeNode(scene=DEMO))
     async with console.run_test(size=SIZE) as pilot:
         found: Any = pilot
         await after_a_while(view, argument=argument)(found)

@@ -16,9 +16,17 @@ class Fleet:
         self.curves.step(self.now, self.pool, 0)
 
     def second(
-        self, done: int = 0, submitted: int = 0, seconds: float = 1.0, latency: float | None = None
+        self,
+        done: int = 0,
+        submitted: int = 0,
+        seconds: float = 1.0,
+        latency: float | None = None,
+        failed: int = 0,
+        cancelled: int = 0,
     ) -> bool:
-        self.settled += done
+        self.settled += done + failed
+        self.pool.tallies.of("a").failed += failed
+        self.pool.totals[TaskState.CANCELLED] += cancelled
         self.pool.accepted += submitted
         self.pool.tallies.succeeded(Options(kind="a"), done)
         if latency is not None:
@@ -43,6 +51,14 @@ def test_a_step_shows_what_came_and_what_ended_since_the_one_before() -> None:
     assert (history.finished, history.submitted) == ((4.0,), (9.0,))
     assert (history.queued, history.running, history.latency) == ((7,), (2,), (0.5,))
     assert history.start == 1_000.0
+
+
+def test_failures_are_among_those_that_ended_and_what_was_cancelled_is_not() -> None:
+    fleet = Fleet()
+    fleet.second(done=4, failed=2, cancelled=100)
+    fleet.second(done=1, cancelled=-50)
+    history = fleet.curves.history()
+    assert (history.finished, history.failed, history.cancelled) == ((6.0, 1.0), (2.0, 0.0), (100.0, 0.0))
 
 
 def test_seconds_that_were_slept_through_are_filled_in() -> None:

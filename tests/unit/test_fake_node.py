@@ -9,7 +9,8 @@ from taskmessenger.core.errors import Conflict, NotFound
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import Act, Group, TaskQuery
 from taskmessenger.handle.filters import query_of
-from taskmessenger.screens.fake import FakeNode
+from taskmessenger.kinds import NAMES
+from taskmessenger.screens.fake import DEMO, FakeNode
 
 
 async def test_the_same_seed_is_the_same_fleet() -> None:
@@ -136,3 +137,22 @@ def test_a_node_that_is_away_shows_what_was_last_known() -> None:
     assert seen.at == before.at
     node.back()
     assert node.snapshot().connected
+
+
+async def test_the_fleet_to_look_around_in_has_the_kinds_of_the_product_and_one_cause_to_be_found() -> None:
+    node = FakeNode(tasks=20_000, scene=DEMO)
+    seen = node.snapshot()
+    assert {row.name for row in seen.kinds} <= set(NAMES)
+    failed = (await node.tasks(query_of("state:failed,timed_out", node.now, limit=200))).rows
+    (ill,) = {row.worker for row in failed}
+    assert len({row.kind for row in failed}) > 3, "it is not the kind"
+    loads = {row.id: row.load["cpu"] for row in seen.workers if "cpu" in row.load}
+    assert max(loads, key=loads.__getitem__) == ill
+    assert len(set(loads.values())) == len(loads), "no two are equal"
+    ended = (await node.tasks(query_of("kind:hash state:succeeded", node.now, limit=1_000))).rows
+    slow = [row.run_seconds for row in ended if row.worker == ill]
+    others = [row.run_seconds for row in ended if row.worker != ill]
+    assert slow
+    assert sum(slow) / len(slow) > 3 * sum(others) / len(others)
+    done = {row.id: row.done for row in seen.workers if row.id in loads}
+    assert min(done, key=done.__getitem__) == ill

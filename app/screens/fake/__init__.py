@@ -5,6 +5,7 @@ tests of whatever is drawn over a `NodeHandle`.
 """
 
 from .node import FakeNode
+from .stream import DEMO
 from .worker import FakeWorker
 
-__all__ = ["FakeNode", "FakeWorker"]
+__all__ = ["DEMO", "FakeNode", "FakeWorker"]

@@ -8,7 +8,7 @@ import msgpack
 
 from ...handle import KindSchema, NetworkInfo, NetworkRow, SettingRow, WorkerPast
 from .fleet import SLOTS, Fleet
-from .stream import KINDS, mix, share
+from .stream import mix, share
 from .tasks import FakeTasks
 
 STEP: Final = 2.5
@@ -53,7 +53,7 @@ class FakeFacts:
                 _schema(kind.example),
                 len(self._fleet.able(index)),
             )
-            for index, kind in sorted(enumerate(KINDS), key=lambda pair: pair[1].name)
+            for index, kind in sorted(enumerate(self._tasks.stream.kinds), key=lambda pair: pair[1].name)
         )
 
     async def settings(self) -> tuple[SettingRow, ...]:
@@ -93,7 +93,8 @@ class FakeFacts:
 
 
 def _schema(example: object) -> dict[str, object]:
-    names = {str: "string", int: "integer", list: "array"}
-    assert isinstance(example, dict)
+    names = {str: "string", int: "integer", float: "number", list: "array"}
+    if not isinstance(example, dict):
+        return {"type": names[type(example)]}
     properties = {key: {"type": names[type(value)]} for key, value in example.items()}
     return {"type": "object", "properties": properties, "required": list(example)}

@@ -9,14 +9,12 @@ from typing import Final
 from ...core.lifecycle import TaskState
 from ...handle import Alarm, History, KindRow, PendingRow, PoolStatus, SessionRow, TaskRow, WorkerRow
 from .rows import hash_of
-from .stream import KINDS, UNSERVED, mix, share
+from .stream import TRIAL, Scene, mix, share
 from .tasks import FakeTasks
 
 WORDS: Final = ("fern", "moss", "birch", "heron", "otter", "slate", "amber", "cedar", "finch", "reed")
 STATES: Final = {3: "paused", 7: "draining", 9: "away", 11: "offline"}
 """By place among twelve; all others are connected."""
-TRAINERS: Final = 3
-"""Every so many-th worker trains models."""
 SLOTS: Final = 8
 HISTORY: Final = 300
 """Seconds of curves."""
@@ -25,6 +23,8 @@ LISTED: Final = 400
 MANY_SECONDS: Final = 2.0
 """How old rows of so many workers get."""
 MANY_ENDED: Final = 50
+FAILING: Final = 0.033
+"""Of all that end."""
 DAY: Final = 86_400.0
 OPERATOR: Final = 1
 """Of three that wait for approval, the place of the one that wants to be an operator."""
@@ -45,8 +45,8 @@ def worker_id(place: int) -> str:
 class Fleet:
     """Everyone and everything but the tasks."""
 
-    def __init__(self, seed: int, workers: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, workers: int, scene: Scene = TRIAL) -> None:
+        self.seed, self.scene = seed, scene
         self.ids = tuple(worker_id(place) for place in range(workers))
         self.states = {
             name: STATES.get(place % 12, "connected") if place < LISTED else "connected"
@@ -69,10 +69,8 @@ class Fleet:
     def able(self, kind: int) -> tuple[str, ...]:
         """Who runs this kind."""
         here = [name for name in self.ids if self.states[name] in {"connected", "paused", "draining"}]
-        name = KINDS[kind].name
-        if name == UNSERVED:
-            return ()
-        return tuple(w for place, w in enumerate(here) if name != "train" or place % TRAINERS == 0)
+        every = self.scene.kinds[kind].every
+        return tuple(w for place, w in enumerate(here) if every and place % every == 0)
 
     def tick(self, now: float) -> None:
         """What time brings: workers that drained are gone, who was not approved is forgotten."""
@@ -91,7 +89,7 @@ class Fleet:
         if len(self.ids) > LISTED and now - self._rows_at < MANY_SECONDS and self._rows:
             return self._rows
         busy = Counter(row.worker for row in running)
-        kinds = [set(self.able(index)) for index in range(len(KINDS))]
+        kinds = [set(self.able(index)) for index in range(len(self.scene.kinds))]
         rows = (self._worker(tasks, place, busy, kinds, (now, done)) for place in range(len(self.ids)))
         self._rows, self._rows_at = tuple(sorted(rows, key=lambda row: row.id)), now
         return self._rows
@@ -124,13 +122,13 @@ class Fleet:
             pauses=("worker",) if state == "paused" else (),
             address=_address(place),
             transport=_transport(place),
-            kinds=tuple(KINDS[i].name for i, able in enumerate(kinds) if name in able),
+            kinds=tuple(self.scene.kinds[i].name for i, able in enumerate(kinds) if name in able),
             capacity=SLOTS,
             limit=limit,
             held=min(limit, runs + (runs > 0)) if state != "away" else 0,
             running=min(runs, SLOTS) if state != "away" else 0,
-            done=done["done"] // len(self.ids) + bits % 50,
-            failed=done["failed"] // len(self.ids) + bits % 5,
+            done=int(done["done"] * self._part(place)) + bits % 50,
+            failed=int(done["failed"] * self._part(place, failed=True)) + bits % 5,
             rtt=None if state == "away" else 0.0004 + share(bits, 12) * 0.04,
             last_heard=27.0 if state == "away" else share(mix(place, int(now)), 3) * 4,
             load=_load(tasks, name, now),
@@ -139,6 +137,15 @@ class Fleet:
             enrolled_at=self.began - wall,
             expires_at=self.began + 86_400.0 * 20,
         )
+
+    def _part(self, place: int, *, failed: bool = False) -> float:
+        """Of all that ended, what this worker did: some do more than others, and one of them hardly any."""
+        ill = self.scene.ill
+        if ill is None:
+            return 1 / len(self.ids)
+        if self.ids[place] == ill.worker:
+            return 1.0 if failed else 0.2 / len(self.ids)
+        return 0.0 if failed else (0.6 + 0.8 * share(mix(self.seed, place), 20)) / len(self.ids)
 
     def state(self, name: str) -> str:
         """With the pauses that are in force."""
@@ -200,9 +207,9 @@ class Fleet:
     def kinds(self, census: Counter[tuple[str, TaskState]], rate: float, now: float) -> tuple[KindRow, ...]:
         """By name."""
         rows = []
-        for index, kind in enumerate(KINDS):
+        for index, kind in enumerate(self.scene.kinds):
             name, able = kind.name, len(self.able(index))
-            part = rate * kind.weight / sum(one.weight for one in KINDS) * (able > 0)
+            part = rate * kind.weight / sum(one.weight for one in self.scene.kinds) * (able > 0)
             quick, slow = (0.8 + 0.4 * share(mix(self.seed + index, int(now // s)), 5) for s in (5, 30))
             still = bool({"all", f"kind:{name}"} & self.paused)
             rows.append(
@@ -252,12 +259,11 @@ class Fleet:
     def alarms(self, census: Counter[tuple[str, TaskState]], since: float) -> tuple[Alarm, ...]:
         """What is wrong."""
         found = []
-        waiting = census[UNSERVED, TaskState.QUEUED]
-        if waiting:
-            text = (
-                f"{waiting} {'task waits' if waiting == 1 else 'tasks wait'}: no worker offers `{UNSERVED}`"
-            )
-            found.append(Alarm("warning", "no_worker", text, since, f"kind:{UNSERVED}"))
+        for name in (kind.name for kind in self.scene.kinds if not kind.every):
+            if waiting := census[name, TaskState.QUEUED]:
+                waits = "task waits" if waiting == 1 else "tasks wait"
+                text = f"{waiting} {waits}: no worker offers `{name}`"
+                found.append(Alarm("warning", "no_worker", text, since, f"kind:{name}"))
         if self.pending:
             number = len(self.pending)
             text = f"{number} {'member waits' if number == 1 else 'members wait'} for approval"
@@ -289,6 +295,7 @@ class Fleet:
             queued=(*(int(queued * s) for s in slow[:-1]), queued),
             running=(*(int(running * s) for s in reversed(slow[1:])), running),
             latency=tuple(round(5.0 * s, 3) for s in slow),
+            failed=tuple(round(rate * w * FAILING, 2) for w in reversed(slow)),
         )
 
 

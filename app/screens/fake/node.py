@@ -32,10 +32,10 @@ from ..widgets.words import with_article
 from .acts import Acts
 from .facts import FakeFacts
 from .fleet import LISTED, Fleet, pending_members
-from .journal import FakeJournal
+from .journal import FakeJournal, Natural, before, past
 from .rows import Made
 from .search import Search
-from .stream import KINDS, Stream
+from .stream import TRIAL, Scene, Stream
 from .tasks import FakeTasks
 
 EPOCH: Final = 1_790_000_000.0
@@ -52,7 +52,7 @@ class FakeNode(FakeFacts):
 
     role = "manager"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all of them have names
         self,
         seed: int = 7,
         tasks: int = 5_000,
@@ -61,17 +61,20 @@ class FakeNode(FakeFacts):
         events: float = 12.0,
         clock: Callable[[], float] | None = None,
         read_only: bool = False,
+        *,
+        scene: Scene = TRIAL,
     ) -> None:
         """`events`: how many happen in a second."""
         self._clock, self._now = clock, EPOCH if clock is None else clock()
         self.read_only, self._rate, self.connected = read_only, rate, True
         self._start = self._now
-        self._fleet = Fleet(seed, workers)
+        self._fleet = Fleet(seed, workers, scene)
         self._fleet.began = self._start
-        able = [self._fleet.able(index) for index in range(len(KINDS))]
-        self._tasks = FakeTasks(Stream(seed, tasks, rate, self._start), able)
+        able = tuple(self._fleet.able(index) for index in range(len(scene.kinds)))
+        self._tasks = FakeTasks(Stream(seed, tasks, rate, self._start, scene), able)
         self._search = Search(self._tasks)
-        self._journal = FakeJournal(self._tasks, events, self._start, min(3 * tasks, 9_000))
+        happens = Natural(self._tasks, events, self._start, before(tasks))
+        self._journal = FakeJournal(happens, past((seed, tasks, rate, self._start), scene, able, events))
         self._acts = Acts(self._tasks, self._fleet, self._search, self._journal)
         self._invites = _invites(self._start)
         self._made = 0

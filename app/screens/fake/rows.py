@@ -12,18 +12,11 @@ import msgpack
 from ...core.errors import no_task
 from ...core.lifecycle import TaskState
 from ...handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskOutput, TaskRow
-from .stream import KINDS, UNSERVED, Life, Numbers, Pauses, Stream, mix
+from .stream import Life, Numbers, Pauses, Stream, mix
 
 LINES: Final = 40
 """Of output that are kept."""
 _ERRORS: Final = {
-    TaskState.FAILED: ErrorInfo(
-        "failed",
-        "ValueError: no such column `price` in batch 7",
-        'Traceback (most recent call last):\n  File "kinds/resize.py", line 41, in handle\n'
-        '    column = table["price"]\nValueError: no such column `price` in batch 7\n',
-        {"rss_mb": 212},
-    ),
     TaskState.TIMED_OUT: ErrorInfo("timed_out", "ran longer than its 60 s"),
     TaskState.CANCELLED: ErrorInfo("cancelled", "it was cancelled before it ended"),
 }
@@ -56,6 +49,7 @@ class FakeRows:
         self.pauses: dict[str, list[tuple[float, float]]] = {}
         """By scope."""
         self._workers = workers
+        self._errors = _ERRORS | {TaskState.FAILED: stream.scene.error}
         self._touched: set[int] = set()
         """Made, cancelled or retried."""
 
@@ -68,7 +62,7 @@ class FakeRows:
     def kind_of(self, task_id: int) -> str:
         """By name."""
         made = self.made.get(task_id)
-        return made.kind if made else KINDS[self.stream.kind(self.numbers.natural(task_id))].name
+        return made.kind if made else self.stream.kinds[self.stream.kind(self.numbers.natural(task_id))].name
 
     def paused(self, kind: str) -> Pauses:
         """When nothing of this kind could start; overlaps are as good as one."""
@@ -116,22 +110,27 @@ class FakeRows:
             else self._natural_start(task_id),
             finished_at=end if state.final else None,
             run_seconds=(end if state.final else now) - start if ran else None,
-            worker=self._worker(kind, bits) if begun else None,
+            worker=self._worker(task_id, kind, bits) if begun else None,
             key=made.key if made else None,
             batch=made.batch if made else f"nightly-{task_id // 500:04d}",
-            error=_ERRORS[state].message if state in _ERRORS else None,
+            error=self._errors[state].message if state in self._errors else None,
             started_at=start if ran and not state.final else None,
         )
 
     def _natural_start(self, task_id: int) -> float:
         return self.stream.submitted(self.numbers.natural(task_id))
 
-    def _worker(self, kind: str, bits: int) -> str | None:
-        for index, known in enumerate(KINDS):
+    def _worker(self, task_id: int, kind: str, bits: int) -> str | None:
+        able = self._workers[0]
+        for index, known in enumerate(self.stream.kinds):
             if known.name == kind:
                 able = self._workers[index]
-                return able[(bits >> 24) % len(able)] if able else None
-        return self._workers[0][(bits >> 24) % len(self._workers[0])]
+        ill = self.stream.scene.ill
+        if ill is not None and ill.worker in able:
+            if task_id not in self.lives and self.stream.is_ill(self.numbers.natural(task_id)):
+                return ill.worker
+            able = [name for name in able if name != ill.worker]
+        return able[(bits >> 24) % len(able)] if able else None
 
     def detail(self, task_id: int, now: float, payload_limit: int) -> TaskDetail:
         """All that is known of one."""
@@ -148,7 +147,7 @@ class FakeRows:
             payload_size=len(payload),
             result_size=len(result) if result is not None else None,
             payload=payload if len(payload) <= payload_limit else None,
-            error=_ERRORS.get(state),
+            error=self._errors.get(state),
             attempts=self._attempts(row),
             waits_for=self._why(row) if state is TaskState.QUEUED else "",
             progress=progress,
@@ -166,8 +165,8 @@ class FakeRows:
         made = self.made.get(task_id)
         if made:
             return made.payload
-        kind = KINDS[self.stream.kind(self.numbers.natural(task_id))]
-        body: bytes = msgpack.packb({**kind.example, "n": task_id})  # type: ignore[dict-item]
+        example = self.stream.kinds[self.stream.kind(self.numbers.natural(task_id))].example
+        body: bytes = msgpack.packb({**example, "n": task_id} if isinstance(example, dict) else example)
         return body
 
     def _result(self, row: TaskRow) -> bytes | None:
@@ -179,7 +178,7 @@ class FakeRows:
     def outcome(self, task_id: int, now: float) -> Outcome:
         """How it ended; of one that has."""
         row = self.row(task_id, now)
-        error = _ERRORS.get(TaskState(row.state))
+        error = self._errors.get(TaskState(row.state))
         return Outcome(task_id, row.state, row.attempt, row.worker, self._result(row), error, row.run_seconds)
 
     def _attempts(self, row: TaskRow) -> tuple[AttemptInfo, ...]:
@@ -192,8 +191,9 @@ class FakeRows:
         )
 
     def _why(self, row: TaskRow) -> str:
-        if row.kind == UNSERVED:
-            return f"no worker offers `{UNSERVED}`"
+        kind = self.stream.scene.kind(row.kind)
+        if kind is not None and not kind.every:
+            return f"no worker offers `{row.kind}`"
         return "its turn"
 
 

@@ -11,13 +11,12 @@ from random import Random
 from typing import Final
 
 from ...core.lifecycle import TaskState
+from ...handle import ErrorInfo
 
 MASK: Final = (1 << 64) - 1
 KIND_PERIOD: Final = 101
 END_PERIOD: Final = 997
 """Prime, like the other: every mix of kind and ending comes up."""
-UNSERVED: Final = "render"
-"""The kind that no worker offers."""
 UNSERVED_SECONDS: Final = 110.0
 """How long tasks of that kind are waited for before they are given up."""
 WAIT_SECONDS: Final = 6.0
@@ -35,18 +34,80 @@ class FakeKind:
     """A run takes half to twice as long."""
     doc: str
     example: object
+    every: int = 1
+    """Every so many-th worker runs it; 0: none does."""
 
 
-KINDS: Final = (
-    FakeKind("hash", 40, 2.0, "SHA-256 of a text", {"text": "abc"}),
-    FakeKind("wordcount", 20, 4.0, "Words of a text, counted", {"text": "to be or not to be"}),
-    FakeKind("resize", 15, 8.0, "A picture in another size", {"path": "in/0001.jpg", "width": 640}),
-    FakeKind("shell", 10, 12.0, "A command line", {"argv": ["make", "test"]}),
-    FakeKind("train", 8, 36.0, "A model, trained on one fold", {"fold": 3, "epochs": 20}),
-    FakeKind(UNSERVED, 8, 10.0, "A frame of a film", {"scene": "intro", "frame": 12}),
+@dataclass(frozen=True, slots=True)
+class Ill:
+    """One worker that is slower than the others; what fails fails there."""
+
+    worker: str
+    slower: float = 5.0
+    """Times as long as elsewhere."""
+    also: int = 40
+    """Of `END_PERIOD` tasks, those that succeed there all the same."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What a simulation is of."""
+
+    kinds: tuple[FakeKind, ...]
+    error: ErrorInfo
+    """Of tasks that fail."""
+    ill: Ill | None = None
+
+    @property
+    def longest(self) -> float:
+        """Nothing natural is open for longer, while nothing is paused."""
+        slower = self.ill.slower if self.ill is not None else 1.0
+        return WAIT_SECONDS + 2 * slower * max(kind.seconds for kind in self.kinds)
+
+    def kind(self, name: str) -> FakeKind | None:
+        """By its name."""
+        return next((kind for kind in self.kinds if kind.name == name), None)
+
+
+TRIAL: Final = Scene(
+    (
+        FakeKind("hash", 40, 2.0, "SHA-256 of a text", {"text": "abc"}),
+        FakeKind("wordcount", 20, 4.0, "Words of a text, counted", {"text": "to be or not to be"}),
+        FakeKind("resize", 15, 8.0, "A picture in another size", {"path": "in/0001.jpg", "width": 640}),
+        FakeKind("shell", 10, 12.0, "A command line", {"argv": ["make", "test"]}),
+        FakeKind("train", 8, 36.0, "A model, trained on one fold", {"fold": 3, "epochs": 20}, every=3),
+        FakeKind("render", 8, 10.0, "A frame of a film", {"scene": "intro", "frame": 12}, every=0),
+    ),
+    ErrorInfo(
+        "failed",
+        "ValueError: no such column `price` in batch 7",
+        'Traceback (most recent call last):\n  File "kinds/resize.py", line 41, in handle\n'
+        '    column = table["price"]\nValueError: no such column `price` in batch 7\n',
+        {"rss_mb": 212},
+    ),
 )
-LONGEST: Final = WAIT_SECONDS + 2 * max(kind.seconds for kind in KINDS)
-"""Nothing natural is open for longer, while nothing is paused."""
+"""Kinds with payloads of every sort: for tests of the console."""
+_FULL: Final = ErrorInfo(
+    "failed",
+    "OSError: [Errno 28] No space left on device: '/var/tmp/task-messenger/scratch'",
+    'Traceback (most recent call last):\n  File "taskmessenger/runtimes/process.py", line 88, in run\n'
+    "    scratch.write(block)\n"
+    "OSError: [Errno 28] No space left on device: '/var/tmp/task-messenger/scratch'\n",
+    {"disk_free_mb": 0},
+)
+DEMO: Final = Scene(
+    (
+        FakeKind("hash", 40, 2.0, "SHA-256 of a text", "hello"),
+        FakeKind("wordcount", 20, 4.0, "Words of a text, counted", "the quick brown fox\njumps"),
+        FakeKind("sum", 15, 8.0, "The sum of a list of numbers", [1, 2, 3]),
+        FakeKind("echo", 10, 12.0, "Its payload, unchanged", "hello"),
+        FakeKind("wait", 8, 36.0, "Waits for so many seconds", 0.5, every=3),
+        FakeKind("upper", 8, 10.0, "A text in capitals", "hello", every=0),
+    ),
+    _FULL,
+    Ill("w-amber-06"),
+)
+"""The kinds that the product has, and one thing that is wrong: to be found by whoever looks around."""
 _ENDINGS: Final = (
     (TaskState.FAILED, 25),
     (TaskState.TIMED_OUT, 8),
@@ -100,10 +161,11 @@ class Life:
 class Stream:
     """Tasks that come by themselves, `rate` a second, numbered from 1."""
 
-    def __init__(self, seed: int, size: int, rate: float, start: float) -> None:
-        self.seed, self.size, self.rate, self.start = seed, size, rate, start
+    def __init__(self, seed: int, size: int, rate: float, start: float, scene: Scene = TRIAL) -> None:
+        self.seed, self.size, self.rate, self.start, self.scene = seed, size, rate, start, scene
+        self.kinds = scene.kinds
         rng = Random(seed)  # noqa: S311 - a simulation
-        kinds = [index for index, kind in enumerate(KINDS) for _ in range(kind.weight)]
+        kinds = [index for index, kind in enumerate(self.kinds) for _ in range(kind.weight)]
         rng.shuffle(kinds)
         self._kinds = kinds
         endings = [state for state, count in _ENDINGS for _ in range(count)]
@@ -123,14 +185,22 @@ class Stream:
         return max(1, self.size + int((moment - self.start) * self.rate) - 1)
 
     def kind(self, number: int) -> int:
-        """Which of `KINDS`."""
+        """Which of the kinds."""
         return self._kinds[number * 37 % KIND_PERIOD]
 
     def ending(self, number: int) -> TaskState:
         """How it ends."""
-        if KINDS[self.kind(number)].name == UNSERVED:
+        if not self.kinds[self.kind(number)].every:
             return TaskState.CANCELLED
         return self._endings[number * 611 % END_PERIOD]
+
+    def is_ill(self, number: int) -> bool:
+        """Whether it ran where something is wrong."""
+        ill = self.scene.ill
+        if ill is None or not self.kinds[self.kind(number)].every:
+            return False
+        place = number * 611 % END_PERIOD
+        return place < ill.also or self._endings[place] in {TaskState.FAILED, TaskState.TIMED_OUT}
 
     def submitted(self, number: int) -> float:
         """When it came."""
@@ -141,12 +211,13 @@ class Stream:
         """The whole of it."""
         bits = mix(self.seed, number)
         submitted = self.start + (number - self.size - share(bits, 0)) / self.rate
-        kind = KINDS[self.kind(number)]
-        if kind.name == UNSERVED:
+        kind = self.kinds[self.kind(number)]
+        if not kind.every:
             return Life(submitted, UNSERVED_SECONDS, 0.0, TaskState.CANCELLED)
         ending = self.ending(number)
         spent = 2 if ending in {TaskState.FAILED, TaskState.TIMED_OUT} else int((bits >> 40) % 29 == 0)
         run = kind.seconds * (0.5 + 1.5 * share(bits, 10) ** 3)
+        run *= self.scene.ill.slower if self.scene.ill is not None and self.is_ill(number) else 1.0
         return Life(submitted, WAIT_SECONDS * share(bits, 20) ** 4, run, ending, spent)
 
     def ended(self, upto: int) -> dict[tuple[int, TaskState], int]:

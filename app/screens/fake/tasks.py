@@ -9,7 +9,7 @@ from typing import Final
 from ...core.lifecycle import TaskState
 from ...handle import TaskRow
 from .rows import FakeRows, Made, hash_of
-from .stream import KINDS, LONGEST, UNSERVED, UNSERVED_SECONDS, Life, mix, share
+from .stream import UNSERVED_SECONDS, Life, mix, share
 
 SAMPLE: Final = 2_000
 """Open tasks that are looked at for a count; of more than that, every so many-th."""
@@ -30,8 +30,8 @@ class FakeTasks(FakeRows):
         return task_id
 
     def _new_life(self, kind: str, now: float, delay: float = 0.0) -> Life:
-        known = next((one for one in KINDS if one.name == kind), None)
-        if known is None or known.name == UNSERVED:
+        known = self.stream.scene.kind(kind)
+        if known is None or not known.every:
             return Life(now, float("inf"), 1.0, TaskState.SUCCEEDED)
         return Life(now, RETRY_WAIT + delay, known.seconds, TaskState.SUCCEEDED)
 
@@ -62,25 +62,25 @@ class FakeTasks(FakeRows):
 
     def open_ids(self, now: float) -> range:
         """Where the open ones of the stream are; few others are among them."""
-        horizon = now - max(LONGEST, UNSERVED_SECONDS)
+        horizon = now - max(self.stream.scene.longest, UNSERVED_SECONDS)
         for spans in self.pauses.values():
             horizon -= sum(min(end, now) - begin for begin, end in spans)
         return range(self.numbers.id_of(self.stream.first_after(horizon)), self.newest(now) + 1)
 
     def census(self, now: float) -> Counter[tuple[str, TaskState]]:
         """How many there are by kind and state."""
-        ids = self.open_ids(now)
+        ids, kinds = self.open_ids(now), self.stream.kinds
         counts: Counter[tuple[str, TaskState]] = Counter()
         before = max(0, self.numbers.natural(ids.start) - 1)
         for (kind, ending), count in self.stream.ended(before).items():
-            counts[KINDS[kind].name, ending] += count
+            counts[kinds[kind].name, ending] += count
         step = max(1, len(ids) // SAMPLE)
-        paused = {kind.name: self.paused(kind.name) for kind in KINDS}
+        paused = {kind.name: self.paused(kind.name) for kind in kinds}
         for task_id in ids[::step]:
             if task_id in self.made:
                 continue
             number = self.numbers.natural(task_id)
-            name = KINDS[self.stream.kind(number)].name
+            name = kinds[self.stream.kind(number)].name
             counts[name, self.stream.life(number).state(now, paused[name])] += step
         self._add_touched(counts, now)
         return counts
@@ -102,5 +102,10 @@ class FakeTasks(FakeRows):
 
     def load(self, worker: str, seconds: float) -> float:
         """How busy a worker's machine is, 0 to 1; wanders."""
-        bits = mix(self.stream.seed + hash_of(worker), int(seconds // 5))
-        return 0.25 + 0.6 * share(bits, 8)
+        own, wander = hash_of(worker), share(mix(self.stream.seed + hash_of(worker), int(seconds // 5)), 8)
+        ill = self.stream.scene.ill
+        if ill is None:
+            return 0.25 + 0.6 * wander
+        return (
+            0.93 + 0.07 * wander if worker == ill.worker else 0.1 + 0.5 * share(mix(own, 3), 4) + 0.2 * wander
+        )

@@ -20,7 +20,7 @@ from ...handle import (
 )
 from ...handle.worker_only import WorkerOnly, not_here
 from .node import EPOCH, may_change
-from .stream import KINDS, mix, share
+from .stream import TRIAL, Scene, mix, share
 
 SLOTS: Final = 8
 HISTORY: Final = 200
@@ -42,7 +42,9 @@ class FakeWorker(WorkerOnly):
         seed: int = 7,
         clock: Callable[[], float] | None = None,
         read_only: bool = False,
+        scene: Scene = TRIAL,
     ) -> None:
+        self._kinds = scene.kinds[:4]
         self._seed, self._clock, self.read_only = seed, clock, read_only
         self._now = EPOCH if clock is None else clock()
         self._start = self._now
@@ -88,7 +90,7 @@ class FakeWorker(WorkerOnly):
             rtt=0.0031 if linked else None,
             load={"cpu": 0.3 + 0.5 * share(mix(self._seed, int(now // 2)), 4), "memory": 0.41, "rss": 71e6},
             reason="disconnected by its operator" if state == "away" else "",
-            kinds=tuple(kind.name for kind in KINDS[:4]),
+            kinds=tuple(kind.name for kind in self._kinds),
             history=tuple(ended[:HISTORY]),
             leave_by=self._leave_by if state == "draining" else None,
             leaving=len(held),
@@ -104,7 +106,7 @@ class FakeWorker(WorkerOnly):
         until = now if self._state == "connected" else self._changed
         running, ended = [], []
         for number in range(newest, newest - HISTORY - SLOTS * 4, -1):
-            kind = KINDS[mix(self._seed, number) % 4]
+            kind = self._kinds[mix(self._seed, number) % 4]
             began = self._start + (number - 500) * EVERY
             seconds = kind.seconds * (0.5 + 1.5 * share(mix(self._seed, number), 10))
             if began > until:
