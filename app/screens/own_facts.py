@@ -12,10 +12,11 @@ from ..handle import EndedRow, RunningRow, WorkerSelf
 from .trails import KEPT, LEAST, NOTHING, Trail, amount, part
 from .widgets.badges import badge
 from .widgets.cells import Cell
+from .widgets.coloured import coloured, tail
 from .widgets.columns import Look
 from .widgets.panel import Curve
 from .widgets.plot import bar, sparkline
-from .widgets.words import exact, safe, safe_block, share, short, size, span
+from .widgets.words import exact, safe, share, short, size, span
 from .worker_facts import HOT, joined
 
 MAX_KINDS: Final = 40
@@ -106,10 +107,9 @@ def progress(row: RunningRow, cells: int = BAR) -> Cell:
     return (f"{bar(row.fraction, cells)} {share(row.fraction):>5}", "busy")
 
 
-def output(row: RunningRow) -> str:
-    """The newest of what a task wrote, with everything in it made visible."""
-    text = row.output.decode("utf-8", "replace").rstrip("\n")
-    return safe_block(text[-MAX_OUTPUT:], MAX_OUTPUT)
+def output(row: RunningRow) -> Text:
+    """The newest of what a task wrote, in its colours, with everything else in it made visible."""
+    return coloured(tail(row.output, MAX_OUTPUT).rstrip("\n"), MAX_OUTPUT)
 
 
 def running_lines(row: RunningRow, look: Look, styles: Mapping[str, str]) -> Text:

@@ -14,6 +14,7 @@ from ..handle import AttemptInfo, ErrorInfo, Outcome, TaskDetail, TaskOutput, Ta
 from .editing import as_text
 from .widgets.badges import badge, task_state
 from .widgets.cells import Cell, text_of
+from .widgets.coloured import coloured, tail
 from .widgets.columns import Look
 from .widgets.painter import fit
 from .widgets.plot import bar, time_line
@@ -42,15 +43,9 @@ def sections(
         made.append(Section("progress", "Progress", _progress(found)))
     if found.error is not None:
         made.append(Section("error", "Error", _error(found.error, styles)))
-    if found.output is not None:
-        title = f"Output {told_output(found.output)}"
-        made.append(
-            Section(
-                "output",
-                title,
-                _block(found.output.data.decode("utf-8", "replace").rstrip("\n"), newest=True),
-            )
-        )
+    if (written := found.output) is not None:
+        text = tail(written.data, MAX_TEXT, cut=written.start > 0).rstrip("\n")
+        made.append(Section("output", f"Output {told_output(written)}", coloured(text, MAX_TEXT)))
     if attempts := [*_attempts(found)]:
         made.append(Section("attempts", "Attempts", _time_lines(attempts, found, look, styles, width)))
     if outcome is not None and outcome.result is not None:
@@ -75,7 +70,7 @@ def in_short(row: TaskRow, look: Look, styles: Mapping[str, str]) -> Text:
         ("key", safe(row.key)),
     )  # fmt: skip
     second: Facts = (
-        ("try", _tries(row)), ("priority", str(row.priority) if row.priority else ""),
+        ("attempts", _tries(row)), ("priority", str(row.priority) if row.priority else ""),
         ("submitted", moment(row.submitted_at, look.times, look.now)),
         ("due", moment(row.due_at, look.times, look.now)),
         ("ended", moment(row.finished_at, look.times, look.now)),
@@ -169,11 +164,9 @@ def _time_lines(
     return Text("\n").join([*lines, waited])
 
 
-def _block(text: str, *, newest: bool = False) -> Text:
-    """At most so much of a text; of output the end, of everything else the beginning."""
+def _block(text: str) -> Text:
+    """At most so much of a text, from its beginning."""
     if len(text) <= MAX_TEXT:
         return Text(safe_block(text, MAX_TEXT))
     cut = f"({count(len(text) - MAX_TEXT, 'character')} more)"
-    if newest:
-        return Text(f"{cut}\n").append(safe_block(text[-MAX_TEXT:], MAX_TEXT))
     return Text(safe_block(text[:MAX_TEXT], MAX_TEXT)).append(f"\n{cut}")

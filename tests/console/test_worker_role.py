@@ -91,6 +91,25 @@ async def test_escapes_in_output_are_shown_and_not_obeyed() -> None:
         assert "[bold]x[/bold]" in text(console)
 
 
+@pytest.mark.parametrize("view", ["running", "status"])
+async def test_colours_in_output_are_seen(view: str) -> None:
+    worker = Grows()
+    worker.tail = b"\x1b[31mFAILED\x1b[0m plain"
+    async with opened(worker, view=view, argument="7" if view == "running" else "", size=(120, 50)) as (
+        pilot, console, _,
+    ):  # fmt: skip
+        await settle(pilot)
+        strips = console.screen._compositor.render_strips()
+        colours = {
+            word: segment.style.color
+            for strip in strips
+            for segment in strip
+            for word in segment.text.split()
+        }
+        assert "\\x1b" not in text(console)
+        assert colours["FAILED"] != colours["plain"]
+
+
 @pytest.mark.parametrize(
     ("keys", "state"),
     [

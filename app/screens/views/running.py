@@ -43,7 +43,7 @@ class RunningView(View):
         self.row: RunningRow | None = None
         """As it was last seen running."""
         self.ended: EndedRow | None = None
-        self._shown = ""
+        self._shown = Text()
 
     def body(self) -> ComposeResult:
         yield Panel("", id="facts")
@@ -88,12 +88,12 @@ class RunningView(View):
 
     def _tell_output(self) -> None:
         """What it wrote, kept when it has ended; at its end unless the operator has scrolled up."""
-        text = "" if self.row is None else output(self.row) or "it has written nothing"
+        text = Text() if self.row is None else output(self.row) or Text("it has written nothing")
         if text == self._shown:
             return
         scroll = self.query_one(VerticalScroll)
         at_end = scroll.max_scroll_y - scroll.scroll_y <= 1
         self._shown = text
-        scroll.query_one(Static).update(Text(text))
+        scroll.query_one(Static).update(text)
         if at_end:
             self.call_after_refresh(scroll.scroll_end, animate=False)

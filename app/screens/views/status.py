@@ -29,7 +29,7 @@ def _columns() -> tuple[Column[RunningRow], ...]:
                order=lambda r: r.task),
         Column(key="kind", title="KIND", width=10, fit=True, cell=lambda r, _: safe(r.kind),
                order=lambda r: r.kind),
-        Column(key="attempt", title="TRY", width=3, right=True, down=True, drop=2,
+        Column(key="attempt", title="ATTEMPT", width=7, right=True, down=True, drop=2,
                cell=lambda r, _: str(r.attempt), order=lambda r: r.attempt),
         Column(key="runs", title="RUNS", width=7, right=True, down=True,
                cell=lambda r, look: brief(max(look.now - r.since, 0.0)), order=lambda r: -r.since),
@@ -93,8 +93,8 @@ class StatusView(View):
         title = f"Output of task {row.task}" if row is not None else "Output"
         if panel.border_title != title:  # Textual paints all of it, also when it is the same
             panel.border_title = title
-        lines = output(row).splitlines()[-OUTPUT:] if row is not None else []
-        panel.tell(Text("\n".join(lines) or "it has written nothing"))
+        lines = [*output(row).split(allow_blank=True)][-OUTPUT:] if row is not None else []
+        panel.tell(Text("\n").join(lines) or Text("it has written nothing"))
 
     @on(Grid.Opened)
     async def _open(self, event: Grid.Opened) -> None:
