@@ -87,6 +87,10 @@ class Console(Typed):
         """What can become of the node when the console is closed; `run` returns the answer."""
         self._read_only = read_only
         self._covered = Covered()
+        self._frame: Frame | None = None
+        """The newest."""
+        self._shown: tuple[Any, ...] | None = None
+        """What else was so when it was drawn."""
         self._beat_seconds = beat_seconds
         self._alarms: frozenset[tuple[str, str]] | None = None
         self.prefs.dress(self)
@@ -128,11 +132,24 @@ class Console(Typed):
         frame = self.pulse.take(self.clock(), self.times)
         view = self.view
         if view is not None and view.is_mounted and self._covered.draws(view, self.screen, frame):
-            view.take(frame)
+            state = (
+                view.size,
+                view.focused,
+                view.hurries,
+                self.telling,
+                len(self.actor.pending),
+                self.frozen,
+            )
+            shown = (view, *state)
+            if frame.differs(self._frame) or shown != self._shown:
+                self._shown = shown
+                view.take(frame)
+        self._frame = frame
         self._watch(frame.snapshot)
 
     def touch(self) -> None:
         """Show the newest without waiting for the next frame."""
+        self._shown = None
         self.call_next(self.beat)
 
     async def go(self, name: str, argument: str = "") -> None:

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.worker import Worker
+from textual.worker import Worker, WorkerState
 
 from ..handle import NodeHandle
 from .commands import ALWAYS, LAST, Command
@@ -100,10 +100,10 @@ class Chrome(Screen[None]):
         self.query_one(Head).tell(self.console.head(self._view, frame))
         self.query_one(Banner).tell(frame)
         self.query_one(UndoBar).tell(self.console.actor.pending, frame.now)
-        self.hint()
         if not self.console.frozen or self.frame is None:
             self.frame = frame
             self.draw(frame)
+        self.hint()
 
     def make_room(self) -> None:
         """Where lines are few, what is told has one of its own: it covers nothing."""
@@ -121,6 +121,11 @@ class Chrome(Screen[None]):
             for wanted in (False, True)
         )
         hints.tell(some, always)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What was asked for has come: what can be done with it may be something else."""
+        if event.state is WorkerState.SUCCESS and self.is_mounted and self.frame is not None:
+            self.hint()
 
     def on_screen_resume(self) -> None:
         """Seen again: not with what was true when it was left."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..core.text import count
 from ..handle import EventRow
+from .event_rings import GAP, EventRings
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 """From the least to the most serious."""
-GAP: Final = "gap"
-"""What a row is about that stands for events that were missed."""
 _RUNS: Final = re.compile(r"\btasks: ([\d, -]+)")
 _NUMBER: Final = re.compile(r"\d+")
 
@@ -24,11 +22,11 @@ def serious(row: EventRow, least: str) -> bool:
 
 
 class EventLog:
-    """The newest `capacity` of the events that `keep` wants."""
+    """The newest of the events that `keep` wants."""
 
-    def __init__(self, capacity: int, keep: Callable[[EventRow], bool]) -> None:
+    def __init__(self, keep: Callable[[EventRow], bool]) -> None:
         self._keep = keep
-        self._kept: deque[EventRow] = deque(maxlen=capacity)
+        self._kept = EventRings()
         self._last: int | None = None
         self.rows: tuple[EventRow, ...] = ()
         """Newest first."""
@@ -44,22 +42,25 @@ class EventLog:
         """Whether nothing lies between what is known and the event of this number."""
         return self._last is None or number <= self._last + 1
 
-    def add(self, events: Iterable[EventRow]) -> None:
-        """What came since; events that are known already are left out."""
+    def add(self, events: Iterable[EventRow], thinned: int = -1) -> None:
+        """What came since; events that are known already are left out.
+
+        `thinned`: up to this number some have been forgotten, which is not to have missed them.
+        """
         changed = False
         for row in events:
             if self._last is not None and row.number <= self._last:
                 continue
-            if self._last is not None and row.number > self._last + 1:
-                self._kept.append(_gap(self._last + 1, row))
+            if not self.follows(row.number) and self.last >= thinned:
+                self._kept.add((_gap(self.last + 1, row),))
                 changed = True
             self._last = row.number
             self.looked += 1
             if self._keep(row):
-                self._kept.append(row)
+                self._kept.add((row,))
                 changed = True
         if changed:
-            self.rows = tuple(reversed(self._kept))
+            self.rows = self._kept.listed()
 
 
 def _gap(first: int, after: EventRow) -> EventRow:

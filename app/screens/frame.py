@@ -6,20 +6,16 @@ few pages of events, and the screens that are not seen get none.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from ..handle import EventRow, NodeHandle, Snapshot
+from .event_rings import EventRings
 from .widgets.columns import Look
 from .widgets.words import TimeMode
 
 BEAT: Final = 0.25
 """Seconds between frames: the eye needs no more."""
-KEPT: Final = 5_000
-"""Events that the console remembers, for a screen that is opened later."""
 PAGES: Final = 4
 """Pages of events that one frame takes at most; the rest waits, or is counted as missed."""
 AWAY: Final = 3.0
@@ -31,7 +27,7 @@ class Frame:
     """One moment on the screen."""
 
     number: int
-    """Counts frames; every fourth is a second."""
+    """Counts frames."""
     snapshot: Snapshot
     events: tuple[EventRow, ...] = ()
     """New since the last frame, oldest first. All that is remembered: `Pulse.events`."""
@@ -42,6 +38,8 @@ class Frame:
     times: TimeMode = TimeMode.LOCAL
     away: bool = False
     """The node is away: everything here is as old as `age`."""
+    second: bool = False
+    """The first frame of a second: what is costly may be asked for, and clocks go on."""
 
     @property
     def age(self) -> float:
@@ -53,10 +51,14 @@ class Frame:
         """How rows of a table tell times in this frame: to the second."""
         return Look(now=float(int(self.now)), times=self.times)
 
-    @property
-    def second(self) -> bool:
-        """Whether this is the frame of a second in which what is costly may be asked for."""
-        return self.number % round(1 / BEAT) == 0
+    def differs(self, before: Frame | None) -> bool:
+        """Whether there is anything in it that was not in the one before, but for the time."""
+        if before is None or self.second or self.events or self.missed:
+            return True
+        new, old = self.snapshot, before.snapshot
+        return self.away is not before.away or any(
+            getattr(new, name) is not getattr(old, name) for name in new.__struct_fields__ if name != "at"
+        )
 
 
 class Pulse:
@@ -64,11 +66,14 @@ class Pulse:
 
     def __init__(self, node: NodeHandle) -> None:
         self.node = node
-        self.events: deque[EventRow] = deque(maxlen=KEPT)
+        self.events = EventRings()
+        """Those that the console remembers, for a screen that is opened later."""
         self.missed = 0
         """Since the console was opened."""
         self._cursor = 0
         self._number = 0
+        self._second = (-1, 0)
+        """The last second that had a frame of its own, and the number of that."""
         self._newest = 0.0
         self._since: float | None = None
 
@@ -87,13 +92,18 @@ class Pulse:
             now=now,
             times=times,
             away=away,
+            second=self._is_second(int(now)),
         )
         self._number += 1
         return frame
 
-    def newest(self, number: int) -> Sequence[EventRow]:
-        """The newest events that are remembered, oldest first."""
-        return tuple(islice(self.events, max(len(self.events) - number, 0), None))
+    def _is_second(self, now: int) -> bool:
+        """One in four has to be, even if the clock stands still."""
+        last, number = self._second
+        if now == last and self._number - number < round(1 / BEAT):
+            return False
+        self._second = now, self._number
+        return True
 
     def _events(self) -> tuple[list[EventRow], int]:
         rows: list[EventRow] = []
@@ -105,6 +115,6 @@ class Pulse:
             if not page.rows or page.cursor == self._cursor:
                 break
             self._cursor = page.cursor
-        self.events.extend(rows)
+        self.events.add(rows)
         self.missed += missed
         return rows, missed

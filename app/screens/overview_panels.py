@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Reversible, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from rich.text import Text
@@ -32,6 +34,8 @@ LATELY: Final = 40
 """Events that the panel of the newest trouble holds at most."""
 WINDOW: Final = 300.0
 """Seconds that the curves are of."""
+RECENT: Final = 10.0
+"""Seconds that the rates beside a curve are of."""
 SHOWN_LEVELS: Final = frozenset({"warning", "error"})
 Styles = Mapping[str, str]
 
@@ -76,7 +80,7 @@ def curves(snapshot: Snapshot) -> dict[str, Curve]:
     slots = 0 if fleet is None else fleet.slots
     rate, submitted = _newest(history.finished, fleet), history.submitted[-1] if history.submitted else 0.0
     late = f"{_late(history, span)}, submission to end"
-    ends = f"{rate_words(rate)}, submitted {rate_words(submitted)}"
+    ends = f"{rate_words(rate)}{_apart(history)}, submitted {rate_words(submitted)}"
     waiting = f"{history.queued[-1] if history.queued else 0:,} queued"
     scheduled = 0 if fleet is None else fleet.totals.get(TaskState.SCHEDULED.word, 0)
     waiting += f", {scheduled:,} scheduled" if scheduled else ""
@@ -85,11 +89,24 @@ def curves(snapshot: Snapshot) -> dict[str, Curve]:
         f", {elsewhere:,} on workers away" if elsewhere else ""
     )
     return {
-        "Ended/s": _curve(history, history.finished, ends, "good"),
+        "Ended/s": replace(_curve(history, history.finished, ends, "good"), part=_failed(history)),
         "Waiting": _curve(history, history.queued, waiting, "warn", whole=True),
         "Running": _curve(history, history.running, running, "busy", whole=True),
         "Latency": _curve(history, _known(history.latency), late, "busy", unit="s"),
     }  # fmt: skip
+
+
+def _failed(history: History) -> Sequence[float]:
+    """As long as the curve of all that ended; a manager of an older version does not tell."""
+    missing = round(WINDOW / history.step) - len(history.failed) if history.step > 0 else 0
+    return [*[0.0] * max(missing, 0), *history.failed] if any(history.failed) else ()
+
+
+def _apart(history: History) -> str:
+    """What of the last seconds did not end well, or did not end by itself."""
+    steps = max(round(RECENT / history.step), 1) if history.step > 0 else 1
+    told = ((name, getattr(history, name)[-steps:]) for name in ("failed", "cancelled"))
+    return "".join(f", {name} {rate_words(sum(last) / len(last))}" for name, last in told if any(last))
 
 
 def _running(snapshot: Snapshot) -> tuple[int, int]:
@@ -180,7 +197,10 @@ def _members(states: Mapping[str, int], width: int, styles: Styles) -> Text:
 def kind_lines(snapshot: Snapshot, trails: Trails, room: tuple[int, int], styles: Styles) -> Text:
     """The busiest kinds, one to a line, as many as there is room."""
     width, height = room
-    rows = sorted(snapshot.kinds, key=lambda row: (-row.running, -row.queued, row.name))
+    rows = sorted(
+        snapshot.kinds,
+        key=lambda row: (-row.running, -row.queued, -row.rate_5min, -row.done - row.failed, row.name),
+    )
     cells = max(width - 14 - 8 - 9 - 8 - 4, 4)
     text = Text().append(f"{'kind':<14}{'running':>8}{'waiting':>9}{'/s':>8}", styles["dim"])
     for row in rows[: max(height - 1, 0)]:
@@ -209,15 +229,9 @@ def lately(events: Iterable[EventRow], look: Look, room: tuple[int, int], styles
     return text or Text("no warnings and no errors", styles["dim"])
 
 
-def trouble(events: Reversible[EventRow]) -> list[EventRow]:
-    """The newest warnings and errors among these, which are oldest first; newest first."""
-    found = []
-    for event in reversed(events):
-        if event.level in SHOWN_LEVELS:
-            found.append(event)
-            if len(found) == LATELY:
-                break
-    return found
+def trouble(events: Iterable[EventRow]) -> list[EventRow]:
+    """The newest warnings and errors among these, which are newest first."""
+    return [*islice((event for event in events if event.level in SHOWN_LEVELS), LATELY)]
 
 
 def _known(values: Sequence[float]) -> Sequence[float]:

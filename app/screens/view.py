@@ -52,6 +52,11 @@ class View(Chrome):
         self.behind = False
         """What is seen is not yet what was asked for: a key must not act on it."""
 
+    @property
+    def hurries(self) -> bool:
+        """Whether something is to be shown before the next second, though nothing new comes."""
+        return False
+
     def heading(self) -> str:
         """What the head calls this screen."""
         return f"{self.TITLE} {self.argument}".strip()

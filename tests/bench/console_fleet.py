@@ -135,7 +135,7 @@ async def _look(handle: Attached) -> None:
             if (start := time.monotonic()) >= due:  # as the table does: it rests, and longer when it is slow
                 await handle.tasks(TaskQuery(limit=PAGE, stale=STALE))
                 due = time.monotonic() + min((time.monotonic() - start) * REST, MAX_REST)
-            if frame % COUNT_EVERY == 0:
+            if frame % round(COUNT_EVERY / BEAT) == 0:
                 await handle.count(TaskQuery(stale=STALE_COUNT))
         frame += 1
         await anyio.sleep(BEAT)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from taskmessenger.handle import EventRow
 from taskmessenger.screens.dialogs.message import Message
-from taskmessenger.screens.event_log import GAP, EventLog, serious, subject
+from taskmessenger.screens.event_log import EventLog, serious, subject
+from taskmessenger.screens.event_rings import GAP, KEPT, KEPT_APART, EventRings
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.widgets.grid import Grid
 
@@ -145,7 +146,7 @@ async def test_what_strangers_wrote_is_escaped() -> None:
 
 
 def test_a_hole_in_the_numbers_becomes_a_line() -> None:
-    log = EventLog(100, lambda row: serious(row, "warning"))
+    log = EventLog(lambda row: serious(row, "warning"))
     log.add([event(1), event(2, "error")])
     log.add([event(2, "error"), event(7, "info"), event(8, "error")])
     assert [(row.number, row.what) for row in log.rows] == [(8, "log"), (3, GAP), (2, "log")]
@@ -153,10 +154,62 @@ def test_a_hole_in_the_numbers_becomes_a_line() -> None:
     assert log.looked == 4
 
 
-def test_a_log_is_bounded() -> None:
-    log = EventLog(10, lambda _: True)
-    log.add(map(event, range(1_000)))
-    assert [row.number for row in log.rows] == list(range(999, 989, -1))
+RARE = (
+    event(0, "info", "scope.paused", "all"),
+    event(1, "warning", "worker.disconnected", "w-1"),
+    event(2, "warning", "log", "taskmessenger.store", "the disk is nearly full"),
+    event(3, "error", "task.failed", "7"),
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "level", "washed"),
+    [
+        ("task.succeeded", "info", set()),
+        ("task.failed", "error", {3}),
+        ("log", "debug", set()),
+        ("log", "error", {2}),
+        ("worker.connected", "info", {0}),
+        ("worker.lost", "error", {1}),
+    ],
+)
+def test_a_flood_of_one_sort_of_event_washes_nothing_else_out(
+    what: str, level: str, washed: set[int]
+) -> None:
+    kept, log = EventRings(), EventLog(lambda _: True)
+    for rows in (RARE, [event(number, level, what) for number in range(4, 3 * KEPT)]):
+        kept.add(rows)
+        log.add(rows)
+    seen_later = EventLog(lambda _: True)
+    seen_later.add(kept, kept.thinned)
+    wanted = {0, 1, 2, 3} - washed
+    for rows in (log.rows, seen_later.rows, [*reversed(kept)]):
+        assert {row.number for row in rows} & {0, 1, 2, 3} == wanted
+        assert [row.number for row in rows] == sorted((row.number for row in rows), reverse=True)
+        assert len(rows) <= KEPT + 6 * KEPT_APART
+        assert GAP not in {row.what for row in rows}, "what was forgotten was not missed"
+
+
+async def test_what_an_operator_did_is_on_the_screen_after_thousands_of_tasks() -> None:
+    class Busy(FakeNode):
+        def events(self, cursor, limit=1_000):
+            page = super().events(cursor, limit)
+            rare = {row.number: row for row in RARE}
+            return type(page)(
+                tuple(rare.get(row.number, event(row.number, "info", "task.succeeded")) for row in page.rows),
+                page.cursor,
+                page.missed,
+            )
+
+    async with opened(Busy(events=2_000), view="events") as (pilot, console, _node):
+        for _ in range(12):
+            await passed(pilot, 1)
+        assert len(shown(console)) > KEPT
+        await press(pilot, "slash")
+        await type_text(pilot, "what:scope\r")
+        assert [row.number for row in shown(console)] == [0]
+        await press(pilot, "slash", "ctrl+u", "enter", "l")
+        assert [row.number for row in shown(console)] == [3, 2, 1]
 
 
 @pytest.mark.parametrize(

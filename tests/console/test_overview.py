@@ -117,3 +117,15 @@ async def test_words_of_strangers_are_neither_markup_nor_escapes(view: str, size
 def test_picture(size: tuple[int, int], snap_compare: Callable[..., bool]) -> None:
     steps: Any = after_a_while("overview")
     assert snap_compare(a_console(FakeNode()), terminal_size=size, run_before=steps)
+
+
+async def test_failures_are_drawn_in_the_curve_of_what_ends_and_told_beside_it() -> None:
+    async with opened(size=(160, 50)) as (pilot, console, _node):
+        await passed(pilot, 1)
+        panel = next(iter(console.view.query(PlotPanel)))
+        shown, bad = panel._said, console.tones()["bad"]
+        base = shown.plain.splitlines()[-2]
+        red = [span for span in shown.spans if str(span.style) == bad]
+        assert red
+        assert all(shown.plain[span.start : span.end] in base for span in red), "a few are at the base alone"
+        assert "failed 0.1" in text(console)

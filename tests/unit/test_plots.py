@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from taskmessenger.screens.widgets.plot import LOW, TICK, plot, stretched
+from taskmessenger.screens.widgets.plot import LOW, TICK, plot, reach, stretched
 from taskmessenger.screens.widgets.scale import moments, scale_for, value_words
 
 MOST = st.sampled_from(
@@ -125,3 +125,22 @@ def test_values_share_the_width(values: list[float], width: int) -> None:
     shown = stretched(values, width)
     assert len(shown) == width
     assert len(values) > width or (shown[0], shown[-1]) == (values[0], values[-1])
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1)), min_size=1, max_size=400),
+    st.integers(12, 200),
+    st.integers(1, 40),
+    st.integers(0, 1_000),
+)
+def test_a_part_of_what_is_drawn_is_never_higher_than_the_whole_and_never_unseen(
+    ended: list[tuple[float, float]], width: int, height: int, first: int
+) -> None:
+    whole, part = [value for value, _ in ended], [value * share for value, share in ended]
+    cells, rows = reach(whole, part, width, height, first=first), max(height - (height > LOW), 1)
+    shown = stretched(part, len(cells), first)
+    lines = plot(whole, width, height, first=first)[:rows]
+    for x, (lines_of_part, value) in enumerate(zip(cells, shown, strict=True)):
+        assert (lines_of_part > 0) == (value > 0)
+        drawn = sum(line[TICK + 1 + x] != " " for line in lines)
+        assert lines_of_part <= max(drawn, 1)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 from rich.text import Text
 from textual import on
 
 from ...handle import EventRow
-from ..event_log import GAP, LEVELS, EventLog, serious, subject
-from ..frame import KEPT, Frame
+from ..event_log import LEVELS, EventLog, serious, subject
+from ..event_rings import GAP
+from ..frame import Frame
 from ..table_view import TableView
 from ..widgets.badges import badge
 from ..widgets.cells import Cell, text_of, tone_of
@@ -55,7 +56,7 @@ class EventsView(TableView):
     def __init__(self, argument: str = "") -> None:
         super().__init__(argument)
         self.level = FIRST_LEVEL
-        self._log = EventLog(KEPT, self._wanted)
+        self._log = EventLog(self._wanted)
         self._made_for: Any = None
 
     def noun(self) -> str:
@@ -81,10 +82,12 @@ class EventsView(TableView):
     def draw(self, frame: Frame) -> None:
         wanted = (self.level, self._tests)
         if wanted != self._made_for:
-            self._made_for, self._log = wanted, EventLog(KEPT, self._wanted)
-        self._log.add(self.console.pulse.events if not self._log.looked else self._news(frame))
+            self._made_for, self._log = wanted, EventLog(self._wanted)
+        known = self.console.pulse.events
+        self._log.add(known if not self._log.looked else self._news(frame), known.thinned)
         grid, bar = self.query_one(Grid), self.query_one(FilterBar)
-        grid.table.empty = f"nothing of the last {KEPT:,} events matches" if self._log.looked else self.EMPTY
+        looked = self._log.looked
+        grid.table.empty = f"none of {looked:,} events matches" if looked else self.EMPTY
         grid.table.columns = _columns(self._moments(frame.look))
         grid.show(self._log.rows, frame.look)
         bar.state(self._state(grid))
@@ -118,13 +121,13 @@ class EventsView(TableView):
             if row.what != GAP:
                 yield row
 
-    def _news(self, frame: Frame) -> Sequence[EventRow]:
+    def _news(self, frame: Frame) -> Iterable[EventRow]:
         """Those of this frame; all that are remembered, when some went by while another screen was seen."""
         known = self.console.pulse.events
-        if not known or known[-1].number <= self._log.last:
+        if known.newest <= self._log.last:
             return ()
         seen_all = frame.events and self._log.follows(frame.events[0].number)
-        return frame.events if seen_all else self.console.pulse.newest(KEPT)
+        return frame.events if seen_all else known
 
     def _moments(self, look: Look) -> int:
         """Cells for a moment: a date before it is needed from the oldest row on, which is the last."""

@@ -23,6 +23,8 @@ from ..widgets.grid import Grid
 from ..widgets.plot import bar
 from ..widgets.words import exact, moment, safe, with_article
 
+ASK_SECONDS: Final = 3.0
+"""For which nothing is asked, unless somebody has come or gone."""
 BAR: Final = 10
 """Cells of the bar of uses."""
 
@@ -65,6 +67,9 @@ class InvitesView(TableView):
         self.known: tuple[InviteRow, ...] = ()
         self.waiting: tuple[PendingRow, ...] = ()
         """Members that wait for approval."""
+        self._sign: object = None
+        """Who was here when that was asked for."""
+        self._asked = 0.0
 
     def body(self) -> ComposeResult:
         yield from super().body()
@@ -125,7 +130,10 @@ class InvitesView(TableView):
         self.run_worker(self._ask, group="invites", exclusive=True)
 
     def draw(self, frame: Frame) -> None:
-        if frame.second and not frame.away:
+        sign = tuple(row.id for row in frame.snapshot.sessions), frame.snapshot.alarms
+        due = not 0 <= frame.now - self._asked < ASK_SECONDS
+        if (sign != self._sign or (frame.second and due)) and not frame.away:
+            self._sign, self._asked = sign, frame.now
             self.acted()
         super().draw(frame)
         self._draw_waiting(frame)

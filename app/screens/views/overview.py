@@ -121,7 +121,7 @@ class OverviewView(View):
         panel = self.query_one("#kinds", Panel)
         panel.tell(kind_lines(snapshot, trails, panel.room, styles))
         panel = self.query_one("#lately", Panel)
-        panel.tell(lately(trouble(self.console.pulse.events), look, panel.room, styles))
+        panel.tell(lately(trouble(self.console.pulse.events.serious()), look, panel.room, styles))
 
     @on(Grid.Moved)
     def _tell_alarm(self) -> None:

@@ -31,8 +31,8 @@ from ..widgets.paging import Pages
 from ..widgets.panel import Panel
 from ..widgets.words import brief, moment, safe
 
-COUNT_EVERY: Final = 20
-"""Frames between two counts of what matches: it costs the node more than the rows that are seen."""
+COUNT_EVERY: Final = 5
+"""Seconds between two counts of what matches: it costs the node more than the rows that are seen."""
 REST: Final = 10.0
 """Times as long as the rows took to come they are not asked for again: a busy node is not made busier."""
 MAX_REST: Final = 2.0
@@ -49,7 +49,7 @@ def _columns(*, failed: bool = False) -> tuple[Column[TaskRow], ...]:
                cell=lambda r, _: str(r.id)),
         Column(key="kind", title="KIND", width=12, fit=True, cell=lambda r, _: safe(r.kind), sortable=True),
         Column(key="state", title="STATE", width=11, cell=lambda r, _: task_state(r.state), sortable=True),
-        Column(key="attempt", title="TRY", width=3, right=True, drop=3 + late, sortable=True, down=True,
+        Column(key="attempt", title="ATTEMPT", width=7, right=True, drop=3 + late, sortable=True, down=True,
                cell=lambda r, _: str(r.attempt)),
         Column(key="priority", title="PRIO", width=5, right=True, drop=5 + late, sortable=True, down=True,
                cell=lambda r, _: (str(r.priority), "" if r.priority else "dim")),
@@ -88,6 +88,7 @@ class TasksView(View):
         self.matches = Matches()
         self._pages: Pages[TaskRow] | None = None
         self._news = False
+        self._seconds = 0
         self._due = 0.0
         self._took: deque[float] = deque([0.0], maxlen=3)
         """Seconds for which the last answers were waited for; one that is slow alone says nothing."""
@@ -168,6 +169,10 @@ class TasksView(View):
 
     # The window
 
+    @property
+    def hurries(self) -> bool:
+        return self._news
+
     def draw(self, frame: Frame) -> None:
         if self._pages is None:
             return
@@ -181,7 +186,8 @@ class TasksView(View):
                 self._if_idle("count")
             self._news = False
             self._if_idle("refresh")
-        if frame.number % COUNT_EVERY == 0 and not frame.away:
+        self._seconds += frame.second
+        if frame.second and self._seconds % COUNT_EVERY == 1 and not frame.away:
             self._if_idle("count")
         self._tell()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Self
 
 from rich.text import Text
 from textual.geometry import Region, Size
 from textual.widgets import Static
 
-from .plot import LOW, TICK, plot
+from .plot import LOW, TICK, plot, reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,9 @@ class Curve:
     """Whether it is of things that are counted: no mark says half of one."""
     first: int = 0
     """Number of the first value among all there have been, where that is known."""
+    part: Sequence[float] = ()
+    """What of each value is drawn at the base, in another tone; the words beside the title tell it too."""
+    part_tone: str = "bad"
 
 
 class Panel(Static):
@@ -107,10 +112,17 @@ class PlotPanel(Panel):
             curve.values, width, height,
             unit=curve.unit, seconds=curve.seconds, top=curve.top, whole=curve.whole, first=curve.first,
         )  # fmt: skip
+        rows = len(lines) - (height > LOW)
+        reached = reach(curve.values, curve.part, width, height, first=curve.first) if any(curve.part) else ()
         text = Text()
-        for line in lines:
+        for place, line in enumerate(lines):
             text.append("\n" if text else "").append(line[: TICK + 1], styles["dim"])
-            text.append(
-                line[TICK + 1 :], styles[curve.tone if line is not lines[-1] or height <= LOW else "dim"]
-            )
+            tones = [curve.part_tone if cells >= rows - place else curve.tone for cells in reached]
+            if place >= rows:
+                text.append(line[TICK + 1 :], styles["dim"])
+            elif not tones:
+                text.append(line[TICK + 1 :], styles[curve.tone])
+            else:
+                for tone, run in groupby(zip(line[TICK + 1 :], tones, strict=False), key=itemgetter(1)):
+                    text.append("".join(cell for cell, _ in run), styles[tone])
         self.tell(text)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from .scale import ROOM, moments, scale_for, value_words
+from .scale import ROOM, Scale, moments, scale_for, value_words
 
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 TICK: Final = ROOM
@@ -54,12 +54,9 @@ def plot(  # noqa: PLR0913 - all but the first three have names
     no zero. `top` is the greatest value there can be; `whole`: of things that are counted. `first` is the
     number of the first value among all there have ever been: then cells stay as they are while they move.
     """
-    inner = max(width - TICK - 1, 1)
-    based = height > LOW
-    rows = max(height - based, 1)
+    inner, based, rows = _room(width, height)
     shown = stretched(values, inner, first)
-    most = max((value for value in shown if math.isfinite(value)), default=0.0)
-    scale = scale_for(most, rows, unit=unit, limit=top, whole=whole)
+    scale = _scale(shown, rows, unit=unit, top=top, whole=whole)
     marks = {row: value_words(value, unit) for row, value in scale.marks}
     lines = []
     for row in range(rows, 0, -1):
@@ -68,6 +65,32 @@ def plot(  # noqa: PLR0913 - all but the first three have names
     if based:
         lines.append(f"{'0':>{TICK}}└{_times(seconds, inner)}"[:width])
     return lines
+
+
+def reach(
+    values: Sequence[float], part: Sequence[float], width: int, height: int, *, first: int = 0
+) -> list[int]:
+    """How many lines of a plot of `values` belong to `part` of them, from its base; for each cell of a line.
+
+    Where there is a part, however small, at least one.
+    """
+    inner, _, rows = _room(width, height)
+    scale = _scale(stretched(values, inner, first), rows)
+    shown = (value if math.isfinite(value) else 0.0 for value in stretched(part, inner, first))
+    return [min(max(round(value / scale.top * rows), 1), rows) if value > 0 else 0 for value in shown]
+
+
+def _room(width: int, height: int) -> tuple[int, bool, int]:
+    """Cells of a line, whether there is a line of time, and the lines above it."""
+    based = height > LOW
+    return max(width - TICK - 1, 1), based, max(height - based, 1)
+
+
+def _scale(
+    shown: Sequence[float], rows: int, *, unit: str = "", top: float | None = None, whole: bool = False
+) -> Scale:
+    most = max((value for value in shown if math.isfinite(value)), default=0.0)
+    return scale_for(most, rows, unit=unit, limit=top, whole=whole)
 
 
 def stretched(values: Sequence[float], width: int, first: int = 0) -> list[float]:
