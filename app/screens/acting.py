@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .app import Console
     from .view import View
+    from .widgets.grid import Grid
 
 UNDO_SECONDS: Final = 5.0
 MAX_PENDING: Final = 10
@@ -87,12 +88,26 @@ def question(order: Order) -> Question:
 
 
 @dataclass(slots=True)
+class Meant:
+    """What was marked when an order was given, in which table."""
+
+    grid: Grid[Any] | None = None
+    keys: frozenset[Any] = frozenset()
+
+    def mark(self, *, on: bool) -> None:
+        """Take these marks away, or put them back."""
+        if self.grid is not None and self.grid.is_running:
+            self.grid.mark(self.keys, on=on)
+
+
+@dataclass(slots=True)
 class Pending:
     """An order that waits, so that it can be undone."""
 
     order: Order
     view: View
     until: float
+    meant: Meant
     timer: Timer | None = None
 
 
@@ -116,12 +131,17 @@ class Actor:
         if not order.number:
             self._console.tell(f"nothing to do: no {order.noun}s match", "warning")
             return False
+        meant = _meant(view, order)
         if not await self._asked(order):
             return False
         if order.danger is Danger.DELAYED and self._seconds and len(self.pending) < MAX_PENDING:
-            self._wait(view, order)
+            self._wait(view, order, meant)
         else:
             await self._do(view, order)
+        # The next key is not about them any more.
+        meant.mark(on=False)
+        view.whole = view.whole and not order.whole
+        view.hint()
         return True
 
     def undo(self) -> bool:
@@ -131,6 +151,7 @@ class Actor:
         waiting = self.pending.pop()
         if waiting.timer is not None:
             waiting.timer.stop()
+        waiting.meant.mark(on=True)
         self._console.tell(f"undone: {waiting.order.what} was not done")
         return True
 
@@ -157,8 +178,8 @@ class Actor:
                 ask = Typed(title, lines, order.phrase, twin=order.twin)
         return bool(await self._console.push_screen_wait(ask))
 
-    def _wait(self, view: View, order: Order) -> None:
-        waiting = Pending(order, view, self._console.clock() + self._seconds)
+    def _wait(self, view: View, order: Order, meant: Meant) -> None:
+        waiting = Pending(order, view, self._console.clock() + self._seconds, meant)
         self.pending.append(waiting)
 
         def fire() -> None:
@@ -191,3 +212,11 @@ class Actor:
         self._console.tell(safe(told), "warning" if left > 0 else "information")
         if view.is_running:
             view.acted()
+
+
+def _meant(view: View, order: Order) -> Meant:
+    """The marks that this order is about, if it is about any."""
+    grid = view.grid
+    if grid is None or order.whole or order.number != len(grid.table.marks):
+        return Meant()
+    return Meant(grid, grid.table.marks)

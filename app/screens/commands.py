@@ -6,6 +6,7 @@ command says what is to be done and to what; whether that needs a question, and 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from inspect import isclass
@@ -24,6 +25,10 @@ T = TypeVar("T")
 BOTH: Final = frozenset({"manager", "worker"})
 ALWAYS: Final = 900
 """Footer places from here on are at its right end and always seen."""
+_SIGNS: Final = {
+    "slash": "/", "minus": "-", "backslash": "\\", "less_than_sign": "<", "greater_than_sign": ">",
+}  # fmt: skip
+"""Keys that Textual does not call as Unicode does."""
 LAST: Final = 1_000
 """Footer places from here on are not shown in the footer."""
 
@@ -44,6 +49,8 @@ class Command:
     """Whether it changes something at the node: hidden when the console is read-only."""
     place: int = LAST
     """Order in the footer, lowest first."""
+    asks_words: bool = False
+    """Whether it opens a field at once: what is typed behind its key goes there."""
     menu: bool = False
     """Whether it is about the chosen rows, and so belongs into their menu."""
 
@@ -204,9 +211,17 @@ def all_commands(kinds: Iterable[type[View]] = ()) -> list[Command]:
 def display(key: str) -> str:
     """A key as people write it: `^a`, `?`, `space`."""
     *modifiers, last = key.split("+")
-    shown = {"question_mark": "?", "slash": "/", "colon": ":", "minus": "-"}.get(last, "")
-    shown = shown or KEY_DISPLAY_ALIASES.get(last, last.replace("_", " "))
+    shown = _SIGNS.get(last) or KEY_DISPLAY_ALIASES.get(last) or _sign(last) or last.replace("_", " ")
     return "".join("^" if m == "ctrl" else f"{m}+" for m in modifiers) + shown
+
+
+def _sign(name: str) -> str:
+    """`$` for `dollar_sign`; empty for a key that is no character which can be seen."""
+    try:
+        found = unicodedata.lookup(name.replace("_", " "))
+    except KeyError:
+        return ""
+    return found if found.isprintable() and not found.isspace() else ""
 
 
 def _is_own(found: Any, kind: type[T], module: str) -> bool:

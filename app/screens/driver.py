@@ -19,6 +19,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.keys import _character_to_key
 
+from .bursts import AT_ONCE, SAME_SECONDS, Burst
 from .outlet import Outlet
 from .units import Kind, Unit, Units
 
@@ -52,6 +53,8 @@ class TerminalDriver(LinuxDriver):
         self._outlet: Outlet | None = None
         super().__init__(*arguments, **options)
         self._parser = XTermParser()
+        self._burst: Burst | None = None
+        self._burst_at = 0.0
 
     # Output
 
@@ -112,7 +115,7 @@ class TerminalDriver(LinuxDriver):
         for unit in units:
             match unit.kind:
                 case Kind.TEXT:
-                    self._parse(unit.text)
+                    self._parse(unit.text, self._burst_of(unit.text))
                 case Kind.SEQUENCE:
                     self._parse(unit.text)
                     if self._parser._timeout_time is not None:  # noqa: SLF001  it is none that Textual knows
@@ -124,9 +127,19 @@ class TerminalDriver(LinuxDriver):
                 case Kind.PASTE:
                     self.process_message(events.Paste(unit.text))
 
-    def _parse(self, text: str) -> None:
+    def _burst_of(self, text: str) -> Burst | None:
+        """Many keys at once, and what belongs to a text that has begun."""
+        now = monotonic()
+        if not (self._burst is not None and self._burst.is_text and now - self._burst_at < SAME_SECONDS):
+            self._burst = Burst() if len(text) > AT_ONCE else None
+        self._burst_at = now
+        return self._burst
+
+    def _parse(self, text: str, burst: Burst | None = None) -> None:
         try:
             for event in self._parser.feed(text):
+                if burst is not None and isinstance(event, events.Key):
+                    event.burst = burst  # type: ignore[attr-defined]
                 self.process_message(event)
         except _UNREADABLE:
             self._forget()

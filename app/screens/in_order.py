@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from textual import events
@@ -19,6 +20,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
+from .bursts import burst_of
 from .under_way import UnderWay
 
 R = TypeVar("R")
@@ -31,6 +33,8 @@ PASSED_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.01
 ROUNDS: Final = 20
 """Of messages that follow from a key, one from the other."""
+QUIET: Final = 2
+"""Rounds that find no message: one that a widget has just taken and not yet passed on is in no queue."""
 
 
 class Passed(Message, namespace="in_order"):
@@ -61,6 +65,10 @@ class InOrder(UnderWay[R]):
         """Whether this key does nothing here, and what follows was not meant for this screen either."""
         return False
 
+    def is_text(self, keys: Sequence[str]) -> bool:
+        """Whether these keys, which came at once and which no field takes, are a text."""
+        return False
+
     def holds(self, key: str) -> bool:
         """Whether this key is about something that has been asked for and is not there yet."""
         return False
@@ -76,6 +84,8 @@ class InOrder(UnderWay[R]):
         """As Textual's; what is typed takes its turn."""
         if not isinstance(event, events.InputEvent) or event.is_forwarded:
             await super().on_event(event)
+            return
+        if (burst := burst_of(event)) is not None and burst.is_text:
             return
         if len(self._typed) >= MAX_WAITING:
             self._overflowed = True
@@ -116,6 +126,8 @@ class InOrder(UnderWay[R]):
                 await asyncio.sleep(0)
             elif await self._come_to_an_end(key) and self._typed:
                 self._loose = True
+                if isinstance(event, events.Key) and self._is_of_text(event):
+                    continue
                 self._typed.popleft()
                 if isinstance(event, events.Key) and not self._is_taken(event) and self.leads_nowhere(key):
                     self.forget_typed("the key before them does nothing here")
@@ -129,6 +141,19 @@ class InOrder(UnderWay[R]):
         """Whether a field that has the focus takes this key for a character."""
         focused = self.focused
         return focused is not None and focused.check_consume_key(event.key, event.character)
+
+    def _is_of_text(self, event: events.Key) -> bool:
+        """Whether this key belongs to a text that no field takes: all of that is left out."""
+        burst = burst_of(event)
+        if burst is None or burst.looked_at or self._is_taken(event):
+            return False
+        burst.looked_at = True
+        mine = [one for one in self._typed if burst_of(one) is burst]
+        burst.is_text = self.is_text([one.key for one in mine if isinstance(one, events.Key)])
+        if burst.is_text:
+            self._typed = deque(one for one in self._typed if burst_of(one) is not burst)
+            self.left_out(len(mine), "they came as a text, and no field is open for one")
+        return burst.is_text
 
     def _is_loose(self, event: events.Key) -> bool:
         """Whether this is Escape with a key at its heels: nobody has bound it with Alt."""
@@ -156,10 +181,12 @@ class InOrder(UnderWay[R]):
 
     async def _climb(self) -> None:
         """Until no message is on its way from what has the focus to the application."""
+        quiet = 0
         for _ in range(ROUNDS):
             chain = self._chain()
             await self._pass(chain[0])
-            if not any(node.message_queue_size for node in {*chain, *self._chain()}):
+            quiet = 0 if any(node.message_queue_size for node in {*chain, *self._chain()}) else quiet + 1
+            if quiet == QUIET:
                 return
 
     async def _pass(self, node: DOMNode) -> None:

@@ -5,11 +5,16 @@ It knows commands and views; in which order keys are handled is `in_order`'s.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..core.text import count
+from .bursts import Does, is_text
+from .commands import Open
+from .dialogs.confirm import Confirm
 from .view import View
 from .warming import Warming
+from .widgets.grid import Grid
 
 if TYPE_CHECKING:
     from .commands import Registry
@@ -48,6 +53,24 @@ class Typed(Warming):
         if not isinstance(self.screen, View) or key not in self.registry.all_keys:
             return False
         return not any(key in bindings.key_to_bindings for _, bindings in self.screen._binding_chain)  # noqa: SLF001
+
+    def is_text(self, keys: Sequence[str]) -> bool:
+        """On a screen, and where Yes or No is asked. In a list letters choose, many of them at once."""
+        if not isinstance(self.screen, View | Confirm):
+            return False
+        at = self.screen.NAME if isinstance(self.screen, View) else ""
+
+        def does(key: str) -> Does:
+            nonlocal at
+            for command in self.registry.commands.values():
+                if key in self.registry.keys(command) and (not command.views or at in command.views):
+                    if isinstance(command, Open):
+                        at = command.name.partition(".")[2]
+                        return Does.MOVES
+                    return Does.OPENS if command.asks_words else Does.ACTS
+            return Does.MOVES if key in Grid.MOVING else Does.NOTHING
+
+        return is_text(keys, does)
 
     async def action_quit(self) -> None:
         """Textual's own key for leaving: as the command."""

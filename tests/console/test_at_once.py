@@ -58,6 +58,23 @@ def test_keys_of_one_write_go_where_the_first_of_them_leads(shell: Terminal) -> 
     assert "listens " in shell.seen()
 
 
+def test_a_text_that_the_terminal_does_not_call_a_paste_does_nothing(shell: Terminal) -> None:
+    shell.keys("4", "j")
+    shell.until("SLOTS")
+    shell.type("print all of it, please\rthen retry the rest\r")
+    seen = shell.until("44 keys left out", "no field is open")
+    assert "paused worker" not in seen
+    shell.keys("3")
+    shell.until("SUBMITTED")
+    shell.type("/state:failed\rplease retry what failed here\r" * 200)  # more than one read takes
+    shell.until("keys left out")
+    shell.keys("M")
+    seen = shell.until("Messages", "no field is open")
+    assert "retried" not in seen
+    shell.keys("Escape", "4", "p")
+    shell.until("paused worker")
+
+
 def test_the_key_that_suspends_gives_the_shell_back_and_fg_the_screen(shell: Terminal) -> None:
     shell.keys("3")
     shell.until("SUBMITTED")

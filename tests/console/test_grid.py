@@ -6,6 +6,7 @@ from typing import Any
 
 from taskmessenger.screens.widgets.grid import WHEEL, Grid
 from taskmessenger.screens.widgets.painter import GUTTER
+from taskmessenger.screens.widgets.sheet import Sheet
 from taskmessenger.screens.widgets.table import HEAD
 
 from tests.support.console import lines, opened, press, settle
@@ -102,3 +103,20 @@ async def test_tab_completes_a_column_and_keeps_the_minus_before_it() -> None:
         await press(pilot, "slash", *"fern -sta", "tab")
         field: Any = console.screen.focused
         assert field.value == "fern -state:"
+
+
+async def test_half_pages_move_tables_and_sheets() -> None:
+    async with opened(view="tasks", size=(120, 40)) as (pilot, console, _node):
+        port = console.view.query_one(Grid).table.port
+        await press(pilot, "ctrl+d", "ctrl+d")
+        assert (port.cursor, port.top > 0) == (2 * (port.height // 2), True)
+        await press(pilot, "ctrl+u")
+        assert port.cursor == port.height // 2
+        await console.go("task", "4964")
+        await pilot.resize_terminal(80, 12)
+        await settle(pilot)
+        sheet = console.view.query_one(Sheet)
+        await press(pilot, "ctrl+d", "j")
+        assert sheet.scroll_offset.y == sheet.size.height // 2 + 1
+        await press(pilot, "ctrl+u", "k")
+        assert sheet.scroll_offset.y == 0

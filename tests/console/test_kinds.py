@@ -56,7 +56,7 @@ async def test_p_applies_to_all_marked_kinds_and_resume_is_a_command_too() -> No
         await press(pilot, "ctrl+a", "p")
         assert all(row.paused for row in node.snapshot().kinds)
         await passed(pilot, 1)
-        await press(pilot, "colon")
+        await press(pilot, "ctrl+a", "colon")
         await type_text(pilot, "kind.resume\r")
         assert not any(row.paused for row in node.snapshot().kinds)
 

@@ -17,13 +17,13 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from tests.console.test_every_command import BY_NAME, SITUATIONS, a_node, wait_for
-from tests.support.console import lines, opened, press, settle, text
+from tests.support.console import lines, opened, press, press_at_once, settle, text
 
 RIGHT = 3
 PASSED_ON, PALETTE = "row.menu", "console.palette"
 """Are given in earnest: without them there is nothing to click in."""
-RUNNING = ("manager", "tasks", "", ("down", "down"))
-"""On a task that has a worker."""
+ALSO = (("manager", "tasks", "", ("down", "down")), ("manager", "tasks", "", ("end",)))
+"""On a task that has a worker, and on one that has ended."""
 Ways = dict[str, set[str]]
 pytestmark = pytest.mark.timeout(600)
 
@@ -79,8 +79,7 @@ class Clicker:
             await self.pilot.press("escape")
             await settle(self.pilot)
             return self.given[-1] == PALETTE
-        for key in command.title:
-            await self.pilot.press({" ": "space"}.get(key, key))
+        await press_at_once(self.pilot, command.title)
         found = self.console.screen.query_one(CommandList)
         words = f"{command.name}: "
         await wait_for(self.pilot, lambda: found.option_count and words in text(self.console))
@@ -93,7 +92,7 @@ class Clicker:
 
 async def _clicked() -> Ways:
     ways: Ways = defaultdict(set)
-    for role, view, argument, keys in [*SITUATIONS, RUNNING]:
+    for role, view, argument, keys in [*SITUATIONS, *ALSO]:
         undo = 5.0 if "c" in keys else 0.0
         async with opened(a_node(role), view=view, argument=argument, size=(200, 60), undo_seconds=undo) as (
             pilot,

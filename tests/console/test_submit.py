@@ -283,3 +283,9 @@ def test_a_command_line_says_all_of_a_task() -> None:
         """taskmessenger submit hash --json-payload '"it'"'"'s"' --priority 5 --timeout 1.5s"""
         " --max-attempts 3 --delay 60s --key k --batch b --worker w-1"
     )
+
+
+async def test_n_submits_from_the_workers_too() -> None:
+    async with opened(view="workers") as (pilot, console, _node):
+        await press(pilot, "n")
+        assert "Submit a task of kind" in text(console)

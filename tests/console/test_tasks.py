@@ -190,3 +190,37 @@ def _cancel(task_id: int):
     from taskmessenger.handle import Act
 
     return Act(verb="cancel", ids=(task_id,))
+
+
+async def test_marks_go_with_what_was_done_to_them_and_come_back_when_it_is_undone() -> None:
+    async with opened(view="tasks", undo_seconds=60.0) as (pilot, console, _node):
+        table = console.view.query_one(Grid).table
+        await press(pilot, "down", "space", "space", "c")
+        marked = table.marks
+        assert len(marked) == 2
+        await press(pilot, "n")
+        assert table.marks == marked, "nothing was done"
+        await press(pilot, "c", "y")
+        assert not table.marks, "the next key is not about them"
+        await press(pilot, "space", "u")
+        assert table.marks >= marked
+        await press(pilot, "ctrl+a", "R", "escape")
+        assert console.view.whole
+        await press(pilot, "R")
+        await type_text(pilot, "5000\r")
+        assert not console.view.whole
+        assert not console.view.chosen().whole
+
+
+async def test_edit_is_offered_where_it_can_be_done() -> None:
+    async with opened(view="tasks", size=(160, 50)) as (pilot, console, _node):
+        for keys, offered in (
+            (("home", "space"), False),
+            (("escape", "end"), True),
+            (("space", "home"), True),
+        ):
+            await press(pilot, *keys)
+            chosen = console.view.chosen().keys[0]
+            state = TaskState((await console.node.task(chosen)).row.state)
+            assert state.final is offered
+            assert ("Edit" in text(console)) is offered

@@ -27,6 +27,7 @@ class Palette(Command):
     """Find any command by a few letters."""
 
     name, title, key = "console.palette", "Palette", "ctrl+p"
+    asks_words = True
 
     async def run(self, view: View, words: str = "") -> None:
         view.console.action_command_palette()
@@ -36,6 +37,7 @@ class Line(Command):
     """Type a command: a screen and what it is about, or the name of any command."""
 
     name, title, key, place = "console.line", "Command", ":", 890
+    asks_words = True
 
     async def run(self, view: View, words: str = "") -> None:
         typed = await view.console.push_screen_wait(CommandLine(view, view.console.registry))

@@ -28,6 +28,7 @@ class Make(OnInvites):
     """Make an invite: for whom, for how many, for how long. Or typed, as  :invite.make worker 50 2h yes ."""
 
     name, title, key, place = "invite.make", "New invite", "n", 20
+    asks_words = True
 
     def twin(self, view: View) -> str:
         return "taskmessenger invite --role worker --uses 1 --ttl 15m"

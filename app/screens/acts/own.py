@@ -69,6 +69,7 @@ class OwnDrain(OnThisWorker):
     """End what runs and leave; at the deadline the rest goes to others. Then this role has ended."""
 
     name, title, key, place = "own.drain", "Drain", "d", 30
+    asks_words = True
 
     def ready(self, view: View) -> bool:
         me = own(view)

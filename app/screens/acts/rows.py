@@ -137,6 +137,7 @@ class Export(Command):
     """Write every row that matches to a file, as CSV or as JSON lines by its name."""
 
     name, title, key, place = "row.export", "Export", "x", 600
+    asks_words = True
 
     def ready(self, view: View) -> bool:
         return view.grid is not None

@@ -32,6 +32,7 @@ class Set(OnSettings):
     """Write another value into the configuration file, once it is checked. Or typed:  :setting.edit 60 ."""
 
     name, title, key, place = "setting.edit", "Change", "e", 20
+    asks_words = True
     changes, menu = True, True
 
     def ready(self, view: View) -> bool:

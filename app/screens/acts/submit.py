@@ -21,8 +21,9 @@ MAX_DOC: Final = 54
 class Submit(Command):
     """Hand in a task: choose its kind, fill in its payload. Or with the kind:  :task.submit hash ."""
 
-    name, title, key, place = "task.submit", "Submit", "n", 45
-    views, roles, changes = ("overview", "tasks", "task", "kinds"), MANAGER, True
+    name, title, key, place = "task.submit", "Submit", "n", 46
+    asks_words = True
+    views, roles, changes = ("overview", "tasks", "task", "workers", "worker", "kinds"), MANAGER, True
 
     def twin(self, view: View) -> str:
         return f"taskmessenger submit {_kind_here(view) or 'KIND'}"
@@ -42,6 +43,7 @@ class SubmitLike(Command):
     """Hand in a new task like this one: its payload and settings in a form, to be changed."""
 
     name, title, key, menu = "task.like", "Submit like it", "N", True
+    asks_words = True
     views, roles, changes = ("tasks", "task"), MANAGER, True
 
     def ready(self, view: View) -> bool:

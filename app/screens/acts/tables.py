@@ -17,6 +17,7 @@ class Search(Command):
     """Show rows with these words only; a column as  state:paused,away , without with  -gpu ."""
 
     name, title, key, place = "table.search", "Search", "/", 50
+    asks_words = True
     views = VIEWS
 
     async def run(self, view: View, words: str = "") -> None:

@@ -116,6 +116,7 @@ class Priority(TaskAct):
     """Change how early the chosen tasks come to their turn: -100 to 100, higher first."""
 
     name, title, key = "task.priority", "Priority", "P"
+    asks_words = True
     verb, done = "set_priority", "changed the priority of"
 
     def what(self, number: float) -> str:
@@ -145,7 +146,10 @@ class Edit(TaskAct):
 
     def ready(self, view: View) -> bool:
         chosen = view.chosen()
-        return not chosen.whole and len(chosen.keys) == 1
+        if chosen.whole or len(chosen.keys) != 1:
+            return False
+        state = _state(view, chosen.keys[0])
+        return state is None or state not in OPEN
 
     def line(self, chosen: Chosen, number: float) -> str:
         return f"taskmessenger task edit {which(chosen)}"
@@ -263,6 +267,13 @@ class Failed(Command):
     async def run(self, view: View, words: str = "") -> None:
         states = ",".join(s.word for s in (TaskState.FAILED, TaskState.TIMED_OUT))
         view.console.give("tasks.filter", view, f"state:{states}")
+
+
+def _state(view: View, task_id: int) -> int | None:
+    """Of a task that is seen; None when it is not."""
+    current = view.current()
+    seen = [getattr(current, "row", current), *(view.grid.table.rows if view.grid is not None else ())]
+    return next((row.state for row in seen if row is not None and row.id == task_id), None)
 
 
 def _worker(view: View) -> str:

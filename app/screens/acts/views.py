@@ -28,6 +28,7 @@ class Filter(OnTasks):
     """Type a filter, as  kind:hash -state:succeeded submitted<10m "disk full" ."""
 
     name, title, key, place = "tasks.filter", "Filter", "/", 50
+    asks_words = True
 
     async def run(self, view: View, words: str = "") -> None:
         if words:
@@ -60,6 +61,7 @@ class SaveView(OnTasks):
     """Keep this filter and order under a name."""
 
     name, title, key = "tasks.save", "Save view", "ctrl+s"
+    asks_words = True
 
     async def run(self, view: View, words: str = "") -> None:
         name = words or await view.console.push_screen_wait(Prompt("Save this view", "Name", check=_name))

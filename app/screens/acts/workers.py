@@ -123,6 +123,7 @@ class Drain(WorkerAct):
     """Let the worker end what it runs and leave; at the deadline the rest goes to others."""
 
     name, title, key, place = "worker.drain", "Drain", "d", 30
+    asks_words = True
     verb, done, states = "drain", "draining", HERE
 
     async def run(self, view: View, words: str = "") -> None:
@@ -163,6 +164,7 @@ class Limit(WorkerAct):
     """Set how many tasks the worker gets at a time, whatever it offers."""
 
     name, title, key, place = "worker.limit", "Limit", "L", 40
+    asks_words = True
     verb, states = "limit", TRUSTED
 
     def twin(self, view: View) -> str:

@@ -25,7 +25,7 @@ def _columns() -> tuple[Column[EndedRow], ...]:
         Column(key="kind", title="KIND", width=10, fit=True, cell=lambda r, _: safe(r.kind),
                order=lambda r: r.kind),
         Column(key="how", title="HOW", width=12, cell=lambda r, _: badge(r.how), order=lambda r: r.how),
-        Column(key="attempt", title="TRY", width=3, right=True, down=True, drop=2,
+        Column(key="attempt", title="ATTEMPT", width=7, right=True, down=True, drop=2,
                cell=lambda r, _: str(r.attempt), order=lambda r: r.attempt),
         Column(key="ran", title="RAN", width=7, right=True, down=True, cell=lambda r, _: brief(r.seconds),
                order=lambda r: r.seconds),

@@ -41,10 +41,16 @@ class Grid(Widget, Generic[R], can_focus=True):
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup,ctrl+b", "page(-1)", "A page up", show=False),
         Binding("pagedown,ctrl+f", "page(1)", "A page down", show=False),
+        Binding("ctrl+u", "half(-1)", "Half a page up", show=False),
+        Binding("ctrl+d", "half(1)", "Half a page down", show=False),
         Binding("home,g", "far(False)", "First", show=False),
         Binding("end,G", "far(True)", "Last", show=False),
         Binding("enter", "open", "Open", show=False),
     ]
+    MOVING: ClassVar[frozenset[str]] = frozenset(
+        key for one in BINDINGS if isinstance(one, Binding) for key in one.key.split(",") if key != "enter"
+    )
+    """Keys that move the cursor."""
 
     @dataclass
     class Opened(Message):
@@ -160,6 +166,10 @@ class Grid(Widget, Generic[R], can_focus=True):
     def action_page(self, by: int) -> None:
         """A screen up or down."""
         self._after(self.table.port.page, by)
+
+    def action_half(self, by: int) -> None:
+        """Half a screen up or down."""
+        self._after(self.table.port.half, by)
 
     def action_far(self, end: bool) -> None:
         """To the first or the last row of all."""

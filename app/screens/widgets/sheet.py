@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
@@ -30,6 +32,18 @@ class Sheet(VerticalScroll):
     Sheet > .sheet--title { text-style: bold; background: $panel; width: 1fr; padding: 0 1; }
     Sheet > .sheet--text { padding: 0 1; margin-bottom: 1; width: 1fr; height: auto; }
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "scroll_up", "Up", show=False),
+        Binding("j", "scroll_down", "Down", show=False),
+        Binding("ctrl+b", "page_up", "A page up", show=False),
+        Binding("ctrl+f", "page_down", "A page down", show=False),
+        Binding("ctrl+u", "half(-1)", "Half a page up", show=False),
+        Binding("ctrl+d", "half(1)", "Half a page down", show=False),
+        Binding("g", "scroll_home", "Top", show=False),
+        Binding("G", "scroll_end", "Bottom", show=False),
+    ]
+    """The keys of a table, for text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,6 +80,10 @@ class Sheet(VerticalScroll):
                 self.move_child(part, before=place)
         for place, child in enumerate(self.children):
             child.display = place < len(wanted)
+
+    def action_half(self, by: int) -> None:
+        """Half a screen up or down."""
+        self.scroll_relative(y=by * max(self.size.height // 2, 1), animate=False)
 
     def to(self, key: str) -> bool:
         """Scroll a section to the top; False when there is none of this name."""

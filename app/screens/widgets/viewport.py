@@ -33,6 +33,13 @@ class Viewport:
         self._bound()
         self.to(self.cursor + step)
 
+    def half(self, by: int) -> None:
+        """Move cursor and window by half pages."""
+        step = by * max(self.height // 2, 1)
+        self.top += step
+        self._bound()
+        self.to(self.cursor + step)
+
     def scroll(self, by: int) -> None:
         """Move the window; the cursor goes along only when it would leave it."""
         self.top += by

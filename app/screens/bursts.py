@@ -1,0 +1,72 @@
+"""Whether keys that came in one write were typed, or are a text that was pasted where no field is open.
+
+A terminal that does not say what a paste is sends it as if it had been typed. Nobody types a line in no time;
+but a slow link brings a few keys together, and a macro opens a field and fills it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
+from itertools import groupby
+from typing import Final
+
+from textual.events import Event
+
+AT_ONCE: Final = 6
+"""Keys that a hand may have given while a link stood still. The same one again and again counts once."""
+SAME_SECONDS: Final = 0.1
+"""What comes so soon after a text belongs to it."""
+_ENDS: Final = frozenset({"enter", "ctrl+j"})
+
+
+class Burst:
+    """The keys of one write."""
+
+    def __init__(self) -> None:
+        self.looked_at = False
+        self.is_text = False
+        """It is left out."""
+
+
+def burst_of(event: Event) -> Burst | None:
+    """With which others this key came, where they are many."""
+    return getattr(event, "burst", None)
+
+
+class Does(Enum):
+    """What a key does where it is pressed."""
+
+    OPENS = auto()
+    """A field, which takes what follows."""
+    MOVES = auto()
+    """It changes what is seen, and nothing else."""
+    ACTS = auto()
+    NOTHING = auto()
+
+
+def is_text(keys: Iterable[str], does: Callable[[str], Does]) -> bool:
+    """Whether something would be done by a line of which nobody can have typed so much.
+
+    `does` is asked about the keys that no field takes, in their order.
+    """
+    return any(
+        Does.ACTS in {what for _, what in line} and len([*groupby(key for key, _ in line)]) > AT_ONCE
+        for line in _lines(keys, does)
+    )
+
+
+def _lines(keys: Iterable[str], does: Callable[[str], Does]) -> Iterator[list[tuple[str, Does]]]:
+    """Keys that are commands, line by line; not what goes into a field that one of them has opened."""
+    line: list[tuple[str, Does]] = []
+    in_field = False
+    for key in keys:
+        if key in _ENDS:
+            yield line
+            line, in_field = [], False
+        elif not in_field:
+            what = does(key)
+            # Behind something that is done it would be luck that a field opens.
+            in_field = what is Does.OPENS and all(one is Does.MOVES for _, one in line)
+            line.append((key, what))
+    yield line

@@ -1,0 +1,45 @@
+"""Keys that came in one write: what a hand or a macro may give, and what can only be a text."""
+
+from __future__ import annotations
+
+import pytest
+from taskmessenger.screens.bursts import Does, is_text
+
+OPENS, MOVES = "/:nPdL", "0123456789jkgG"
+ACTS = "prReqfsmyuct"
+
+
+def does(key: str) -> Does:
+    if key in OPENS:
+        return Does.OPENS
+    return Does.MOVES if key in MOVES else Does.ACTS if key in ACTS else Does.NOTHING
+
+
+def keys(text: str) -> list[str]:
+    return [{"\r": "enter", "\n": "ctrl+j"}.get(c, c) for c in text]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "3/state:failed\r", "/state:failed\rr", "4jpjp", "3jjjjjjjjjjjjjjjjc", ":console.theme\r", "P25\r",
+        "/a b c d e f\r:task 17\rc", "4jjd30s\r", "12345678987654321", "jjkkjjkkjjkkGGgg", "pppp", "nhash\r",
+    ],
+)  # fmt: skip
+def test_what_a_hand_or_a_macro_gives_is_keys(typed: str) -> None:
+    assert not is_text(keys(typed), does)
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "please drop the pending rows\n", "retry them all\r", "rm -rf /tmp/x\r", "see tasks 3/4 of the queue",
+        "/home/me/list.txt\rretry them all\r", "first\rsecond: retry it\r", "print(x)\r", "e = 3, r = 4",
+    ],
+)  # fmt: skip
+def test_what_nobody_types_so_fast_is_a_text(pasted: str) -> None:
+    assert is_text(keys(pasted), does)
+
+
+def test_a_text_that_does_nothing_is_nobodys_affair() -> None:
+    assert not is_text(keys("zzz aaa bbb ooo zzz"), does)
