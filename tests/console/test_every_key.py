@@ -5,9 +5,12 @@ Keys and screens come from the table of commands itself: a new one is pressed as
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import time
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,12 +28,13 @@ pytestmark = [
 ]
 
 CONSOLE = """
-import sys, time
+import sys
+from contextlib import contextmanager
 from taskmessenger.screens.app import Console
 from taskmessenger.screens.fake import FakeNode, FakeWorker
 from taskmessenger.screens.leaving import leaving
 
-notes = open(sys.argv[2], "a", buffering=1)
+notes = open(sys.argv[2], "w", buffering=1)
 
 class Noted(Console):
     def give(self, name, view=None, words=""):
@@ -41,6 +45,18 @@ class Noted(Console):
         await super().go(name, argument)
         notes.write(f"at {name}\\n")
 
+    async def _type(self):
+        await super()._type()
+        takes = self.focused is not None and self.focused.check_consume_key("x", "x")
+        away = "lent" if self.lent else "asks" if takes or self.screen is not self.view else "alone"
+        notes.write(f"rests {away} {self.view.NAME}\\n")
+
+    @contextmanager
+    def terminal_lent(self):
+        with super().terminal_lent():
+            yield
+        notes.write("back\\n")
+
 role = sys.argv[1]
 node = FakeWorker() if role == "worker" else FakeNode()
 console = Noted(node, leaving=leaving(role), clock=lambda: node.now)
@@ -48,14 +64,13 @@ print("ANSWER", console.run())
 print(console.report)
 sys.exit(bool(console.report))
 """
+"""A console that notes what it is given, where it comes to, and when what was typed has come to its end."""
 ARGUMENTS = {"task": "4964", "worker": "w-fern-00", "running": "5012"}
 """What the screens are about that are about something."""
 TMUX_NAMES = {"escape": "Escape", "enter": "Enter", "space": "Space", "f1": "F1"}
 OTHERWISE = {"console.palette": "Search for commands"}
 """Keys that Textual takes itself, and what is seen of them."""
 SEEN_SECONDS = 20.0
-AGAIN_SECONDS = 1.5
-"""After which what was typed is typed again: an editor, or a command that was refused, has taken it away."""
 COMMANDS = Registry(all_commands(found_in(views, View)))
 
 
@@ -77,52 +92,65 @@ def tmux_key(key: str) -> str:
 
 
 class Notes:
-    """What the console has written of itself."""
+    """What the console notes of itself, line by line, as soon as it does: a pipe."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        path.touch()
+        os.mkfifo(path)
+        self.path, self._pipe = path, os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self._begun = ""
 
-    def have(self, line: str, since: int, seconds: float, *others: str) -> bool:
-        """Until this line is written, or one that begins with one of the others."""
-        end = time.monotonic() + seconds
-        while not any(one == line or one.startswith(others) for one in self._lines(since)):
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.005)
-        return True
+    def until(self, wanted: str) -> list[str]:
+        """All lines up to one that begins so; or all that came in a time that is long for anything."""
+        end = time.monotonic() + SEEN_SECONDS
+        found: list[str] = []
+        while True:
+            *lines, self._begun = self._begun.split("\n")
+            for place, line in enumerate(lines):
+                found.append(line)
+                if line.startswith(wanted):
+                    self._begun = "".join(f"{rest}\n" for rest in lines[place + 1 :]) + self._begun
+                    return found
+            if not select.select([self._pipe], [], [], max(end - time.monotonic(), 0.0))[0]:
+                return [*found, ""]
+            self._begun += os.read(self._pipe, 1 << 16).decode()
 
-    def _lines(self, since: int) -> list[str]:
-        return self.path.read_text()[since:].splitlines()
-
-    @property
-    def size(self) -> int:
-        return len(self.path.read_text())
+    def close(self) -> None:
+        os.close(self._pipe)
 
 
-def go(window: Terminal, notes: Notes, view: type[View]) -> None:
-    """To this screen, out of whatever is open."""
-    line = f":{view.NAME} {ARGUMENTS.get(view.NAME, '') if view.ARGUMENT else ''}".rstrip()
-    way = [str(view.PLACE)] if view.PLACE else [*("Space" if c == " " else c for c in line), "Enter"]
-    end = time.monotonic() + SEEN_SECONDS
-    since = notes.size
-    while time.monotonic() < end:
-        window.keys("Escape", "Escape", "Escape", *way)
-        if notes.have(f"at {view.NAME}", since, AGAIN_SECONDS):
+class Keys:
+    """Presses keys in one window, and knows from the notes what came of them."""
+
+    def __init__(self, window: Terminal, notes: Notes) -> None:
+        self.window, self.notes, self.rests = window, notes, ""
+
+    def go(self, view: type[View]) -> None:
+        """To this screen, out of whatever is open."""
+        if self.rests == f"rests alone {view.NAME}":
             return
-    raise AssertionError(f"{view.NAME} does not open:\n{window.seen()}\n{notes.path.read_text()[-800:]}")
+        line = f":{view.NAME} {ARGUMENTS.get(view.NAME, '') if view.ARGUMENT else ''}".rstrip()
+        way = [str(view.PLACE)] if view.PLACE else [*("Space" if c == " " else c for c in line), "Enter"]
+        self.window.keys("Escape", "Escape", "Escape", *way)
+        self.notes.until(f"at {view.NAME}")
+        self.rests = self.notes.until("rests ")[-1]
+        wanted = f"rests alone {view.NAME}"
+        assert self.rests == wanted, f"{view.NAME} does not open:\n{self.window.seen()}"
 
-
-def press(window: Terminal, notes: Notes, view: type[View], command: Command, key: str) -> None:
-    """One key, and what must come of it."""
-    since = notes.size
-    window.keys(tmux_key(key))
-    if command.name in OTHERWISE:
-        window.until(OTHERWISE[command.name])
-        return
-    opens = ("at ",) if key == "enter" else ()  # a table that opens its row does so itself
-    given = notes.have(f"give {command.name}", since, SEEN_SECONDS, *opens)
-    assert given, f"{key} on {view.NAME} does not give {command.name}:\n{window.seen()}"
+    def press(self, view: type[View], command: Command, key: str) -> None:
+        """One key, and what must come of it."""
+        self.window.keys(tmux_key(key))
+        came = self.notes.until("rests ")
+        self.rests = came[-1]
+        if command.name in OTHERWISE:
+            self.window.until(OTHERWISE[command.name])
+            return
+        opens = key == "enter" and any(
+            line.startswith("at ") for line in came
+        )  # a table opens its row itself
+        given = opens or f"give {command.name}" in came
+        assert given, f"{key} on {view.NAME} does not give {command.name}: {came}\n{self.window.seen()}"
+        if self.rests.startswith("rests lent"):
+            self.notes.until("back")
 
 
 def pressed_at(screens: list[type[View]], role: str, turn: int) -> list[list[Command]]:
@@ -150,18 +178,18 @@ def test_every_key_of_every_screen_gives_its_command(
     }
     screens = [view for view in found_in(views, View) if role in view.ROLES]
     assert len(screens) >= (11 if role == "manager" else 6)
-    with terminal(tmp_path, size) as window:
+    with terminal(tmp_path, size) as window, closing(notes):
         window.start([sys.executable, "-W", "error", "-c", CONSOLE, role, str(notes.path)], given)
-        assert notes.have(f"at {'overview' if role == 'manager' else 'status'}", 0, SEEN_SECONDS)
-        pressed = 0
+        notes.until(f"at {'overview' if role == 'manager' else 'status'}")
+        keys, pressed = Keys(window, notes), 0
         for view, commands in zip(screens, pressed_at(screens, role, size[0] // 40), strict=True):
-            go(window, notes, view)
             for command in commands:
                 for key in COMMANDS.keys(command):
-                    press(window, notes, view, command, key)
+                    keys.go(view)
+                    keys.press(view, command, key)
                     pressed += 1
-                    go(window, notes, view)
         assert pressed > 40
+        keys.go(screens[0])
         window.keys("q")
         window.until("Stop the")
         window.keys("Enter")

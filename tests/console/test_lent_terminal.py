@@ -12,6 +12,7 @@ import psutil
 import pytest
 from taskmessenger.paths import under
 
+from tests.support.console import opened, press
 from tests.support.processes import COMMAND, Fleet, environment, fleet, until
 from tests.support.terminal import Terminal, catches, streams_of
 
@@ -42,7 +43,7 @@ HOSTILE = (
     b"\x00" * 5_000,
     b"\x1b]11;rgb:00\x07",
     b"\x1b[" + b"9;" * 1_000 + b"m",
-    b"\x1b[200~" + b"paste \xff\n" * 200_000 + b"\x1b[201~",
+    b"\x1b[200~" + b"paste \xff\n" * 150_000 + b"\x1b[201~",
     b"\x1b[<35;1",
     b"\x1b[200~never ended",
 )
@@ -99,7 +100,7 @@ def test_an_editor_has_the_terminal_to_itself_for_as_long_as_it_likes(editing: E
         terminal.press("j")
         start = opens(terminal)
         terminal.resize(110, 35)
-        assert terminal.read(3.0) == b""  # 150 paints: a queue of Textual's takes 30
+        assert terminal.read(1.5) == b""  # 75 paints: a queue of Textual's takes 30
         assert terminal.popen.poll() is None
         editing.go("""sed -i '1s/{/{"edited": 1,/' "$1" """)
         terminal.until("again with the edited payload", since=start)
@@ -109,6 +110,32 @@ def test_an_editor_has_the_terminal_to_itself_for_as_long_as_it_likes(editing: E
         assert not editing.drafts()
         terminal.press("q")
         assert terminal.ended() == 0
+        assert terminal.is_restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_console_ends_the_editor_too_and_what_was_written_is_kept(
+    editing: Editing, number: signal.Signals
+) -> None:
+    with Terminal([*COMMAND, "--demo"], editing.environment) as terminal:
+        terminal.until("Overview")
+        terminal.press("3/state:failed\r")
+        terminal.until("/state:failed")
+        terminal.press("j")
+        opens(terminal)
+        (editor,) = psutil.Process(terminal.popen.pid).children()
+        (draft,) = editing.drafts()
+        draft.write_text('"five minutes of work"')
+        terminal.signal(signal.SIGQUIT)  # what the keys of a terminal send is the editor's affair
+        terminal.signal(signal.SIGINT)
+        assert terminal.read(0.3) == b""
+        assert editor.is_running()
+        start = len(terminal.raw)
+        terminal.signal(number)
+        assert terminal.ended() == (128 + number if number == signal.SIGTERM else 0)
+        until(lambda: not editor.is_running())
+        assert draft.read_text() == '"five minutes of work"'
+        assert "it is kept in" in terminal.words(start)
         assert terminal.is_restored()
 
 
@@ -160,8 +187,18 @@ def test_an_editor_that_fails_is_told_and_nothing_that_was_written_is_lost(editi
 
 
 @pytest.mark.parametrize("editor", [" ", "no-such-editor --wait", "'unclosed"])
-def test_an_editor_that_cannot_be_started_leaves_the_console_as_it_was(editing: Editing, editor: str) -> None:
-    given = editing.environment | {"EDITOR": editor}
+async def test_an_editor_that_cannot_be_started_is_told_with_the_name_of_the_setting(
+    monkeypatch: pytest.MonkeyPatch, editor: str
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor)
+    async with opened(view="tasks") as (pilot, console, _node):
+        await press(pilot, "end", "e")
+        assert "EDITOR" in console.told[-1][2]
+
+
+def test_an_editor_that_cannot_be_started_leaves_the_console_as_it_was(editing: Editing) -> None:
+    given = editing.environment | {"EDITOR": "no-such-editor --wait"}
     with Terminal([*COMMAND, "--demo"], given) as terminal:
         terminal.until("Overview")
         terminal.press("3/state:failed\r")
@@ -210,21 +247,55 @@ def test_whatever_bytes_a_terminal_sends_the_console_goes_on_and_no_key_is_made_
         terminal.until("Overview")
         terminal.press("3")
         terminal.until("match")
-        for data in HOSTILE:
-            terminal.press_bytes(data)
-            terminal.read(0.6)
-            assert terminal.popen.poll() is None, data[:40]
-        start = len(terminal.raw)
-        terminal.until(lambda: _answers(terminal, start))  # a paste that never ended ends by itself
+        _survives(terminal, "4", "SLOTS")
         terminal.press("q")
         assert terminal.ended() == 0
         assert not (under(editing.home).state / "console-failure.txt").exists()
 
 
-def _answers(terminal: Terminal, start: int) -> bool:
-    terminal.press("4")
-    terminal.read(0.5)
-    return "SLOTS" in terminal.words(start)
+def test_so_does_one_of_a_real_manager_its_recording_and_that_of_a_worker(running: Fleet) -> None:
+    given, recording = environment(running.home), running.root / "seen.tmrec"
+    running.manager()
+    with Terminal([*COMMAND, "--attach", "--record", str(recording)], given) as terminal:
+        terminal.until("Overview")
+        _survives(terminal, "4", "SLOTS")
+        terminal.press("q")
+        assert terminal.ended() == 0
+    with Terminal([*COMMAND, "replay", str(recording)], given) as terminal:
+        terminal.until("REPLAY")
+        _survives(terminal, "4", "SLOTS")
+        terminal.press("q")
+        assert terminal.ended() == 0
+    invite = running.root / "invite"
+    invite.write_text(running.invite())
+    invite.chmod(0o600)
+    home = running.worker_home("fern")
+    words = ["--role", "worker", "--name", "fern", "--join-file", str(invite)]
+    with Terminal([*COMMAND, *words], environment(home)) as terminal:
+        terminal.until("This worker")
+        _survives(terminal, "3", "LEVEL")
+        terminal.press("q")
+        terminal.until("Stop the")
+        terminal.press("\r")
+        assert terminal.ended() == 0
+    for one in (running.home, home):
+        assert not (under(one).state / "console-failure.txt").exists()
+
+
+def _survives(terminal: Terminal, key: str, shows: str) -> None:
+    """Hostile bytes; then this key still opens its screen."""
+    for data in HOSTILE:
+        terminal.press_bytes(data)
+        terminal.read(0.3)
+        assert terminal.popen.poll() is None, data[:40]
+    start = len(terminal.raw)
+
+    def answers() -> bool:
+        terminal.press(key)
+        terminal.read(0.5)
+        return shows in terminal.words(start)
+
+    terminal.until(answers)  # a paste that never ended ends by itself
 
 
 def test_a_lost_terminal_costs_no_processor(running: Fleet) -> None:
