@@ -11,7 +11,7 @@ from enum import Enum, auto
 from itertools import groupby
 from typing import Final
 
-from textual.events import Event
+from textual.events import Event, Key
 
 AT_ONCE: Final = 6
 """Keys that a hand may have given while a link stood still. The same one again and again counts once."""
@@ -21,17 +21,25 @@ _ENDS: Final = frozenset({"enter", "ctrl+j"})
 
 
 class Burst:
-    """The keys of one write."""
+    """The keys of one write, whether they have come to be handled or not."""
 
     def __init__(self) -> None:
+        self.keys: list[str] = []
         self.looked_at = False
-        self.is_text = False
-        """It is left out."""
+        self.left_out = False
+        """What has not been handled of it is not going to be."""
+
+    def take(self, events: Iterable[Event]) -> None:
+        """These are its keys."""
+        for event in events:
+            if isinstance(event, Key):
+                event.burst = self, len(self.keys)  # type: ignore[attr-defined]
+                self.keys.append(event.key)
 
 
-def burst_of(event: Event) -> Burst | None:
-    """With which others this key came, where they are many."""
-    return getattr(event, "burst", None)
+def burst_of(event: Event) -> tuple[Burst | None, int]:
+    """With which others this key came, where they are many, and its place among them."""
+    return getattr(event, "burst", (None, 0))
 
 
 class Does(Enum):
@@ -43,6 +51,8 @@ class Does(Enum):
     """It changes what is seen, and nothing else."""
     ACTS = auto()
     NOTHING = auto()
+    ELSEWHERE = auto()
+    """Nothing here, but something on another screen: what follows was meant for that, and is left out."""
 
 
 def is_text(keys: Iterable[str], does: Callable[[str], Does]) -> bool:
@@ -66,6 +76,8 @@ def _lines(keys: Iterable[str], does: Callable[[str], Does]) -> Iterator[list[tu
             line, in_field = [], False
         elif not in_field:
             what = does(key)
+            if what is Does.ELSEWHERE and not any(one is Does.ACTS for _, one in line):
+                break
             # Behind something that is done it would be luck that a field opens.
             in_field = what is Does.OPENS and all(one is Does.MOVES for _, one in line)
             line.append((key, what))

@@ -130,16 +130,17 @@ class TerminalDriver(LinuxDriver):
     def _burst_of(self, text: str) -> Burst | None:
         """Many keys at once, and what belongs to a text that has begun."""
         now = monotonic()
-        if not (self._burst is not None and self._burst.is_text and now - self._burst_at < SAME_SECONDS):
+        if not (self._burst is not None and self._burst.left_out and now - self._burst_at < SAME_SECONDS):
             self._burst = Burst() if len(text) > AT_ONCE else None
         self._burst_at = now
         return self._burst
 
     def _parse(self, text: str, burst: Burst | None = None) -> None:
         try:
-            for event in self._parser.feed(text):
-                if burst is not None and isinstance(event, events.Key):
-                    event.burst = burst  # type: ignore[attr-defined]
+            found = [*self._parser.feed(text)]
+            if burst is not None:
+                burst.take(event for event in found if isinstance(event, events.Event))
+            for event in found:
                 self.process_message(event)
         except _UNREADABLE:
             self._forget()

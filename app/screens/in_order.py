@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
-from .bursts import burst_of
+from .bursts import Burst, burst_of
 from .under_way import UnderWay
 
 R = TypeVar("R")
@@ -55,6 +55,8 @@ class InOrder(UnderWay[R]):
         self._loose = False
         """Something was typed that may not have come to its end."""
         self._overflowed = False
+        self._burst: Burst | None = None
+        """With which others the key came that is handled just now."""
 
     # For whoever knows what keys are for
 
@@ -85,7 +87,8 @@ class InOrder(UnderWay[R]):
         if not isinstance(event, events.InputEvent) or event.is_forwarded:
             await super().on_event(event)
             return
-        if (burst := burst_of(event)) is not None and burst.is_text:
+        burst, _ = burst_of(event)
+        if burst is not None and burst.left_out:
             return
         if len(self._typed) >= MAX_WAITING:
             self._overflowed = True
@@ -99,6 +102,9 @@ class InOrder(UnderWay[R]):
     def forget_typed(self, why: str) -> None:
         """Leave out what waits."""
         number = sum(isinstance(event, events.Key | events.Paste) for event in self._typed)
+        for burst in {self._burst, *(burst_of(event)[0] for event in self._typed)}:
+            if burst is not None:
+                burst.left_out = True
         self._typed.clear()
         if number:
             self.left_out(number, why)
@@ -129,6 +135,7 @@ class InOrder(UnderWay[R]):
                 if isinstance(event, events.Key) and self._is_of_text(event):
                     continue
                 self._typed.popleft()
+                self._burst = burst_of(event)[0]
                 if isinstance(event, events.Key) and not self._is_taken(event) and self.leads_nowhere(key):
                     self.forget_typed("the key before them does nothing here")
                 await super().on_event(event)
@@ -144,16 +151,15 @@ class InOrder(UnderWay[R]):
 
     def _is_of_text(self, event: events.Key) -> bool:
         """Whether this key belongs to a text that no field takes: all of that is left out."""
-        burst = burst_of(event)
+        burst, at = burst_of(event)
         if burst is None or burst.looked_at or self._is_taken(event):
             return False
         burst.looked_at = True
-        mine = [one for one in self._typed if burst_of(one) is burst]
-        burst.is_text = self.is_text([one.key for one in mine if isinstance(one, events.Key)])
-        if burst.is_text:
-            self._typed = deque(one for one in self._typed if burst_of(one) is not burst)
-            self.left_out(len(mine), "they came as a text, and no field is open for one")
-        return burst.is_text
+        burst.left_out = self.is_text(burst.keys[at:])
+        if burst.left_out:
+            self._typed = deque(one for one in self._typed if burst_of(one)[0] is not burst)
+            self.left_out(len(burst.keys) - at, "they came as a text, and no field is open for one")
+        return burst.left_out
 
     def _is_loose(self, event: events.Key) -> bool:
         """Whether this is Escape with a key at its heels: nobody has bound it with Alt."""

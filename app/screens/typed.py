@@ -68,7 +68,9 @@ class Typed(Warming):
                         at = command.name.partition(".")[2]
                         return Does.MOVES
                     return Does.OPENS if command.asks_words else Does.ACTS
-            return Does.MOVES if key in Grid.MOVING else Does.NOTHING
+            if key in Grid.MOVING:
+                return Does.MOVES
+            return Does.ELSEWHERE if at and key in self.registry.all_keys else Does.NOTHING
 
         return is_text(keys, does)
 

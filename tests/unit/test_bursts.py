@@ -41,5 +41,14 @@ def test_what_nobody_types_so_fast_is_a_text(pasted: str) -> None:
     assert is_text(keys(pasted), does)
 
 
+def test_behind_a_key_of_another_screen_nothing_is_done() -> None:
+    def here(key: str) -> Does:
+        return Does.ELSEWHERE if key == "/" else does(key)
+
+    assert not is_text(keys("1/state:failed\r"), here)
+    assert is_text(keys("see it all 1/state"), here)
+    assert is_text(keys("p/state:failed\r"), here), "what would be done before it is not"
+
+
 def test_a_text_that_does_nothing_is_nobodys_affair() -> None:
     assert not is_text(keys("zzz aaa bbb ooo zzz"), does)
