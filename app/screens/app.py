@@ -132,15 +132,10 @@ class Console(Typed):
         frame = self.pulse.take(self.clock(), self.times)
         view = self.view
         if view is not None and view.is_mounted and self._covered.draws(view, self.screen, frame):
-            state = (
-                view.size,
-                view.focused,
-                view.hurries,
-                self.telling,
-                len(self.actor.pending),
-                self.frozen,
-            )
-            shown = (view, *state)
+            shown = (
+                view, view.size, view.focused, view.hurries,
+                self.theme, self.times, self.frozen, self.telling, len(self.actor.pending),
+            )  # fmt: skip
             if frame.differs(self._frame) or shown != self._shown:
                 self._shown = shown
                 view.take(frame)
