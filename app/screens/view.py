@@ -51,11 +51,8 @@ class View(Chrome):
         """Everything that matches is chosen."""
         self.behind = False
         """What is seen is not yet what was asked for: a key must not act on it."""
-
-    @property
-    def hurries(self) -> bool:
-        """Whether something is to be shown before the next second, though nothing new comes."""
-        return False
+        self.hurries = False
+        """Something is to be shown before the next second, though nothing new comes."""
 
     def heading(self) -> str:
         """What the head calls this screen."""

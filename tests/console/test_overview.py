@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from taskmessenger.handle import Snapshot
 from taskmessenger.screens.fake import FakeNode
 from taskmessenger.screens.widgets.panel import PlotPanel
@@ -119,13 +120,21 @@ def test_picture(size: tuple[int, int], snap_compare: Callable[..., bool]) -> No
     assert snap_compare(a_console(FakeNode()), terminal_size=size, run_before=steps)
 
 
+class Failing(FakeNode):
+    """Where three of four tasks fail."""
+
+    def snapshot(self) -> Snapshot:
+        seen = super().snapshot()
+        failed = tuple(value * 0.75 for value in seen.history.finished)
+        return replace(seen, history=replace(seen.history, failed=failed, cancelled=(2.0,) * len(failed)))
+
+
 async def test_failures_are_drawn_in_the_curve_of_what_ends_and_told_beside_it() -> None:
-    async with opened(size=(160, 50)) as (pilot, console, _node):
-        await passed(pilot, 1)
-        panel = next(iter(console.view.query(PlotPanel)))
-        shown, bad = panel._said, console.tones()["bad"]
-        base = shown.plain.splitlines()[-2]
-        red = [span for span in shown.spans if str(span.style) == bad]
-        assert red
-        assert all(shown.plain[span.start : span.end] in base for span in red), "a few are at the base alone"
-        assert "failed 0.1" in text(console)
+    for node, drawn in ((FakeNode(), False), (Failing(), True)):
+        async with opened(node, size=(160, 50)) as (pilot, console, _node):
+            await passed(pilot, 1)
+            shown = next(iter(console.view.query(PlotPanel)))._said
+            red = [span for span in shown.spans if str(span.style) == console.tones()["bad"]]
+            assert bool(red) is drawn, "a few of a hundred are less than the height of a line"
+            assert f"failed {'3' if drawn else '0.1'}" in text(console)
+            assert ("cancelled 2" in text(console)) is drawn

@@ -133,14 +133,13 @@ def test_values_share_the_width(values: list[float], width: int) -> None:
     st.integers(1, 40),
     st.integers(0, 1_000),
 )
-def test_a_part_of_what_is_drawn_is_never_higher_than_the_whole_and_never_unseen(
+def test_a_part_of_what_is_drawn_is_as_high_as_it_is_to_the_nearest_line(
     ended: list[tuple[float, float]], width: int, height: int, first: int
 ) -> None:
     whole, part = [value for value, _ in ended], [value * share for value, share in ended]
     cells, rows = reach(whole, part, width, height, first=first), max(height - (height > LOW), 1)
-    shown = stretched(part, len(cells), first)
-    lines = plot(whole, width, height, first=first)[:rows]
-    for x, (lines_of_part, value) in enumerate(zip(cells, shown, strict=True)):
-        assert (lines_of_part > 0) == (value > 0)
-        drawn = sum(line[TICK + 1 + x] != " " for line in lines)
-        assert lines_of_part <= max(drawn, 1)
+    shown, all_of_it = stretched(part, len(cells), first), stretched(whole, len(cells), first)
+    full = reach(whole, whole, width, height, first=first)
+    for lines_of_part, lines_of_all, value, most in zip(cells, full, shown, all_of_it, strict=True):
+        assert 0 <= lines_of_part <= lines_of_all <= rows
+        assert not most or abs(lines_of_part - lines_of_all * value / most) <= 1

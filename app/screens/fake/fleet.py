@@ -127,8 +127,8 @@ class Fleet:
             limit=limit,
             held=min(limit, runs + (runs > 0)) if state != "away" else 0,
             running=min(runs, SLOTS) if state != "away" else 0,
-            done=int(done["done"] * self._part(place)) + bits % 50,
-            failed=int(done["failed"] * self._part(place, failed=True)) + bits % 5,
+            done=int(done["done"] * part(self, place)) + bits % 50,
+            failed=int(done["failed"] * part(self, place, failed=True)) + bits % 5,
             rtt=None if state == "away" else 0.0004 + share(bits, 12) * 0.04,
             last_heard=27.0 if state == "away" else share(mix(place, int(now)), 3) * 4,
             load=_load(tasks, name, now),
@@ -137,15 +137,6 @@ class Fleet:
             enrolled_at=self.began - wall,
             expires_at=self.began + 86_400.0 * 20,
         )
-
-    def _part(self, place: int, *, failed: bool = False) -> float:
-        """Of all that ended, what this worker did: some do more than others, and one of them hardly any."""
-        ill = self.scene.ill
-        if ill is None:
-            return 1 / len(self.ids)
-        if self.ids[place] == ill.worker:
-            return 1.0 if failed else 0.2 / len(self.ids)
-        return 0.0 if failed else (0.6 + 0.8 * share(mix(self.seed, place), 20)) / len(self.ids)
 
     def state(self, name: str) -> str:
         """With the pauses that are in force."""
@@ -297,6 +288,16 @@ class Fleet:
             latency=tuple(round(5.0 * s, 3) for s in slow),
             failed=tuple(round(rate * w * FAILING, 2) for w in reversed(slow)),
         )
+
+
+def part(fleet: Fleet, place: int, *, failed: bool = False) -> float:
+    """Of all that ended, what this worker did: some do more than others, and one of them hardly any."""
+    ill, number = fleet.scene.ill, len(fleet.ids)
+    if ill is None:
+        return 1 / number
+    if fleet.ids[place] == ill.worker:
+        return 1.0 if failed else 0.2 / number
+    return 0.0 if failed else (0.6 + 0.8 * share(mix(fleet.seed, place), 20)) / number
 
 
 def pending_members(now: float, number: int) -> dict[str, PendingRow]:

@@ -87,7 +87,6 @@ class TasksView(View):
         self._text = ""
         self.matches = Matches()
         self._pages: Pages[TaskRow] | None = None
-        self._news = False
         self._seconds = 0
         self._due = 0.0
         self._took: deque[float] = deque([0.0], maxlen=3)
@@ -169,22 +168,18 @@ class TasksView(View):
 
     # The window
 
-    @property
-    def hurries(self) -> bool:
-        return self._news
-
     def draw(self, frame: Frame) -> None:
         if self._pages is None:
             return
         self._pages.look = frame.look
-        self._news = self._news or any(event.what.startswith("task.") for event in frame.events)
+        self.hurries = self.hurries or any(event.what.startswith("task.") for event in frame.events)
         rested = (
             not 0.0 < self._due - frame.now <= MAX_REST
         )  # further ahead than that: the clock was set back
-        if (frame.second or self._news) and rested and not frame.away:
-            if self._news and self.matches.few:
+        if (frame.second or self.hurries) and rested and not frame.away:
+            if self.hurries and self.matches.few:
                 self._if_idle("count")
-            self._news = False
+            self.hurries = False
             self._if_idle("refresh")
         self._seconds += frame.second
         if frame.second and self._seconds % COUNT_EVERY == 1 and not frame.away:

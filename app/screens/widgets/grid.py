@@ -41,8 +41,8 @@ class Grid(Widget, Generic[R], can_focus=True):
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup,ctrl+b", "page(-1)", "A page up", show=False),
         Binding("pagedown,ctrl+f", "page(1)", "A page down", show=False),
-        Binding("ctrl+u", "half(-1)", "Half a page up", show=False),
-        Binding("ctrl+d", "half(1)", "Half a page down", show=False),
+        Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False),
+        Binding("ctrl+d", "page(0.5)", "Half a page down", show=False),
         Binding("home,g", "far(False)", "First", show=False),
         Binding("end,G", "far(True)", "Last", show=False),
         Binding("enter", "open", "Open", show=False),
@@ -151,7 +151,7 @@ class Grid(Widget, Generic[R], can_focus=True):
             self._made = own, made | {"": own}
         return self._made[1] if self.has_focus else self._made[1] | {"cursor": Style(bold=True)}
 
-    def _after(self, change: Callable[[int], None], by: int) -> None:
+    def _after(self, change: Callable[[Any], None], by: float) -> None:
         before = self.table.port.cursor
         self.table.following = False
         change(by)
@@ -163,13 +163,9 @@ class Grid(Widget, Generic[R], can_focus=True):
         """Up or down."""
         self._after(self.table.port.move, by)
 
-    def action_page(self, by: int) -> None:
-        """A screen up or down."""
+    def action_page(self, by: float) -> None:
+        """A screen, or half of one, up or down."""
         self._after(self.table.port.page, by)
-
-    def action_half(self, by: int) -> None:
-        """Half a screen up or down."""
-        self._after(self.table.port.half, by)
 
     def action_far(self, end: bool) -> None:
         """To the first or the last row of all."""

@@ -113,7 +113,8 @@ class PlotPanel(Panel):
             unit=curve.unit, seconds=curve.seconds, top=curve.top, whole=curve.whole, first=curve.first,
         )  # fmt: skip
         rows = len(lines) - (height > LOW)
-        reached = reach(curve.values, curve.part, width, height, first=curve.first) if any(curve.part) else ()
+        part = any(curve.part)
+        reached = reach(curve.values, curve.part, width, height, first=curve.first) if part else ()
         text = Text()
         for place, line in enumerate(lines):
             text.append("\n" if text else "").append(line[: TICK + 1], styles["dim"])

@@ -72,12 +72,12 @@ def reach(
 ) -> list[int]:
     """How many lines of a plot of `values` belong to `part` of them, from its base; for each cell of a line.
 
-    Where there is a part, however small, at least one.
+    To the nearest line: what is less than half of one is not drawn, for a line would say more than it is.
     """
     inner, _, rows = _room(width, height)
     scale = _scale(stretched(values, inner, first), rows)
     shown = (value if math.isfinite(value) else 0.0 for value in stretched(part, inner, first))
-    return [min(max(round(value / scale.top * rows), 1), rows) if value > 0 else 0 for value in shown]
+    return [min(round(value / scale.top * rows), rows) if scale.top else 0 for value in shown]
 
 
 def _room(width: int, height: int) -> tuple[int, bool, int]:

@@ -26,16 +26,9 @@ class Viewport:
         """Move the cursor."""
         self.to(self.cursor + by)
 
-    def page(self, by: int) -> None:
-        """Move cursor and window by whole pages."""
-        step = by * max(self.height - 1, 1)
-        self.top += step
-        self._bound()
-        self.to(self.cursor + step)
-
-    def half(self, by: int) -> None:
-        """Move cursor and window by half pages."""
-        step = by * max(self.height // 2, 1)
+    def page(self, by: float) -> None:
+        """Move cursor and window by so many pages, or a part of one."""
+        step = int(by * max(self.height - 1, 2))
         self.top += step
         self._bound()
         self.to(self.cursor + step)
