@@ -150,6 +150,18 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Pa
     assert (tmp_path / "tasks.db").read_bytes() == b"a shopping list\n" * 1000
 
 
+async def test_a_database_that_could_not_be_opened_is_held_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskmessenger.store.files.LOCK_PATIENCE", 0.0)
+    (tmp_path / "tasks.db").write_bytes(b"this is a letter\n" * 400)
+    for _ in range(2):  # the second one would be told that the first one has it
+        with pytest.raises(StoreFailed):
+            await a_store(tmp_path).open()
+    (tmp_path / "tasks.db").unlink()
+    await filled(tmp_path)
+
+
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed, match=r"cannot write .*tasks\.db"):
