@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -40,6 +41,7 @@ _HOWS: Final = {
 }
 _HERE: Final = frozenset({"worker_fault", "overloaded", "stuck"})
 """Errors that say something of this worker, and nothing of the task."""
+_output: Final = attrgetter("output")
 _encode: Final = msgspec.msgpack.Encoder().encode
 _Key = tuple[int, int]
 _End = tuple[int, int, int, float, bytes | None]
@@ -114,7 +116,7 @@ class Outbox:
     def ended(self, task: int, attempt: int, ended: Ended, *, keep: bool = False) -> None:
         """An attempt is over. With `keep` it is on disk in this moment, else when `waiting` has returned."""
         self._started.pop(task, None)
-        wrote = self.outputs.take(task, attempt) if self.outputs else None
+        wrote = self.outputs.take(task, attempt) if self.outputs.by_task else None
         if ended.status == SUCCEEDED:
             self.done += 1
             self._ended.append(Kept(task, attempt, 0, ended.seconds, ended.result, wrote))
@@ -137,7 +139,7 @@ class Outbox:
         for task, attempt in leases:
             self._started.pop(task, None)
             self._released.append((task, attempt, int(how), 0.0, None))
-            if self.outputs and (wrote := self.outputs.take(task, attempt)) is not None:
+            if self.outputs.by_task and (wrote := self.outputs.take(task, attempt)) is not None:
                 self._wrote += pieces(task, attempt, wrote)
         if leases:
             self._filled.set()
@@ -291,7 +293,7 @@ def _add(spool: Spool, ended: list[Kept]) -> int:
     Raises:
         OSError: there is none.
     """
-    if any(one.output is not None for one in ended):
+    if any(map(_output, ended)):
         try:
             if not spool.crowded:
                 return spool.add(ended)
@@ -310,8 +312,9 @@ def _without_output(one: Kept) -> Kept:
 
 def send_outcomes(send: Callable[[m.Message], None], outcomes: list[Kept]) -> None:
     """What they wrote, then successes in columns, small ones together and large ones alone, and the rest."""
-    wrote = [(one.task, one.attempt, Written(*one.output)) for one in outcomes if one.output is not None]
-    send_pieces(send, (piece for one in wrote for piece in pieces(*one)))
+    if any(map(_output, outcomes)):
+        wrote = [(one.task, one.attempt, Written(*one.output)) for one in outcomes if one.output is not None]
+        send_pieces(send, (piece for one in wrote for piece in pieces(*one)))
     good = [one for one in outcomes if not one.how]
     ends = [(one.task, one.attempt, one.how, one.seconds, one.body) for one in outcomes if one.how]
     _send_ends(send, ends)

@@ -40,25 +40,22 @@ class _One:
 
 
 class Outputs:
-    """Of one worker. Empty while nothing that runs has written anything."""
+    """Of one worker."""
 
     def __init__(self, most: int, in_all: int = IN_ALL) -> None:
         """`most`: bytes of each attempt that are kept."""
         self._most, self._in_all = most, in_all
-        self._by_task: dict[int, _One] = {}
-        """Who wrote last is last."""
+        self.by_task: dict[int, _One] = {}
+        """What runs and has written something; who wrote last is last."""
         self._total = 0
-
-    def __len__(self) -> int:
-        return len(self._by_task)
 
     def hear(self, task: int, attempt: int, data: bytes) -> int:
         """It wrote this; says how many bytes it had written before."""
-        one = self._by_task.pop(task, None)
+        one = self.by_task.pop(task, None)
         if one is None or one.attempt != attempt:
             self._total -= len(one.kept) if one is not None else 0
             one = _One(attempt)
-        self._by_task[task] = one
+        self.by_task[task] = one
         before, size = one.end, len(one.kept)
         one.end += len(data)
         one.kept += data[max(0, len(data) - self._most) :]
@@ -70,7 +67,7 @@ class Outputs:
         return before
 
     def _make_room(self) -> None:
-        for one in self._by_task.values():
+        for one in self.by_task.values():
             if self._total <= self._in_all:
                 return
             self._total -= len(one.kept)
@@ -78,10 +75,10 @@ class Outputs:
 
     def take(self, task: int, attempt: int) -> Written | None:
         """What is kept of an attempt that has ended; None when it wrote nothing."""
-        one = self._by_task.get(task)
+        one = self.by_task.get(task)
         if one is None or one.attempt != attempt:
             return None
-        del self._by_task[task]
+        del self.by_task[task]
         self._total -= len(one.kept)
         data = bytes(one.kept[max(0, len(one.kept) - self._most) :])
         return Written(one.end - len(data), data)

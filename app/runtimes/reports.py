@@ -22,16 +22,22 @@ class Line:
 
     def __init__(self, reports: Reports, key: _Key) -> None:
         self._reports, self._key, self._open = reports, key, True
-        self._cap = Cap(OUTPUT_CAP)
+        self._cap: Cap | None = None
+        """Made when there is something to count: most jobs write nothing."""
 
     def send(self, progress: float | None, note: str, output: bytes) -> None:
         """Take it along with the next report. Callable from any thread."""
         if not self._open:
             return
         if output:
-            output = self._cap.take(output)
+            output = (self._cap or self._capped()).take(output)
         if output or progress is not None:
             self._reports.post(self._key, progress, note, output)
+
+    def _capped(self) -> Cap:
+        with self._reports.lock:  # two threads of a job may write their first at once
+            self._cap = self._cap or Cap(OUTPUT_CAP)
+            return self._cap
 
     def write(self, output: bytes) -> None:
         """What the job printed; beyond the cap only the end of it goes on."""
@@ -40,7 +46,7 @@ class Line:
     def close(self) -> None:
         """Deliver what is left, then nothing any more. On the event loop's thread."""
         self._open = False
-        if rest := self._cap.rest():
+        if self._cap is not None and (rest := self._cap.rest()):
             self._reports.post(self._key, None, "", rest)
         self._reports.deliver(self._key)
 
@@ -51,7 +57,7 @@ class Reports:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._pending: dict[_Key, Pending] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
 
@@ -62,7 +68,7 @@ class Reports:
 
     def post(self, key: _Key, progress: float | None, note: str, output: bytes) -> None:
         """Keep it until the next round."""
-        with self._lock:
+        with self.lock:
             pending = self._pending.get(key)
             if pending is None:
                 pending = self._pending[key] = Pending()
@@ -83,7 +89,7 @@ class Reports:
         """Report now what is kept for this job."""
         if not self._pending:
             return
-        with self._lock:
+        with self.lock:
             pending = self._pending.pop(key, None)
         if pending is None:
             return

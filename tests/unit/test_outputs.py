@@ -23,7 +23,7 @@ def test_the_last_bytes_of_each_are_kept_and_the_rest_is_counted() -> None:
     assert starts == list(range(0, 100, 2))
     assert outputs.take(1, 1) == Written(90, b"4546474849")
     assert outputs.take(1, 1) is None
-    assert not outputs
+    assert not outputs.by_task
 
 
 def test_a_huge_piece_takes_no_more_room_than_a_small_one() -> None:
