@@ -129,10 +129,10 @@ class TerminalDriver(LinuxDriver):
 
     def _burst_of(self, text: str) -> Burst | None:
         """Many keys at once, and what belongs to a text that has begun."""
-        now = monotonic()
-        if not (self._burst is not None and self._burst.left_out and now - self._burst_at < SAME_SECONDS):
+        lasts = monotonic() - self._burst_at < SAME_SECONDS  # to hand over what came takes time as well
+        goes_on = lasts and len(text) > 1 and self._burst is not None and self._burst.left_out
+        if not goes_on:
             self._burst = Burst() if len(text) > AT_ONCE else None
-        self._burst_at = now
         return self._burst
 
     def _parse(self, text: str, burst: Burst | None = None) -> None:
@@ -142,6 +142,7 @@ class TerminalDriver(LinuxDriver):
                 burst.take(event for event in found if isinstance(event, events.Event))
             for event in found:
                 self.process_message(event)
+            self._burst_at = monotonic()
         except _UNREADABLE:
             self._forget()
 

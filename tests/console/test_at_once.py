@@ -70,7 +70,7 @@ def test_a_text_that_the_terminal_does_not_call_a_paste_does_nothing(shell: Term
     shell.until("keys left out: they came as a text")
     shell.keys("M")
     seen = shell.until("Messages")
-    assert not any(word in seen for word in ("retried", "cancelled", "paused worker"))
+    assert not any(word in seen for word in ("retried", "cancelled", "paused worker")), seen
     shell.keys("Escape", "4", "p")
     shell.until("paused worker")
 
