@@ -327,8 +327,8 @@ class Fleet:
     # ---- clients ----------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def operator(self, patience: float = 0.0) -> AsyncIterator[Remote]:
-        """This user, at the local socket."""
+    async def operator(self, patience: float = BOUND) -> AsyncIterator[Remote]:
+        """This user, at the local socket; asks again should this process have stood still for too long."""
         async with attach(lambda: client.connect_locally(self.paths.socket), patience=patience) as remote:
             yield remote
 
