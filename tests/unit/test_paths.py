@@ -184,6 +184,11 @@ def test_the_folder_of_a_socket_elsewhere_goes_with_its_manager_and_stale_ones_b
             mine = folder("mine")
             assert sorted(tmp_path.iterdir()) == sorted([new, used, full, mine])
         assert sorted(tmp_path.iterdir()) == sorted([new, used, full])
-    with unix_folder.kept(tmp_path / "deeper" / "manager.sock"):
-        (tmp_path / "deeper").mkdir()
-    assert (tmp_path / "deeper").exists()
+    other = tmp_path / "other"
+    (other / "taskmessenger-0-old").mkdir(parents=True)
+    os.utime(other / "taskmessenger-0-old", (time.time() - day,) * 2)
+    for own in (tmp_path / "deeper", other / "taskmessenger-0-mine"):
+        with unix_folder.kept(own / "manager.sock"):
+            own.mkdir()
+        assert own.exists(), "it was there for something else, or the operator wants it there"
+    assert (other / "taskmessenger-0-old").exists()
