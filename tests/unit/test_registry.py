@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 
 import msgpack
 import pytest
@@ -239,6 +240,15 @@ def test_a_folder_that_others_may_write_in_is_refused_and_so_is_one_above_it(tmp
         return
     with pytest.raises(ConfigError, match=r"may write .*chmod go-w"):
         Registry.load(paths=[kinds])
+
+
+def test_a_compiled_module_beside_a_kind_is_looked_at_before_it_is_loaded(folder):
+    compiled = folder / f"_fast{EXTENSION_SUFFIXES[0]}"
+    compiled.write_bytes(b"no machine code")
+    (folder / "uses.py").write_text("import _fast\ndef handle(p): return p")
+    assert "others may change" not in refusal(paths=[folder])
+    compiled.chmod(0o666)
+    assert f"others may change {compiled.name}: `chown` or `chmod go-w` it" in refusal(paths=[folder])
 
 
 @pytest.mark.parametrize("how", ["a module", "a package", "a file in a package"])
