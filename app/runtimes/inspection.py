@@ -102,7 +102,7 @@ def _read(message: list[Any], limits: Limits) -> tuple[str, Facts | str]:
         case ["kind", str() as name, dict() as facts]:
             return name, Facts(**{**facts, "files": tuple(facts["files"])})
         case ["broken", str() as name, str() as why, str() as stderr]:
-            text = f"{printable(why)}"
+            text = printable(why, WHY_BYTES)  # with the cure at its end, however long the path before it
             said = last_line(stderr.encode())
             if said and said not in text:
                 text += f": {printable(said)}"

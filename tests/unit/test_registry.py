@@ -242,6 +242,15 @@ def test_a_folder_that_others_may_write_in_is_refused_and_so_is_one_above_it(tmp
         Registry.load(paths=[kinds])
 
 
+def test_the_cure_at_the_end_of_a_refusal_is_there_however_deep_the_folder_lies(folder):
+    deep = folder.joinpath(*["a" * 100] * 2)
+    deep.mkdir(parents=True, mode=0o700)
+    (deep / "_helper.py").write_text("one = 1")
+    (deep / "_helper.py").chmod(0o666)
+    (deep / "uses.py").write_text("import _helper\ndef handle(p): return p")
+    assert refusal(paths=[deep]).endswith("others may change _helper.py: `chown` or `chmod go-w` it")
+
+
 def test_a_compiled_module_beside_a_kind_is_looked_at_before_it_is_loaded(folder):
     compiled = folder / f"_fast{EXTENSION_SUFFIXES[0]}"
     compiled.write_bytes(b"no machine code")

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from taskmessenger.runtimes import context
 from taskmessenger.runtimes import reports as module
 from taskmessenger.runtimes.context import OUTPUT_CHUNK
 from taskmessenger.runtimes.reports import Reports
@@ -51,14 +52,16 @@ async def test_output_of_up_to_one_piece_comes_in_one(reports, heard, size):
     assert heard == [(7, 1, None, "", b"x" * size)]
 
 
-async def test_output_beyond_the_cap_is_dropped_and_progress_is_not(reports, heard, monkeypatch):
+async def test_output_beyond_the_cap_lacks_its_middle_and_progress_does_not(reports, heard, monkeypatch):
     monkeypatch.setattr(module, "OUTPUT_CAP", 4)
+    monkeypatch.setattr(context, "OUTPUT_END", 3)
     line = reports.line(7, 1)
     for part in (b"abc", b"def", b"ghi"):
         line.write(part)
     line.send(0.9, "on", b"jkl")
     line.close()
-    assert heard == [(7, 1, 0.9, "on", b"abcd")]
+    left_out = b"\n[taskmessenger: 5 bytes of output left out here]\n"
+    assert heard == [(7, 1, 0.9, "on", b"abcd" + left_out + b"jkl")]
 
 
 async def test_nothing_comes_after_the_end_and_nothing_from_a_job_that_told_nothing(reports, heard):
