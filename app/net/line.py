@@ -24,6 +24,9 @@ REQUEST_SECONDS: Final = 60.0
 """How long an answer may take; a submission may wait that long for room."""
 RETRY_FIRST: Final = 0.1
 RETRY_CEILING: Final = 2.0
+RETRY_FACTOR: Final = 1.5
+STEADY_SECONDS: Final = 5.0
+"""A session that ended sooner is a try that failed: it may be what is asked that ends it, each time again."""
 _M = TypeVar("_M", bound=m.Message)
 
 Dial = Callable[[], Awaitable[Connected]]
@@ -85,7 +88,9 @@ class Line:
         `returned` is called whenever a session stands.
         """
         connected: Connected | None = first
+        brief = 0
         while connected is not None:
+            since = anyio.current_time()
             self.connected, self.welcome = connected, connected.welcome
             self._up.set()
             returned()
@@ -104,10 +109,13 @@ class Line:
                 self._give_up(refused)
                 return
             self._fail_requests(Lost("the link to the manager was lost before it answered"))
-            connected = await self._dial_again()
+            brief = 0 if anyio.current_time() - since >= STEADY_SECONDS else brief + 1
+            connected = await self._dial_again(_pause(brief))
 
-    async def _dial_again(self) -> Connected | None:
-        deadline, wait = anyio.current_time() + self._patience, RETRY_FIRST
+    async def _dial_again(self, pause: float) -> Connected | None:
+        """The next session, after so many seconds; None when there will be none."""
+        deadline, wait = anyio.current_time() + self._patience, max(pause, RETRY_FIRST)
+        await anyio.sleep(min(pause, self._patience))
         while True:
             if anyio.current_time() >= deadline:
                 self._give_up(Unreachable(_gone(self._patience)))
@@ -119,7 +127,7 @@ class Line:
                 return None
             except TaskMessengerError:
                 await anyio.sleep(min(wait, max(0.0, deadline - anyio.current_time())))
-                wait = min(RETRY_CEILING, wait * 1.5)
+                wait = min(RETRY_CEILING, wait * RETRY_FACTOR)
 
     def _give_up(self, error: TaskMessengerError) -> None:
         self.failed = error
@@ -183,6 +191,11 @@ class Line:
                     continue
                 return _expect(request.answer, wanted)
         raise TimedOut(f"the manager did not answer within {seconds:g} s")
+
+
+def _pause(brief: int) -> float:
+    """Seconds before the next try, after so many sessions in a row that ended soon."""
+    return min(RETRY_CEILING, RETRY_FIRST * RETRY_FACTOR ** min(brief - 1, 16)) if brief else 0.0
 
 
 def _expect(answer: m.Message | TaskMessengerError | None, wanted: type[_M]) -> _M:

@@ -244,7 +244,7 @@ async def test_waiting_goes_on_over_restarts_of_the_manager(tmp_path) -> None:
 
 
 async def test_without_patience_a_lost_manager_is_an_error_at_once(tmp_path) -> None:
-    async with a_fleet(tmp_path) as fleet, fleet.operator() as remote:
+    async with a_fleet(tmp_path) as fleet, fleet.operator(patience=0.0) as remote:
         await fleet.kill()
         with pytest.raises(TaskMessengerError):
             await remote.status()

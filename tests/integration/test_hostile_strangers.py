@@ -292,7 +292,7 @@ async def test_a_bug_in_serving_one_session_ends_only_that_one(tmp_path, caplog,
         desk = fleet.manager.desk
         monkeypatch.setattr(desk, "status", lambda: {}["a bug"])
         with pytest.raises(TaskMessengerError):
-            async with fleet.operator() as remote:
+            async with fleet.operator(patience=0.0) as remote:
                 await remote.status()
         ids = await submit(other, "echo", 1, 2, 3)
         assert len(await results(other, ids)) == 3

@@ -11,7 +11,7 @@ from taskmessenger.core.errors import Conflict, PeerError, Refused, TimedOut, Un
 from taskmessenger.net import messages as m
 from taskmessenger.net.address import Address
 from taskmessenger.net.client import Connected
-from taskmessenger.net.line import RETRY_CEILING, RETRY_FIRST, Line
+from taskmessenger.net.line import RETRY_CEILING, RETRY_FIRST, STEADY_SECONDS, Line
 from taskmessenger.net.session import Ended
 
 from tests.simulation.virtual import run
@@ -102,6 +102,27 @@ def test_during_a_long_outage_the_pauses_grow_to_a_ceiling_and_no_further() -> N
     assert max(pauses) == pytest.approx(RETRY_CEILING)
     assert all(later >= earlier - 1e-6 for earlier, later in pairwise(pauses)), "each as long at least"
     assert world.first.closed
+
+
+def test_sessions_that_end_at_once_come_ever_slower_and_one_that_lasted_makes_good_for_them() -> None:
+    lasting = Session()
+
+    async def story(world: World) -> None:
+        for _ in range(200):
+            world.answers.append(short := Session())
+            short.end(Unreachable("it ends whenever it is asked this"))
+        world.first.end(Unreachable("lost"))
+        await anyio.sleep(60.0)
+        assert len(world.dials) <= 60 / RETRY_CEILING + 10
+        world.answers = [lasting]
+        await anyio.sleep(STEADY_SECONDS + RETRY_CEILING)
+        world.dials.clear()
+        lasting.end(Unreachable("lost"))
+        began = anyio.current_time()
+        await anyio.sleep(RETRY_FIRST / 2)
+        assert world.dials == [began], "at once"
+
+    played(HOUR, story)
 
 
 def test_a_line_whose_patience_is_over_says_that_and_fails_all_that_waits() -> None:
