@@ -55,8 +55,8 @@ class InOrder(UnderWay[R]):
         self._loose = False
         """Something was typed that may not have come to its end."""
         self._overflowed = False
-        self._burst: Burst | None = None
-        """With which others the key came that is handled just now."""
+        self._burst: tuple[Burst | None, int] = None, 0
+        """With which others the key came that was handled last, and its place among them."""
 
     # For whoever knows what keys are for
 
@@ -100,11 +100,21 @@ class InOrder(UnderWay[R]):
             self._typist.add_done_callback(self._typist_ended)
 
     def forget_typed(self, why: str) -> None:
-        """Leave out what waits."""
-        number = sum(isinstance(event, events.Key | events.Paste) for event in self._typed)
-        for burst in {self._burst, *(burst_of(event)[0] for event in self._typed)}:
+        """Leave out what waits, and what came with it and has not got here yet."""
+        number = 0
+        first: dict[Burst, int] = {}
+        if self._burst[0] is not None:
+            first[self._burst[0]] = self._burst[1] + 1
+        for event in self._typed:
+            burst, at = burst_of(event)
             if burst is not None:
+                first.setdefault(burst, at)
+            else:
+                number += isinstance(event, events.Key | events.Paste)
+        for burst, at in first.items():
+            if not burst.left_out:
                 burst.left_out = True
+                number += len(burst.keys) - at
         self._typed.clear()
         if number:
             self.left_out(number, why)
@@ -135,7 +145,7 @@ class InOrder(UnderWay[R]):
                 if isinstance(event, events.Key) and self._is_of_text(event):
                     continue
                 self._typed.popleft()
-                self._burst = burst_of(event)[0]
+                self._burst = burst_of(event)
                 if isinstance(event, events.Key) and not self._is_taken(event) and self.leads_nowhere(key):
                     self.forget_typed("the key before them does nothing here")
                 await super().on_event(event)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from taskmessenger.screens.bursts import Does, is_text
+from taskmessenger.screens.bursts import Burst, Does, is_text
+from taskmessenger.screens.in_order import InOrder
+from textual.events import Key
 
 OPENS, MOVES = "/:nPdL", "0123456789jkgG"
 ACTS = "prReqfsmyuct"
@@ -52,3 +54,38 @@ def test_behind_a_key_of_another_screen_nothing_is_done() -> None:
 
 def test_a_text_that_does_nothing_is_nobodys_affair() -> None:
     assert not is_text(keys("zzz aaa bbb ooo zzz"), does)
+
+
+class Little(InOrder[None]):
+    """An application in which one key does nothing, and what follows it was not meant for it either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[int, str]] = []
+        self.heard: list[str] = []
+
+    def left_out(self, number: int, why: str) -> None:
+        self.told.append((number, why))
+
+    def leads_nowhere(self, key: str) -> bool:
+        return key == "x"
+
+    def on_key(self, event: Key) -> None:
+        self.heard.append(event.key)
+
+
+async def test_keys_that_came_in_the_same_write_and_have_not_got_here_yet_are_left_out_and_counted() -> None:
+    app = Little()
+    async with app.run_test() as pilot:
+        typed = [Key(key, key) for key in "xabcdefg"]
+        Burst().take(typed)
+        app.post_message(typed[0])
+        await pilot.pause()
+        while app.is_typing:
+            await pilot.pause()
+        assert app.told == [(7, "the key before them does nothing here")]
+        for event in [*typed[1:], Key("z", "z")]:
+            app.post_message(event)
+        while "z" not in app.heard:
+            await pilot.pause()
+        assert (app.heard, len(app.told)) == (["x", "z"], 1)
