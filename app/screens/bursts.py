@@ -15,7 +15,7 @@ from textual.events import Event, Key
 
 AT_ONCE: Final = 6
 """Keys that a hand may have given while a link stood still. The same one again and again counts once."""
-SAME_SECONDS: Final = 0.3
+SAME_SECONDS: Final = 1.0
 """What comes so soon after a text belongs to it."""
 _ENDS: Final = frozenset({"enter", "ctrl+j"})
 
