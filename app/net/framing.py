@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 from ..core.errors import FrameTooLarge, PeerError
 from .bounds import HEAD, Bound
@@ -45,6 +45,24 @@ _HEADER: Final = struct.Struct("!II")
 _MAX_ID: Final = 0xFFFF
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+_T = TypeVar("_T")
+
+
+def in_frames(rows: Iterable[_T], size: Callable[[_T], int]) -> Iterator[list[_T]]:
+    """Rows for one message each: small ones together in one frame, a large one alone, to take turns."""
+    together: list[_T] = []
+    total = 0
+    for row in rows:
+        length = size(row)
+        if together and total + length > FRAGMENT // 2:
+            yield together
+            together, total = [], 0
+        together.append(row)
+        total += length
+    if together:
+        yield together
 
 
 class _Large:

@@ -14,13 +14,15 @@ from ..core.effects import LeaseRow, OutcomeRow
 from ..core.errors import PeerError, StoreBusy, StoreError, StoreFailed
 from ..handle import ErrorInfo, Outcome
 from ..net import messages as m
-from ..net.framing import FRAGMENT
+from ..net.framing import in_frames
 from ..net.session import Session
 
 log = logging.getLogger(__name__)
 
 OUTCOME_BYTES: Final = 64
 """What is said about a result, besides the result; about."""
+LEASE_BYTES: Final = 16
+"""Likewise, about a payload."""
 SMALL: Final = 1_024
 """Bytes up to which payloads are read from the store together."""
 TOGETHER: Final = 500
@@ -221,40 +223,22 @@ class Delivery:
 
 
 def in_parts(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
-    """Small ones together, about a frame each; a large one alone, so that they can take turns on the wire."""
-    small: list[Outcome] = []
-    size = 0
-    for one in outcomes:
-        length = OUTCOME_BYTES + len(one.result or b"")
-        if length > FRAGMENT // 2:
-            yield [one]
-            continue
-        if size + length > FRAGMENT:
-            yield small
-            small, size = [], 0
-        small.append(one)
-        size += length
-    if small:
-        yield small
+    """Small ones together; a large one alone, so that they can take turns on the wire."""
+    return in_frames(outcomes, lambda one: OUTCOME_BYTES + len(one.result or b""))
 
 
 def send_leases(link: Link, rows: Sequence[LeaseRow]) -> None:
     """Small ones together, by kind; a large one alone."""
-    kinds: dict[str, list[m.Lease]] = {}
-    size = 0
-    for task_id, attempt, options, payload in rows:
-        assert payload is not None
-        lease = (task_id, attempt, options.timeout, payload)
-        if len(payload) > FRAGMENT // 2:
-            link.send(m.Assign([(options.kind, [lease])]))
-            continue
-        kinds.setdefault(options.kind, []).append(lease)
-        size += len(payload) + 16
-        if size > FRAGMENT // 2:
-            link.send(m.Assign(list(kinds.items())))
-            kinds, size = {}, 0
-    if kinds:
+    for part in in_frames(rows, _size_of_lease):
+        kinds: dict[str, list[m.Lease]] = {}
+        for task_id, attempt, options, payload in part:
+            assert payload is not None
+            kinds.setdefault(options.kind, []).append((task_id, attempt, options.timeout, payload))
         link.send(m.Assign(list(kinds.items())))
+
+
+def _size_of_lease(row: LeaseRow) -> int:
+    return LEASE_BYTES + len(row[3] or b"")
 
 
 def outcome(row: OutcomeRow) -> Outcome:

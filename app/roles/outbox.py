@@ -15,7 +15,7 @@ from ..core.finality import FOR_GOOD
 from ..core.stimuli import How
 from ..core.text import count
 from ..net import messages as m
-from ..net.framing import FRAGMENT
+from ..net.framing import in_frames
 from ..runtimes.base import CANCELLED, CRASHED, FAILED, STUCK, SUCCEEDED, TIMED_OUT, Ended
 from .outputs import Outputs, Written, pieces, send_pieces
 from .spool import Kept, Spool
@@ -315,41 +315,22 @@ def send_outcomes(send: Callable[[m.Message], None], outcomes: list[Kept]) -> No
     if any(map(_output, outcomes)):
         wrote = [(one.task, one.attempt, Written(*one.output)) for one in outcomes if one.output is not None]
         send_pieces(send, (piece for one in wrote for piece in pieces(*one)))
-    good = [one for one in outcomes if not one.how]
     ends = [(one.task, one.attempt, one.how, one.seconds, one.body) for one in outcomes if one.how]
-    _send_ends(send, ends)
-    small: list[Kept] = []
-    size = 0
-    for one in good:
-        length = len(one.body or b"")
-        if length > FRAGMENT // 2:
-            _send_good(send, [one])
-            continue
-        if size + length > FRAGMENT // 2:
-            _send_good(send, small)
-            small, size = [], 0
-        small.append(one)
-        size += length + 16
-    if small:
-        _send_good(send, small)
+    for some in in_frames(ends, _size_of_end):
+        send(m.Broke(some))
+    for good in in_frames([one for one in outcomes if not one.how], _size):
+        send(
+            m.Finished(
+                [one.task for one in good],
+                [one.attempt for one in good],
+                [one.body or b"\xc0" for one in good],
+                [one.seconds for one in good],
+            )
+        )
 
 
-def _send_ends(send: Callable[[m.Message], None], ends: list[_End]) -> None:
-    """Small errors together, large ones alone."""
-    small: list[_End] = []
-    size = 0
-    for end in ends:
-        length = RECORD_BYTES + len(end[4] or b"")
-        if length > FRAGMENT // 2:
-            send(m.Broke([end]))
-            continue
-        if size + length > FRAGMENT // 2:
-            send(m.Broke(small))
-            small, size = [], 0
-        small.append(end)
-        size += length
-    if small:
-        send(m.Broke(small))
+def _size_of_end(end: _End) -> int:
+    return RECORD_BYTES + len(end[4] or b"")
 
 
 def batched(rows: list[_T]) -> Iterator[list[_T]]:
@@ -363,15 +344,3 @@ def in_columns(leases: Sequence[_Key]) -> Iterator[tuple[tuple[list[int], list[i
     for start in range(0, max(1, len(leases)), COLUMN):
         part = leases[start : start + COLUMN]
         yield ([task for task, _ in part], [attempt for _, attempt in part]), start + COLUMN < len(leases)
-
-
-def _send_good(send: Callable[[m.Message], None], good: list[Kept]) -> None:
-    if good:
-        send(
-            m.Finished(
-                [one.task for one in good],
-                [one.attempt for one in good],
-                [one.body or b"\xc0" for one in good],
-                [one.seconds for one in good],
-            )
-        )

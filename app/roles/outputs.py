@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from ..net import messages as m
-from ..net.framing import FRAGMENT
+from ..net.framing import FRAGMENT, in_frames
 
 IN_ALL: Final = 32 * 1024 * 1024
 """Bytes of all that runs; beyond that those that have been silent longest keep none."""
@@ -92,14 +92,5 @@ def pieces(task: int, attempt: int, written: Written) -> Iterator[m.Piece]:
 
 def send_pieces(send: Callable[[m.Message], None], some: Iterable[m.Piece]) -> None:
     """As many together as fit into one frame."""
-    together: list[m.Piece] = []
-    size = 0
-    for piece in some:
-        length = ROW_BYTES + len(piece[3])
-        if together and size + length > FRAGMENT - ROW_BYTES:
-            send(m.Output(together))
-            together, size = [], 0
-        together.append(piece)
-        size += length
-    if together:
+    for together in in_frames(some, lambda piece: ROW_BYTES + len(piece[3])):
         send(m.Output(together))

@@ -154,9 +154,8 @@ class _Server:
             return Failure("worker_fault", why), why, ""
         self._limits.renew_cpu()
         stop = Stop()
-        cap = Cap(
-            OUTPUT_CAP - 2 * OUTPUT_END
-        )  # the worker has a cap of its own, for this and for what is printed
+        # The worker has a cap of its own, for this and for what is printed.
+        cap = Cap(OUTPUT_CAP - 2 * OUTPUT_END)
 
         def send(progress: float | None, note: str, output: bytes) -> None:
             output = cap.take(output)

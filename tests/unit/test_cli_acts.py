@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 from taskmessenger.cli import task as t
 from taskmessenger.cli import task_many, task_why, worker
 from taskmessenger.core.errors import NotFound, UsageError
 from taskmessenger.core.filter import Range
 from taskmessenger.handle import Act, ActDone, Count, Cursor, TaskPage, TaskQuery, WorkerRow
+
+from tests.support.commands import call, talk_to
 
 
 class Pretended:
@@ -48,20 +46,8 @@ class Pretended:
 def remote(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     pretended = Pretended()
 
-    @asynccontextmanager
-    async def manager() -> AsyncIterator[Pretended]:
-        yield pretended
-
-    for module in (t, task_many, task_why, worker):
-        monkeypatch.setattr(module, "manager", manager)
+    talk_to(pretended, monkeypatch, t, task_many, task_why, worker)
     return pretended
-
-
-def call(group: Any, *words: str, typed: str | None = None) -> Any:
-    result = CliRunner().invoke(group, list(words), input=typed)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def test_an_act_on_a_filter_goes_on_until_nothing_is_left(remote: Pretended) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 from taskmessenger.cli import audit, invite, pool, worker
 from taskmessenger.cli.output import span, when
 from taskmessenger.cli.rows import print_detail
@@ -19,6 +16,8 @@ from taskmessenger.handle import AttemptInfo, ErrorInfo, PoolStatus, TaskDetail,
 from taskmessenger.handle.audit import BEGINNING, AuditEntry, chained
 from taskmessenger.handle.outputs import TaskOutput
 from taskmessenger.handle.values import InviteRow, PendingRow
+
+from tests.support.commands import call, talk_to
 
 NOW = 1_795_378_863.0
 STATUS = PoolStatus(
@@ -62,21 +61,10 @@ class Pretended:
 def remote(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     pretended = Pretended()
 
-    @asynccontextmanager
-    async def manager() -> AsyncIterator[Pretended]:
-        yield pretended
-
+    talk_to(pretended, monkeypatch, pool, worker, invite)
     for module in (pool, worker, invite):
-        monkeypatch.setattr(module, "manager", manager)
         monkeypatch.setattr(f"{module.__name__}.time.time", lambda: NOW)
     return pretended
-
-
-def call(group: Any, *words: str, typed: str | None = None) -> Any:
-    result = CliRunner().invoke(group, list(words), input=typed)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 # ---- the fleet

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +22,7 @@ from taskmessenger.handle.audit import BEGINNING, AuditEntry, chained
 from taskmessenger.handle.values import InviteRow
 from taskmessenger.net.security import invites
 
+from tests.support.commands import talk_to
 from tests.support.fleet_ca import a_fleet, an_invite
 
 NOW = 1_795_378_863.0
@@ -79,12 +78,7 @@ class Pretended:
 def remote(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     pretended = Pretended()
 
-    @asynccontextmanager
-    async def manager() -> AsyncIterator[Pretended]:
-        yield pretended
-
-    for module in (r, t):
-        monkeypatch.setattr(module, "manager", manager)
+    talk_to(pretended, monkeypatch, r, t)
     return pretended
 
 
@@ -261,11 +255,7 @@ def _inviting(monkeypatch: pytest.MonkeyPatch, folder: Path, **more: Any) -> Inv
 
     one = Inviting(invites.encode(made), msgspec.structs.replace(stored, **more))
 
-    @asynccontextmanager
-    async def manager() -> AsyncIterator[Inviting]:
-        yield one
-
-    monkeypatch.setattr(invite, "manager", manager)
+    talk_to(one, monkeypatch, invite)
     monkeypatch.setattr("taskmessenger.cli.invite.time.time", lambda: NOW)
     return one
 

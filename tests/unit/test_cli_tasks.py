@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import msgpack
@@ -17,6 +16,8 @@ from taskmessenger.cli.rows import print_detail
 from taskmessenger.core.errors import Conflict, NotFound, UsageError
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.handle import TaskDetail, TaskPage, TaskQuery, TaskRow
+
+from tests.support.commands import talk_to
 
 
 def row(task_id: int, state: TaskState = TaskState.QUEUED, **more: Any) -> TaskRow:
@@ -49,11 +50,7 @@ class Pretended:
 def remote(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     pretended = Pretended()
 
-    @asynccontextmanager
-    async def manager() -> AsyncIterator[Pretended]:
-        yield pretended
-
-    monkeypatch.setattr(t, "manager", manager)
+    talk_to(pretended, monkeypatch, t)
     return pretended
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner
-from taskmessenger.cli import doctor
+from taskmessenger.cli import connect, doctor
 from taskmessenger.cli import zerotier as zerotiers
 from taskmessenger.cli.zerotier import zerotier
 from taskmessenger.core.errors import ConfigError
@@ -22,6 +20,7 @@ from taskmessenger.net.zerotier import identity, library, report
 from taskmessenger.net.zerotier.network import address_of
 from taskmessenger.paths import find
 
+from tests.support.commands import talk_to
 from tests.support.zerotier_fake import AN_IDENTITY, FakeLibzt, loaded
 
 STATUS: dict[str, Any] = {
@@ -148,11 +147,7 @@ def test_peers_are_shown_with_the_round_trip_that_the_manager_knows(monkeypatch:
         async def workers(self) -> list[WorkerRow]:
             return workers
 
-    @asynccontextmanager
-    async def manager() -> AsyncIterator[Remote]:
-        yield Remote()
-
-    monkeypatch.setattr("taskmessenger.cli.connect.manager", manager)
+    talk_to(Remote(), monkeypatch, connect)
     a_running_manager()
     done = run()
     assert "RTT" in done.stdout

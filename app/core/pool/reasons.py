@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from ..lifecycle import TaskState
 from ..text import count
-from ..text import count as number_of
 
 if TYPE_CHECKING:
     from .lanes import Lane, Level
@@ -60,7 +59,7 @@ class Wait:
     @property
     def text(self) -> str:
         """As `12 tasks wait: no worker offers `foo``."""
-        return f"{number_of(self.count, 'task waits', 'tasks wait')}: {self.reason.text}"
+        return f"{count(self.count, 'task waits', 'tasks wait')}: {self.reason.text}"
 
 
 _Standing = tuple[str, str, str]
