@@ -16,7 +16,11 @@ from textual.events import Event, Key
 AT_ONCE: Final = 6
 """Keys that a hand may have given while a link stood still. The same one again and again counts once."""
 SAME_SECONDS: Final = 1.0
-"""What comes so soon after a text belongs to it."""
+"""What comes so soon after a text belongs to it, when it is more than one key."""
+ALONE_SECONDS: Final = 0.05
+"""Likewise, one key: a terminal hands on a long text in pieces, and some of them are as short as that."""
+MOST_KEYS: Final = 65_536
+"""Of one burst; what is more is looked at as another one."""
 _ENDS: Final = frozenset({"enter", "ctrl+j"})
 
 
@@ -35,6 +39,31 @@ class Burst:
             if isinstance(event, Key):
                 event.burst = self, len(self.keys)  # type: ignore[attr-defined]
                 self.keys.append(event.key)
+
+
+class Bursts:
+    """Tells what was read of a terminal together. On one thread, while another handles the keys."""
+
+    def __init__(self) -> None:
+        self._burst: Burst | None = None
+        self._at = float("-inf")
+
+    def of(self, text: str, now: float) -> Burst | None:
+        """Where these keys belong, which are to be given to it; None: they are too few to be a text."""
+        burst, soon = self._burst, SAME_SECONDS if len(text) > 1 else ALONE_SECONDS
+        goes_on = (
+            burst is not None
+            and now - self._at < soon
+            and (burst.left_out or not burst.looked_at)
+            and len(burst.keys) < MOST_KEYS
+        )
+        if not goes_on:
+            self._burst = Burst() if len(text) > AT_ONCE else None
+        return self._burst
+
+    def handed_over(self, now: float) -> None:
+        """They are on their way; that takes time as well."""
+        self._at = now
 
 
 def burst_of(event: Event) -> tuple[Burst | None, int]:

@@ -19,7 +19,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.keys import _character_to_key
 
-from .bursts import AT_ONCE, SAME_SECONDS, Burst
+from .bursts import Burst, Bursts
 from .outlet import Outlet
 from .units import Kind, Unit, Units
 
@@ -53,8 +53,7 @@ class TerminalDriver(LinuxDriver):
         self._outlet: Outlet | None = None
         super().__init__(*arguments, **options)
         self._parser = XTermParser()
-        self._burst: Burst | None = None
-        self._burst_at = 0.0
+        self._bursts = Bursts()
 
     # Output
 
@@ -115,7 +114,7 @@ class TerminalDriver(LinuxDriver):
         for unit in units:
             match unit.kind:
                 case Kind.TEXT:
-                    self._parse(unit.text, self._burst_of(unit.text))
+                    self._parse(unit.text, self._bursts.of(unit.text, monotonic()))
                 case Kind.SEQUENCE:
                     self._parse(unit.text)
                     if self._parser._timeout_time is not None:  # noqa: SLF001  it is none that Textual knows
@@ -127,14 +126,6 @@ class TerminalDriver(LinuxDriver):
                 case Kind.PASTE:
                     self.process_message(events.Paste(unit.text))
 
-    def _burst_of(self, text: str) -> Burst | None:
-        """Many keys at once, and what belongs to a text that has begun."""
-        lasts = monotonic() - self._burst_at < SAME_SECONDS  # to hand over what came takes time as well
-        goes_on = lasts and len(text) > 1 and self._burst is not None and self._burst.left_out
-        if not goes_on:
-            self._burst = Burst() if len(text) > AT_ONCE else None
-        return self._burst
-
     def _parse(self, text: str, burst: Burst | None = None) -> None:
         try:
             found = [*self._parser.feed(text)]
@@ -142,7 +133,7 @@ class TerminalDriver(LinuxDriver):
                 burst.take(event for event in found if isinstance(event, events.Event))
             for event in found:
                 self.process_message(event)
-            self._burst_at = monotonic()
+            self._bursts.handed_over(monotonic())
         except _UNREADABLE:
             self._forget()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from taskmessenger.screens.bursts import ALONE_SECONDS
 
 from tests.support.processes import COMMAND, environment
 from tests.support.tmux import TMUX, Terminal, terminal
@@ -68,6 +70,7 @@ def test_a_text_that_the_terminal_does_not_call_a_paste_does_nothing(shell: Term
     shell.until("SLOTS")
     shell.type("print all of it, please\rthen retry the rest\r")
     shell.until("keys left out: they came as a text")
+    time.sleep(4 * ALONE_SECONDS)  # as a hand does
     shell.keys("M")
     seen = shell.until("Messages")
     assert not any(word in seen for word in ("retried", "cancelled", "paused worker")), seen

@@ -13,7 +13,7 @@ from taskmessenger.core.life import ID_GAP
 from taskmessenger.core.lifecycle import TaskState
 from taskmessenger.net.security import marks
 
-from tests.support.fleet import BOUND, a_fleet, results, running, submit, unpacked
+from tests.support.fleet import a_fleet, alarms, results, running, submit, unpacked
 from tests.support.runtimes import until
 
 LARGE = "OLD " * 100_000
@@ -127,18 +127,6 @@ async def test_what_runs_when_the_data_are_put_back_is_ended_and_its_result_is_d
         assert node.worker.outbox.unacknowledged == 0
 
 
-async def told_about_data(fleet) -> list[str]:
-    """The alarms about it, once there are any."""
-    telemetry = fleet.manager.view.telemetry
-    with anyio.fail_after(BOUND):
-        while True:
-            await telemetry.refresh()
-            alarms = telemetry.feed.snapshot().alarms
-            if found := [one.text for one in alarms if one.code == "data"]:
-                return found
-            await anyio.sleep(0.01)
-
-
 async def test_whoever_knows_a_start_that_the_data_do_not_know_begins_a_new_epoch(tmp_path, caplog) -> None:
     async with a_fleet(tmp_path) as fleet:
         first, second = await fleet.worker("w-fern-0001"), await fleet.worker("w-moss-0002")
@@ -160,7 +148,7 @@ async def test_whoever_knows_a_start_that_the_data_do_not_know_begins_a_new_epoc
             assert fleet.manager.lifetime.epoch == epoch
             second.worker.controls.meet()
             await until(lambda: fleet.manager.lifetime.epoch != epoch)
-            (alarm,) = await told_about_data(fleet)
+            (alarm,) = await alarms(fleet, "data")
             assert "put back to an older moment" in alarm
             await until(lambda: before in fleet.pool.tasks and fleet.pool.tasks[before].attempt > 1)
             (after,) = await submit(remote, "echo", "after")

@@ -17,7 +17,7 @@ from taskmessenger.handle import Group
 from taskmessenger.net import client
 from taskmessenger.net import messages as m
 
-from tests.support.fleet import BOUND, a_fleet, results, submit
+from tests.support.fleet import BOUND, a_fleet, alarms, results, submit
 from tests.support.hostile import LONG, Peer, a_guest, a_peer, hello
 from tests.support.processes import Fleet as Processes
 from tests.support.processes import fleet as processes
@@ -179,11 +179,8 @@ async def test_who_breaks_the_protocol_again_and_again_is_kept_out_shown_and_rev
         assert answers.count("overloaded") >= 20
         lines = [r for r in caplog.records if "w-bad-0001 broke the protocol" in r.getMessage()]
         assert 1 <= len(lines) <= 5
-        await fleet.manager.view.telemetry.refresh()
-        (alarm,) = (
-            one for one in fleet.manager.view.telemetry.feed.newest.alarms or () if one.code == "misbehaves"
-        )
-        assert "taskmessenger worker revoke w-bad-0001" in alarm.text
+        (alarm,) = await alarms(fleet, "misbehaves")
+        assert "taskmessenger worker revoke w-bad-0001" in alarm
         await remote.command("revoke", scope="w-bad-0001")
         with pytest.raises(TaskMessengerError, match="revoked"):
             await client.connect(bad, [fleet.address])

@@ -360,6 +360,17 @@ class Real:
         return made
 
 
+async def alarms(fleet: Fleet, code: str) -> list[str]:
+    """The texts of alarms of this sort, once there are any."""
+    telemetry = fleet.manager.view.telemetry
+    with anyio.fail_after(BOUND):
+        while True:
+            await telemetry.refresh()
+            if found := [one.text for one in telemetry.feed.snapshot().alarms if one.code == code]:
+                return found
+            await anyio.sleep(0.01)
+
+
 @asynccontextmanager
 async def a_fleet(
     home: Path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from taskmessenger.screens.bursts import Burst, Does, is_text
+from taskmessenger.screens.bursts import MOST_KEYS, Burst, Bursts, Does, is_text
 from taskmessenger.screens.in_order import InOrder
 from textual.events import Key
 
@@ -54,6 +54,40 @@ def test_behind_a_key_of_another_screen_nothing_is_done() -> None:
 
 def test_a_text_that_does_nothing_is_nobodys_affair() -> None:
     assert not is_text(keys("zzz aaa bbb ooo zzz"), does)
+
+
+def taken(bursts: Bursts, text: str, now: float) -> Burst | None:
+    burst = bursts.of(text, now)
+    if burst is not None:
+        burst.take(Key(key, None) for key in text)
+    bursts.handed_over(now)
+    return burst
+
+
+def test_the_pieces_of_a_long_text_are_one_burst_even_a_single_key_before_the_first_was_looked_at() -> None:
+    bursts = Bursts()
+    first = taken(bursts, "please retry the", 0.0)
+    assert first is not None
+    assert taken(bursts, "r", 0.04) is first
+    assert taken(bursts, "est of it", 0.9) is first
+    first.left_out = first.looked_at = True
+    assert taken(bursts, "and", 1.8) is first
+    assert taken(bursts, "p", 1.95) is None, "somebody has pressed a key"
+
+
+def test_what_comes_after_keys_that_were_no_text_is_looked_at_anew() -> None:
+    bursts = Bursts()
+    macro = taken(bursts, "/state:failed", 0.0)
+    assert macro is not None
+    macro.looked_at = True
+    assert taken(bursts, "please retry them", 0.2) not in {macro, None}
+    assert taken(bursts, "pppp", 9.0) is None
+
+
+def test_a_burst_without_end_is_bounded() -> None:
+    bursts = Bursts()
+    first = taken(bursts, "x" * MOST_KEYS, 0.0)
+    assert taken(bursts, "y" * 10, 0.0) is not first
 
 
 class Little(InOrder[None]):
